@@ -1,0 +1,1 @@
+"""SNeRV, a spectra-preserving neural video codec."""

@@ -1,0 +1,33 @@
+"""One level of the orthonormal Haar wavelet (paper, section 3.2), exact and energy preserving.
+
+The low-pass filter is (1, 1)/sqrt 2 and the high-pass filter (1, -1)/sqrt 2. The first letter of a
+subband names the filter along the width (columns), the second the one along the height (rows): LH is low-pass
+along the width and high-pass along the height, so it holds horizontal edges. In PyWavelets' terms
+`dwt2(x, "haar") == (LL, (LH, HL, HH))`.
+"""
+
+from torch import Tensor
+
+
+def dwt(image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Split (..., H, W), H and W even, into LL, LH, HL, HH, each (..., H/2, W/2).
+
+    For an image in [0, 1], LL lies in [0, 2] and the others in [-1, 1].
+    """
+    if image.shape[-1] % 2 or image.shape[-2] % 2:
+        raise ValueError(f"the wavelet needs an even height and width, not {tuple(image.shape[-2:])}")
+    a, b = image[..., 0::2, 0::2], image[..., 0::2, 1::2]
+    c, d = image[..., 1::2, 0::2], image[..., 1::2, 1::2]
+    top, bottom, left, right = a + b, c + d, a - b, c - d
+    return (top + bottom) / 2, (top - bottom) / 2, (left + right) / 2, (left - right) / 2
+
+
+def idwt(ll: Tensor, lh: Tensor, hl: Tensor, hh: Tensor) -> Tensor:
+    """Invert `dwt`: four subbands (..., h, w) give an image (..., 2h, 2w)."""
+    top, bottom, left, right = ll + lh, ll - lh, hl + hh, hl - hh
+    image = ll.new_empty((*ll.shape[:-2], 2 * ll.shape[-2], 2 * ll.shape[-1]))
+    image[..., 0::2, 0::2] = (top + left) / 2
+    image[..., 0::2, 1::2] = (top - left) / 2
+    image[..., 1::2, 0::2] = (bottom + right) / 2
+    image[..., 1::2, 1::2] = (bottom - right) / 2
+    return image
