@@ -1,0 +1,33 @@
+"""What can be wrong with a stream.
+
+BitstreamError
+├── NotAStream          the first bytes are not a `.snrv` signature
+├── UnsupportedVersion  a newer major version, or a mandatory part that this reader does not know
+├── Truncated           the bytes end before what they announce
+├── Corrupt             a checksum fails, or a value contradicts another or its own range
+└── LimitExceeded       larger than the format allows or than this reader accepts
+"""
+
+
+class BitstreamError(Exception):
+    """A `.snrv` stream that cannot be read or written; the message is one line fit for a user."""
+
+
+class NotAStream(BitstreamError):
+    """The bytes are not a `.snrv` stream at all."""
+
+
+class UnsupportedVersion(BitstreamError):
+    """The stream needs a newer reader."""
+
+
+class Truncated(BitstreamError):
+    """The stream ends too early."""
+
+
+class Corrupt(BitstreamError):
+    """A checksum or a consistency check failed."""
+
+
+class LimitExceeded(BitstreamError):
+    """A size in the stream is above a stated limit."""
