@@ -6,27 +6,29 @@ from torch import Tensor, nn
 
 LEAKY_SLOPE = 0.1
 LAYER_SCALE = 1e-6
+NORM_EPS = 1e-6
 
 
-class LayerNorm2d(nn.LayerNorm):
-    """LayerNorm over the channels of (N, C, H, W)."""
+class ChannelNorm(nn.LayerNorm):
+    """LayerNorm over the channels of (N, C, H, W), at every pixel."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, eps=NORM_EPS)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x.permute(0, 2, 3, 1)
-        x = F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
-        return x.permute(0, 3, 1, 2)
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 class ConvNeXtBlock(nn.Module):
-    """7x7 depthwise convolution, LayerNorm, 1x1 to 4x the width, GELU, 1x1 back, layer scale, residual."""
+    """7x7 depthwise convolution, LayerNorm, 1x1 to 4x the width, GELU, 1x1 back, layer scale, identity."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.depthwise = nn.Conv2d(channels, channels, 7, padding=3, groups=channels)
-        self.norm = nn.LayerNorm(channels, eps=1e-6)
+        self.norm = nn.LayerNorm(channels, eps=NORM_EPS)
         self.expand = nn.Linear(channels, 4 * channels)
         self.project = nn.Linear(4 * channels, channels)
-        self.scale = nn.Parameter(self.norm.weight.new_full((channels,), LAYER_SCALE))
+        self.scale = nn.Parameter(torch.full((channels,), LAYER_SCALE))
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.depthwise(x).permute(0, 2, 3, 1)  # (N, H, W, C): the linear layers act on the last axis
@@ -35,19 +37,19 @@ class ConvNeXtBlock(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """A NeRV block: convolution to out x stride^2 channels, PixelShuffle, GELU."""
+    """A NeRV block: convolution to out·stride² channels, PixelShuffle, GELU."""
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int, kernel: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, *, stride: int, kernel: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels * stride**2, kernel, padding=kernel // 2)
         self.stride = stride
+        self.conv = nn.Conv2d(in_channels, out_channels * stride**2, kernel, padding=kernel // 2)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.gelu(F.pixel_shuffle(self.conv(x), self.stride))
 
 
 class ResidualBlock(nn.Module):
-    """3x3 convolution, LeakyReLU, 3x3 convolution, plus identity."""
+    """3x3 convolution, LeakyReLU, 3x3 convolution, plus the identity; no normalisation."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -59,14 +61,35 @@ class ResidualBlock(nn.Module):
 
 
 class FusionBlock(nn.Module):
-    """One block of the multi-resolution fusion unit, m_{i+1} = RB(CT(m_i) with u_{i+3}) (paper, equation 1)."""
+    """One step of the multi-resolution fusion unit (paper, equation 1).
 
-    def __init__(self, coarse_channels: int, fine_channels: int, stride: int, residual_blocks: int) -> None:
+    The coarser features are up-sampled, joined with the finer ones, merged to the finer width, and
+    refined by residual blocks.
+    """
+
+    def __init__(self, coarse_channels: int, fine_channels: int, *, stride: int, blocks: int) -> None:
         super().__init__()
         self.up = nn.ConvTranspose2d(coarse_channels, coarse_channels, stride, stride)
         self.merge = nn.Conv2d(coarse_channels + fine_channels, fine_channels, 3, padding=1)
-        self.residuals = nn.Sequential(*(ResidualBlock(fine_channels) for _ in range(residual_blocks)))
+        self.residuals = nn.Sequential(*(ResidualBlock(fine_channels) for _ in range(blocks)))
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
-        merged = self.merge(torch.cat((self.up(coarse), fine), dim=1))
-        return self.residuals(merged)  # type: ignore[no-any-return]
+        merged: Tensor = self.residuals(self.merge(torch.cat((self.up(coarse), fine), dim=1)))
+        return merged
+
+
+class HighBands(nn.Module):
+    """High-frequency restorer: LH, HL and HH from the fused features (paper, equation 2).
+
+    Each band has a branch of its own: 1x1 convolution, LeakyReLU, 3x3 convolution to RGB. The branches
+    read the same input, so they are computed as one convolution and one with three groups.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.split = nn.Conv2d(channels, 3 * channels, 1)
+        self.restore = nn.Conv2d(3 * channels, 9, 3, padding=1, groups=3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        bands: Tensor = self.restore(F.leaky_relu(self.split(x), LEAKY_SLOPE))
+        return bands  # (N, 9, h, w): RGB of LH, of HL, of HH

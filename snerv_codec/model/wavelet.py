@@ -6,6 +6,8 @@ along the width and high-pass along the height, so it holds horizontal edges. In
 `dwt2(x, "haar") == (LL, (LH, HL, HH))`.
 """
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -25,9 +27,5 @@ def dwt(image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 def idwt(ll: Tensor, lh: Tensor, hl: Tensor, hh: Tensor) -> Tensor:
     """Invert `dwt`: four subbands (..., h, w) give an image (..., 2h, 2w)."""
     top, bottom, left, right = ll + lh, ll - lh, hl + hh, hl - hh
-    image = ll.new_empty((*ll.shape[:-2], 2 * ll.shape[-2], 2 * ll.shape[-1]))
-    image[..., 0::2, 0::2] = (top + left) / 2
-    image[..., 0::2, 1::2] = (top - left) / 2
-    image[..., 1::2, 0::2] = (bottom + right) / 2
-    image[..., 1::2, 1::2] = (bottom - right) / 2
-    return image
+    pixels = torch.stack((top + left, top - left, bottom + right, bottom - right), dim=-3) / 2
+    return F.pixel_shuffle(pixels, 2).squeeze(-3)

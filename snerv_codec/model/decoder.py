@@ -1,0 +1,83 @@
+"""The decoder: an embedding to a frame. Its weights are what a `.snrv` file holds.
+
+    embedding (N, 16, h, w)
+      │ stem 1x1, GELU                                     C_0
+      │ up.0, up.1, up.2                 strides s_1 s_2 s_3 → u_3, C_3
+      ├─ up.3                            s_4 → u_4, C_4   ─┐
+      ├─ up.4                            s_5 → u_5, C_5   ─┤
+      └─ fuse.0(u_3, u_4), fuse.1(·, u_5)                ←─┘  m, C_5 at LL size
+           ├─ low:  3x3, (tanh + 1)/2 → LL scaled to [0, 1] → LL by the frame's range
+           └─ high: LH, HL, HH
+                inverse DWT → frame (N, 3, 2·LL height, 2·LL width)
+"""
+
+from fractions import Fraction
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bitstream.types import DecoderConfig
+from snerv_codec.model.blocks import FusionBlock, HighBands, UpBlock
+from snerv_codec.model.wavelet import idwt
+
+MIN_WIDTH = 12
+WIDTH_RATIO = Fraction(5, 6)  # each stage is narrower by 1.2
+MAX_KERNEL = 5
+
+
+class Prediction(NamedTuple):
+    """What the decoder says of a batch of frames: RGB in [0, 1] (not clamped), and the subbands."""
+
+    frame: Tensor  # (N, 3, H, W)
+    low: Tensor  # (N, 3, H/2, W/2), LL scaled to [0, 1]
+    high: Tensor  # (N, 9, H/2, W/2), RGB of LH, of HL, of HH
+
+
+def stage_widths(config: DecoderConfig) -> tuple[int, ...]:
+    """C_0, ..., C_5: the width after the stem and after each up-sampling block."""
+    widths = [config.channels]
+    for _ in config.strides:
+        widths.append(max(round(widths[-1] * WIDTH_RATIO), MIN_WIDTH))  # ties go to even
+    return tuple(widths)
+
+
+def stage_kernel(stage: int) -> int:
+    """Kernel of up-sampling block `stage`, counted from 0: 1, 3, 5, 5, 5."""
+    return min(1 + 2 * stage, MAX_KERNEL)
+
+
+class Decoder(nn.Module):
+    """SNeRV's backbone decoder (paper, section 3.2), determined by `config` alone."""
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        strides, widths = config.strides, stage_widths(config)
+        self.stem = nn.Conv2d(config.embedding_shape[0], widths[0], 1)
+        self.up = nn.ModuleList(
+            UpBlock(widths[i], widths[i + 1], stride=stride, kernel=stage_kernel(i))
+            for i, stride in enumerate(strides)
+        )
+        self.fuse = nn.ModuleList(
+            FusionBlock(widths[i], widths[i + 1], stride=strides[i], blocks=config.blocks)
+            for i in range(len(strides) - 2, len(strides))
+        )
+        self.low = nn.Conv2d(widths[-1], 3, 3, padding=1)
+        self.high = HighBands(widths[-1])
+
+    def forward(self, embedding: Tensor, ll_range: Tensor) -> Prediction:
+        """(N, 16, h, w) and each frame's least and greatest LL value, (N, 2), to a `Prediction`."""
+        x = F.gelu(self.stem(embedding))
+        features = []
+        for up in self.up:
+            x = up(x)  # (N, C_i, h·s_1···s_i, w·s_1···s_i)
+            features.append(x)
+        fused, *finer = features[-len(self.fuse) - 1 :]
+        for fuse, fine in zip(self.fuse, finer, strict=True):
+            fused = fuse(fused, fine)
+        low = (torch.tanh(self.low(fused)) + 1) / 2
+        high = self.high(fused)
+        least, greatest = ll_range[:, :, None, None, None].unbind(1)
+        frame = idwt(least + low * (greatest - least), *high.chunk(3, dim=1))
+        return Prediction(frame, low, high)

@@ -1,0 +1,173 @@
+"""From a video's size and a parameter budget to the `DecoderConfig` that meets it."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from itertools import combinations_with_replacement
+from math import ceil, log2, prod
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from bitstream.types import MAX_CHANNELS, STAGES, DecoderConfig
+from snerv_codec.errors import SettingsError
+from snerv_codec.model.decoder import Decoder
+from snerv_codec.model.encoder import Encoder
+
+EMBEDDING_CHANNELS = 16
+PAPER_POSITIONS = 8  # 2 x 4 in all of the paper's configurations
+STRIDE_CHOICES = (5, 4, 3, 2, 1)
+RANGE_VALUES = 2  # least and greatest LL value of a frame
+# Residual blocks by parameter budget (paper, table 9).
+BLOCKS_BY_BUDGET = {350_000: 2, 750_000: 3, 1_500_000: 4, 3_000_000: 6, 4_570_000: 8, 5_950_000: 10}
+# What doubling or halving the paper's number of positions weighs, in shares of the frame's area. Padding
+# costs arithmetic only; positions cost bits in every frame or detail that the decoder has to invent.
+POSITION_WEIGHT = 0.1
+BUDGET_TOLERANCE = 0.1
+# Widths whose totals differ by less than this share of the budget are equally close: the widest stem is taken.
+# (On Bunny at 3M, 110 and 111 channels differ by 2,317 parameters; the paper has 111.)
+TIE = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCost:
+    """Size and arithmetic of a model for `frames` frames: what `--dry-run` reports.
+
+    MACs are per frame; the decoder's include the inverse wavelet at 4 per output sample, as the paper's.
+    """
+
+    decoder_parameters: int
+    embedding_parameters: int
+    encoder_parameters: int
+    decoder_macs: int
+    encoder_macs: int
+
+    @property
+    def total_parameters(self) -> int:
+        """Decoder and embeddings: the paper's model size, which `--size` asks for."""
+        return self.decoder_parameters + self.embedding_parameters
+
+
+def parse_size(text: str) -> int:
+    """Number of parameters in "3M", "350k", "0.35M" or "350000"; raises `SettingsError`."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)([kKmM]?)", text.strip())
+    count = round(float(match[1]) * {"": 1, "k": 1e3, "m": 1e6}[match[2].lower()]) if match else 0
+    if count < 1:
+        raise SettingsError(f"size {text!r} is not a number of parameters such as 3M, 350k or 0.35M")
+    return count
+
+
+def choose_config(
+    height: int,
+    width: int,
+    frames: int,
+    budget: int,
+    *,
+    channels: int | None = None,
+    blocks: int | None = None,
+    strides: tuple[int, ...] | None = None,
+) -> DecoderConfig:
+    """The configuration whose decoder and embeddings come closest to `budget` parameters.
+
+    `height` and `width` are the frame's, in pixels; `channels`, `blocks` and `strides` override the
+    choice. Raises `SettingsError` where the budget cannot hold the embeddings and a decoder.
+    """
+    strides, shape = (strides, _embedding_shape(height, width, strides)) if strides else choose_grid(height, width)
+    if blocks is None:
+        nearest = min(BLOCKS_BY_BUDGET, key=lambda size: abs(log2(size / budget)))
+        blocks = BLOCKS_BY_BUDGET[nearest]
+    if channels is not None:
+        return _config(shape, strides, channels, blocks)
+    embeddings = embedding_parameters(shape, frames)
+
+    def excess(count: int) -> int:
+        assert strides is not None and blocks is not None
+        return _decoder_parameters(_config(shape, strides, count, blocks)) + embeddings - budget
+
+    low, high = 1, MAX_CHANNELS
+    while low < high:  # the widest decoder that does not exceed the budget, or one channel
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if excess(middle) <= 0 else (low, middle - 1)
+    best = min((low, min(low + 1, MAX_CHANNELS)), key=lambda count: abs(excess(count)))
+    closest = abs(excess(best))
+    while best < MAX_CHANNELS and abs(excess(best + 1)) <= closest + TIE * budget:
+        best += 1
+    if excess(best) > BUDGET_TOLERANCE * budget:
+        raise SettingsError(
+            f"a size of {budget:,} parameters is too small: the embeddings of {frames} frames take {embeddings:,} "
+            f"and the smallest decoder {excess(1) + budget - embeddings:,}; "
+            f"ask for {excess(1) + budget:,} or more, or encode fewer frames"
+        )
+    return _config(shape, strides, best, blocks)
+
+
+def choose_grid(height: int, width: int) -> tuple[tuple[int, ...], tuple[int, int, int]]:
+    """Strides and embedding shape for frames of `height` x `width` pixels.
+
+    Weighs the padding against the distance from the paper's 8 positions a frame; at the paper's sizes
+    both are nil with the paper's own strides.
+    """
+
+    def cost(strides: tuple[int, ...]) -> tuple[float, int]:
+        positions = prod(_embedding_shape(height, width, strides)[1:])
+        area = positions * (2 * prod(strides)) ** 2
+        penalty = area / (height * width) - 1 + POSITION_WEIGHT * abs(log2(positions / PAPER_POSITIONS))
+        return penalty, sum(strides)  # among equal products, the most even factors
+
+    strides = min(_stride_sets(), key=cost)
+    return strides, _embedding_shape(height, width, strides)
+
+
+def model_cost(config: DecoderConfig, frames: int) -> ModelCost:
+    """Count parameters and multiply-accumulates of `config` without allocating it."""
+    height, width = config.padded_size
+    with torch.device("meta"):
+        decoder, encoder = Decoder(config), Encoder(config.strides, config.embedding_shape[0])
+        decoder_macs = _macs(decoder, torch.empty(1, *config.embedding_shape), torch.empty(1, 2))
+        encoder_macs = _macs(encoder, torch.empty(1, 3, height // 2, width // 2))
+    return ModelCost(
+        decoder_parameters=_count(decoder),
+        embedding_parameters=embedding_parameters(config.embedding_shape, frames),
+        encoder_parameters=_count(encoder),
+        decoder_macs=decoder_macs + 4 * 3 * height * width,
+        encoder_macs=encoder_macs,
+    )
+
+
+def embedding_parameters(shape: tuple[int, int, int], frames: int) -> int:
+    """Values that all frames carry: their embeddings and LL ranges."""
+    return frames * (prod(shape) + RANGE_VALUES)
+
+
+def _stride_sets() -> Iterator[tuple[int, ...]]:
+    return combinations_with_replacement(STRIDE_CHOICES, STAGES)  # each in descending order
+
+
+def _embedding_shape(height: int, width: int, strides: tuple[int, ...]) -> tuple[int, int, int]:
+    step = 2 * prod(strides)
+    return EMBEDDING_CHANNELS, ceil(height / step), ceil(width / step)
+
+
+def _config(shape: tuple[int, int, int], strides: tuple[int, ...], channels: int, blocks: int) -> DecoderConfig:
+    try:
+        return DecoderConfig(shape, strides, channels, blocks)
+    except ValueError as error:
+        raise SettingsError(f"no such decoder: {error}") from error
+
+
+@cache
+def _decoder_parameters(config: DecoderConfig) -> int:
+    with torch.device("meta"):
+        return _count(Decoder(config))
+
+
+def _count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _macs(module: nn.Module, *inputs: torch.Tensor) -> int:
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        module(*inputs)
+    return int(counter.get_total_flops()) // 2
