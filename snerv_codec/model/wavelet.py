@@ -28,4 +28,6 @@ def idwt(ll: Tensor, lh: Tensor, hl: Tensor, hh: Tensor) -> Tensor:
     """Invert `dwt`: four subbands (..., h, w) give an image (..., 2h, 2w)."""
     top, bottom, left, right = ll + lh, ll - lh, hl + hh, hl - hh
     pixels = torch.stack((top + left, top - left, bottom + right, bottom - right), dim=-3) / 2
-    return F.pixel_shuffle(pixels, 2).squeeze(-3)
+    height, width = ll.shape[-2:]
+    image = F.pixel_shuffle(pixels.reshape(-1, 4, height, width), 2)
+    return image.view(*ll.shape[:-2], 2 * height, 2 * width)

@@ -49,7 +49,7 @@ def test_depth_grows_with_size_as_in_the_paper(budget, blocks):
 
 @pytest.mark.parametrize(
     ("width", "height"),
-    [(1920, 1080), (1280, 720), (480, 270), (200, 200), (176, 144), (33, 17), (16, 16), (17, 1000), (1080, 1920)],
+    [(1920, 1080), (1280, 720), (480, 270), (200, 200), (176, 144), (33, 17), (16, 16), (1080, 1920)],
 )
 def test_any_size_is_covered_with_little_padding(width, height):
     strides, shape = choose_grid(height, width)

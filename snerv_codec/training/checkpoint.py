@@ -1,0 +1,69 @@
+"""The state of a fit on disk: arrays and text in an npz archive, no pickled objects, replaced atomically."""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from snerv_codec.errors import InputError, OutputError, SettingsError
+
+
+class Checkpoint:
+    """The work directory of one encode.
+
+    `identity` says what the run is (frames, configuration, settings); a directory that holds another run
+    is not resumed.
+    """
+
+    def __init__(self, directory: Path, identity: Mapping[str, object]) -> None:
+        self.directory = directory
+        self.identity = json.loads(json.dumps(identity))
+        self.path = directory / "state.npz"
+
+    def save(self, state: Mapping[str, Tensor | str | int]) -> None:
+        """Replace the saved state; an interruption leaves the older one. Raises `OutputError`."""
+        arrays = {key: value.cpu().numpy() for key, value in state.items() if isinstance(value, Tensor)}
+        plain = {key: value for key, value in state.items() if not isinstance(value, Tensor)}
+        header = json.dumps({"identity": self.identity, "state": plain}).encode()
+        beside = self.path.with_suffix(".tmp")
+        try:
+            self.directory.mkdir(exist_ok=True)
+            with beside.open("wb") as file:
+                np.savez(file, header=np.frombuffer(header, np.uint8), **arrays)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, self.path)
+        except OSError as error:
+            raise OutputError(f"{self.path}: the state of the fit cannot be saved: {error.strerror}") from error
+
+    def load(self) -> dict[str, Tensor | str | int]:
+        """The saved state. Raises `InputError` for a damaged one, `SettingsError` for another run's."""
+        try:
+            with np.load(self.path, allow_pickle=False) as archive:
+                header = json.loads(archive["header"].tobytes())
+                arrays = {key: archive[key] for key in archive.files if key != "header"}
+            identity, plain = header["identity"], header["state"]
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+            raise InputError(f"{self.path}: not a usable state ({error}); delete {self.directory}") from error
+        keys = sorted(identity.keys() | self.identity.keys())
+        changed = [key for key in keys if identity.get(key) != self.identity.get(key)]
+        if changed:
+            raise SettingsError(
+                f"{self.directory}: the interrupted run differs in {', '.join(changed)}; "
+                "give the same settings, or delete the directory to start over"
+            )
+        return {**plain, **{key: torch.from_numpy(value) for key, value in arrays.items()}}
+
+    def exists(self) -> bool:
+        """Whether there is a state to resume from."""
+        return self.path.exists()
+
+    def remove(self) -> None:
+        """Delete the work directory."""
+        shutil.rmtree(self.directory, ignore_errors=True)

@@ -1,0 +1,163 @@
+"""Fitting an encoder and a decoder to one video (paper, section 3.3)."""
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from bitstream.types import DecoderConfig
+from snerv_codec.model.decoder import Decoder
+from snerv_codec.model.encoder import Encoder
+from snerv_codec.training.checkpoint import Checkpoint
+from snerv_codec.training.frames import FrameSet
+from snerv_codec.training.losses import fitting_loss
+from snerv_codec.training.settings import FitSettings, Phase
+
+WARMUP_START = 0.1
+EMBED_CHUNK = 8
+
+
+@dataclass(frozen=True, slots=True)
+class EpochReport:
+    """What is known after an epoch: the mean loss and PSNR (dB) of its steps, and the time it took."""
+
+    phase: str
+    epoch: int  # from 1
+    epochs: int
+    loss: float
+    psnr: float
+    seconds: float
+
+
+class Trainer:
+    """A model on its way: networks, optimiser, and the place in the schedule.
+
+    The order of the frames depends on seed, phase and epoch alone, so the state after an epoch is all
+    that going on from there needs.
+    """
+
+    def __init__(self, frames: FrameSet, config: DecoderConfig, settings: FitSettings) -> None:
+        torch.manual_seed(settings.seed)
+        device = frames.frames.device
+        self.frames, self.settings = frames, settings
+        self.encoder = Encoder(config.strides, config.embedding_shape[0])
+        self.decoder = Decoder(config)
+        self.networks = nn.ModuleDict({"encoder": self.encoder, "decoder": self.decoder})
+        self.networks.to(device=device, memory_format=torch.channels_last)
+        self.masks: dict[str, Tensor] = {}
+        self.phase, self.epoch = "", 0
+        self._start_optimizer()
+
+    def run(
+        self,
+        phase: Phase,
+        *,
+        checkpoint: Checkpoint | None = None,
+        on_epoch: Callable[[EpochReport], None] = lambda report: None,
+    ) -> None:
+        """Run `phase` to its end, from the epoch where a restored state stands in it."""
+        if self.phase != phase.name:
+            self.phase, self.epoch = phase.name, 0
+            self._start_optimizer()
+        while self.epoch < phase.epochs:
+            start = time.perf_counter()
+            loss, psnr = self._run_epoch(phase)
+            self.epoch += 1
+            if checkpoint is not None:
+                checkpoint.save(self.state())
+            seconds = time.perf_counter() - start
+            on_epoch(EpochReport(phase.name, self.epoch, phase.epochs, loss, psnr, seconds))
+
+    def hold_zeros(self, masks: dict[str, Tensor]) -> None:
+        """Set the decoder's parameters to zero where their mask is false, and keep them there."""
+        self.masks = masks
+        self._apply_masks()
+
+    @torch.no_grad()
+    def embeddings(self) -> Tensor:
+        """The embeddings of all frames, (T, channels, h, w)."""
+        indices = torch.arange(len(self.frames), device=self.frames.frames.device)
+        return torch.cat([self.encoder(self.frames.batch(i).low) for i in indices.split(EMBED_CHUNK)])
+
+    def state(self) -> dict[str, Tensor | str | int]:
+        """Everything that `restore` needs, as plain tensors, text and integers."""
+        state: dict[str, Tensor | str | int] = {"phase": self.phase, "epoch": self.epoch}
+        for name, parameter in self.networks.named_parameters():
+            state[f"weight:{name}"] = parameter.detach()
+            for key, value in self.optimizer.state.get(parameter, {}).items():
+                state[f"{key}:{name}"] = value
+        return state
+
+    def restore(self, state: dict[str, Tensor | str | int]) -> None:
+        """Go back to where `state` was taken, with the same frames, configuration and settings."""
+        self.phase, self.epoch = str(state["phase"]), int(state["epoch"])
+        self._start_optimizer()
+        with torch.no_grad():
+            for name, parameter in self.networks.named_parameters():
+                parameter.copy_(_tensor(state, f"weight:{name}"))
+                self.optimizer.state[parameter] = {
+                    "step": _tensor(state, f"step:{name}").clone(),
+                    "exp_avg": torch.empty_like(parameter).copy_(_tensor(state, f"exp_avg:{name}")),
+                    "exp_avg_sq": torch.empty_like(parameter).copy_(_tensor(state, f"exp_avg_sq:{name}")),
+                }
+
+    def _start_optimizer(self) -> None:
+        self.optimizer = torch.optim.Adam(self.networks.parameters(), lr=self.settings.learning_rate)
+
+    def _run_epoch(self, phase: Phase) -> tuple[float, float]:
+        batches = self._shuffled(phase)
+        totals = torch.zeros(2, device=self.frames.frames.device)
+        for number, indices in enumerate(batches):
+            done = (self.epoch + number / len(batches)) / phase.epochs
+            self.optimizer.param_groups[0]["lr"] = learning_rate(phase, done)
+            totals += self._step(indices)
+        loss, psnr = (totals / len(batches)).tolist()  # the epoch's only wait for the device
+        return loss, psnr
+
+    def _step(self, indices: Tensor) -> Tensor:
+        batch = self.frames.batch(indices)
+        prediction = self.frames.crop(self.decoder(self.encoder(batch.low), batch.ll_range))
+        loss = fitting_loss(prediction, batch.target, self.settings.alpha)
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.networks.parameters(), self.settings.clip)
+        self.optimizer.step()
+        self._apply_masks()
+        error = (prediction.frame.detach().clamp(0, 1) - batch.target.frame).square().mean(dim=(1, 2, 3))
+        return torch.stack((loss.detach(), -10 * error.clamp_min(1e-10).log10().mean()))
+
+    def _shuffled(self, phase: Phase) -> tuple[Tensor, ...]:
+        position = [self.settings.seed, *phase.name.encode(), self.epoch]
+        generator = torch.Generator().manual_seed(_mix(position))
+        order = torch.randperm(len(self.frames), generator=generator)
+        return order.to(self.frames.frames.device).split(self.settings.batch)
+
+    @torch.no_grad()
+    def _apply_masks(self) -> None:
+        for name, parameter in self.decoder.named_parameters():
+            if name in self.masks:
+                parameter.mul_(self.masks[name])
+
+
+def learning_rate(phase: Phase, done: float) -> float:
+    """Rate at the share `done` (0..1) of a phase: linear warm-up from 10 %, then cosine to 0."""
+    if done < phase.warmup:
+        return phase.learning_rate * (WARMUP_START + (1 - WARMUP_START) * done / phase.warmup)
+    return phase.learning_rate * (1 + math.cos(math.pi * (done - phase.warmup) / (1 - phase.warmup))) / 2
+
+
+def _mix(values: Iterable[int]) -> int:
+    """A seed from several integers (FNV-1a over them), the same on every machine."""
+    seed = 0xCBF29CE484222325
+    for value in values:
+        seed = ((seed ^ value) * 0x100000001B3) % (1 << 63)
+    return seed
+
+
+def _tensor(state: dict[str, Tensor | str | int], key: str) -> Tensor:
+    value = state[key]
+    assert isinstance(value, Tensor)
+    return value

@@ -1,0 +1,30 @@
+import pytest
+import torch
+from pytorch_msssim import ssim as reference_ssim
+
+from snerv_codec.model.decoder import Prediction
+from snerv_codec.training.losses import fitting_loss, mixed_loss, ssim
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 40, 50), (2, 9, 11, 33)])
+def test_ssim_is_that_of_the_library(shape):
+    image = torch.rand(shape, dtype=torch.float64)
+    target = (image + 0.2 * torch.randn(shape, dtype=torch.float64)).clamp(0, 1)
+    expected = reference_ssim(image, target, data_range=1.0)
+    assert ssim(image, target).item() == pytest.approx(expected.item(), abs=1e-7)
+
+
+def test_the_window_fits_tiny_images():
+    image = torch.rand(1, 3, 8, 9)
+    assert ssim(image, image).item() == pytest.approx(1)
+    assert ssim(image, 1 - image).item() < 0.5
+
+
+def test_the_loss_is_nil_for_a_perfect_prediction_and_sums_its_parts():
+    frame, low, high = torch.rand(1, 3, 32, 32), torch.rand(1, 3, 16, 16), torch.rand(1, 9, 16, 16) - 0.5
+    perfect = Prediction(frame, low, high)
+    assert fitting_loss(perfect, perfect, 0.7).item() == pytest.approx(0, abs=1e-6)
+    shifted = Prediction(frame + 0.1, low, high)
+    assert fitting_loss(shifted, perfect, 1.0).item() == pytest.approx(0.1, abs=1e-6)
+    part = mixed_loss(high + 0.1, high, 0.7)
+    assert fitting_loss(Prediction(frame, low, high + 0.1), perfect, 0.7).item() == pytest.approx(part.item())
