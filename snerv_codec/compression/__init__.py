@@ -1,0 +1,1 @@
+"""From fitted weights to the tensors of the file, and back."""

@@ -1,0 +1,60 @@
+"""Between networks and the file: the only place where weights meet the format."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bitstream.errors import Corrupt
+from bitstream.types import DecoderConfig, QuantizedTensor, Segment
+from snerv_codec.compression.quantize import dequantize, quantize
+from snerv_codec.model.decoder import Decoder
+
+EMBEDDINGS = "embeddings"
+
+
+def pack_segment(
+    decoder: Decoder,
+    config: DecoderConfig,
+    embeddings: Tensor,
+    ll_ranges: Tensor,
+    *,
+    weight_bits: int,
+    embed_bits: int,
+    first_frame: int = 0,
+) -> Segment:
+    """Quantise a fitted decoder, its frames' embeddings (T, 16, h, w) and their LL ranges (T, 2)."""
+    return Segment(
+        first_frame=first_frame,
+        config=config,
+        tensors=tuple(
+            quantize(name, parameter.detach().cpu().contiguous().numpy(), weight_bits)
+            for name, parameter in decoder.named_parameters()
+        ),
+        embeddings=quantize(EMBEDDINGS, embeddings.cpu().contiguous().numpy(), embed_bits),
+        ll_ranges=ll_ranges.cpu().numpy().astype(np.float16),
+    )
+
+
+def unpack_decoder(segment: Segment) -> Decoder:
+    """The decoder a segment holds, on the CPU. Raises `Corrupt` where its tensors are not the network's."""
+    with torch.device("meta"):
+        decoder = Decoder(segment.config)
+    expected = {name: tuple(parameter.shape) for name, parameter in decoder.named_parameters()}
+    found = {tensor.name: tensor.shape for tensor in segment.tensors}
+    if found != expected:
+        wrong = next(name for name in (*expected, *found) if found.get(name) != expected.get(name))
+        raise Corrupt(
+            f"tensor {wrong!r} has shape {found.get(wrong)} where the decoder needs {expected.get(wrong)}"
+        )
+    weights = {tensor.name: _tensor(tensor) for tensor in segment.tensors}
+    decoder.load_state_dict(weights, assign=True)
+    return decoder.requires_grad_(False).eval()
+
+
+def unpack_embeddings(segment: Segment) -> tuple[Tensor, Tensor]:
+    """Embeddings (T, 16, h, w) and LL ranges (T, 2) as the decoder takes them, float32 on the CPU."""
+    return _tensor(segment.embeddings), torch.from_numpy(segment.ll_ranges.astype(np.float32))
+
+
+def _tensor(tensor: QuantizedTensor) -> Tensor:
+    return torch.from_numpy(dequantize(tensor))

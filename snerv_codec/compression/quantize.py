@@ -1,0 +1,63 @@
+"""Uniform grids: value = offset + scale · symbol (the published pipeline's quantiser; SPEC.md, "Tensors")."""
+
+import numpy as np
+import numpy.typing as npt
+
+from bitstream.types import QuantizedTensor
+
+Floats = npt.NDArray[np.float32]
+
+# A grid for each slice along an axis is tried only where it adds fewer scales than this share of the values.
+MAX_SCALE_SHARE = 0.02
+
+
+def quantize(name: str, values: Floats, bits: int) -> QuantizedTensor:
+    """Put `values` on the min/max grid of 2**bits levels with the smaller mean absolute error.
+
+    The candidates are one grid for the whole tensor and one for each slice along each axis. Raises
+    `ValueError` for values that are not finite or beyond 16-bit float.
+    """
+    axes = [i for i, size in enumerate(values.shape) if 1 < size < MAX_SCALE_SHARE * values.size]
+    candidates = [_quantize_along(name, values, bits, axis) for axis in (None, *axes)]
+    return min(candidates, key=lambda tensor: float(np.abs(dequantize(tensor) - values).mean()))
+
+
+def dequantize(tensor: QuantizedTensor) -> Floats:
+    """The values a decoder uses, computed in float32."""
+    scales, offsets = (
+        _along(grid.astype(np.float32), tensor.axis, len(tensor.shape))
+        for grid in (tensor.scales, tensor.offsets)
+    )
+    symbols = tensor.symbols.reshape(tensor.shape).astype(np.float32)
+    return np.asarray(offsets + scales * symbols, dtype=np.float32)
+
+
+def _quantize_along(name: str, values: Floats, bits: int, axis: int | None) -> QuantizedTensor:
+    others = None if axis is None else tuple(i for i in range(values.ndim) if i != axis)
+    least, greatest = values.min(axis=others), values.max(axis=others)
+    levels = (1 << bits) - 1
+    offsets = -_round_up(-np.atleast_1d(least))
+    scales = _round_up((np.atleast_1d(greatest) - offsets.astype(np.float32)) / levels)
+    scale, offset = (_along(grid.astype(np.float32), axis, values.ndim) for grid in (scales, offsets))
+    symbols = np.rint((values - offset) / np.where(scale > 0, scale, 1)).clip(0, levels)
+    return QuantizedTensor(
+        name=name,
+        shape=values.shape,
+        bits=bits,
+        symbols=symbols.astype(np.uint16).ravel(),
+        scales=scales,
+        offsets=offsets,
+        axis=axis,
+    )
+
+
+def _round_up(values: Floats) -> npt.NDArray[np.float16]:
+    """The least 16-bit floats that are not below `values`: a grid made of them leaves no value outside."""
+    with np.errstate(over="ignore"):
+        nearest = values.astype(np.float16)
+    return np.where(nearest < values, np.nextafter(nearest, np.float16(np.inf)), nearest)
+
+
+def _along(grid: Floats, axis: int | None, dims: int) -> Floats:
+    """Shape a grid so that it broadcasts along `axis` of a tensor with `dims` axes."""
+    return grid.reshape([-1 if i == axis else 1 for i in range(dims)])
