@@ -81,3 +81,8 @@ class Decoder(nn.Module):
         least, greatest = ll_range[:, :, None, None, None].unbind(1)
         frame = idwt(least + low * (greatest - least), *high.chunk(3, dim=1))
         return Prediction(frame, low, high)
+
+
+def to_pixels(frame: Tensor) -> Tensor:
+    """RGB in [0, 1], clamped, as uint8: the nearest code value, ties to even."""
+    return (frame * 255).round().clamp(0, 255).to(torch.uint8)

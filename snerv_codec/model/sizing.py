@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bitstream.types import MAX_CHANNELS, STAGES, DecoderConfig
 from snerv_codec.errors import SettingsError
-from snerv_codec.model.decoder import Decoder
+from snerv_codec.model.decoder import Decoder, stage_widths
 from snerv_codec.model.encoder import Encoder
 
 EMBEDDING_CHANNELS = 16
@@ -84,7 +84,7 @@ def choose_config(
 
     def excess(count: int) -> int:
         assert strides is not None and blocks is not None
-        return _decoder_parameters(_config(shape, strides, count, blocks)) + embeddings - budget
+        return decoder_parameters(_config(shape, strides, count, blocks)) + embeddings - budget
 
     low, high = 1, MAX_CHANNELS
     while low < high:  # the widest decoder that does not exceed the budget, or one channel
@@ -136,6 +136,40 @@ def model_cost(config: DecoderConfig, frames: int) -> ModelCost:
     )
 
 
+def decoding_memory(config: DecoderConfig, batch: int) -> int:
+    """Bytes that decoding `batch` frames at once takes: weights, and features that are alive together."""
+    height, width = config.padded_size
+    widths = stage_widths(config)
+    pixels = height * width // 4  # of the LL band, where the widest features are
+    last = config.strides[-1] ** 2
+    features = widths[-1] * (last + 5) + widths[-2] * 3 + 9 * 3  # values at each LL pixel
+    return 4 * (decoder_parameters(config) + batch * pixels * features)
+
+
+def fitting_memory(config: DecoderConfig, batch: int) -> int:
+    """Bytes that a step on `batch` frames takes, the video itself left out.
+
+    Weights, gradients and Adam's moments, and what the backward pass keeps: every layer's output.
+    """
+    height, width = config.padded_size
+    kept = 0
+
+    def count(module: nn.Module, inputs: object, output: torch.Tensor) -> None:
+        nonlocal kept
+        kept += output.numel()
+
+    with torch.device("meta"):
+        decoder, encoder = Decoder(config), Encoder(config.strides, config.embedding_shape[0])
+        for module in (*decoder.modules(), *encoder.modules()):
+            if not list(module.children()):
+                module.register_forward_hook(count)
+        with torch.no_grad():
+            decoder(encoder(torch.empty(1, 3, height // 2, width // 2)), torch.empty(1, 2))
+    losses = 30 * 3 * height * width  # the maps of SSIM and the subbands, with their gradients
+    parameters = _count(decoder) + _count(encoder)
+    return 4 * (4 * parameters + batch * (2 * kept + losses))
+
+
 def embedding_parameters(shape: tuple[int, int, int], frames: int) -> int:
     """Values that all frames carry: their embeddings and LL ranges."""
     return frames * (prod(shape) + RANGE_VALUES)
@@ -158,7 +192,8 @@ def _config(shape: tuple[int, int, int], strides: tuple[int, ...], channels: int
 
 
 @cache
-def _decoder_parameters(config: DecoderConfig) -> int:
+def decoder_parameters(config: DecoderConfig) -> int:
+    """Number of values in the decoder that `config` describes."""
     with torch.device("meta"):
         return _count(Decoder(config))
 

@@ -11,6 +11,7 @@ from snerv_codec.model.decoder import Prediction
 from snerv_codec.model.wavelet import dwt
 
 CHUNK = 8
+RANGE_STEP = 2**-10  # of 16-bit floats between 1 and 2; a frame of a lesser range is flat
 
 
 class Batch(NamedTuple):
@@ -43,7 +44,7 @@ class FrameSet:
         frame, ll, high = self._bands(indices)
         ll_range = self.ll_ranges[indices]
         least, greatest = ll_range[:, :, None, None, None].unbind(1)
-        low = (ll - least) / (greatest - least).clamp_min(1e-6)  # a flat frame is all zeros
+        low = ((ll - least) / (greatest - least).clamp_min(RANGE_STEP)).clamp(0, 1)
         return Batch(low, ll_range, self.crop(Prediction(frame, low, high)))
 
     def crop(self, prediction: Prediction) -> Prediction:

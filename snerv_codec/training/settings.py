@@ -50,11 +50,11 @@ class FitSettings:
             if not 0 <= value <= below:
                 raise SettingsError(f"{name} {value} is not in 0..{below}")
 
-    def phases(self) -> tuple[Phase, ...]:
-        """The phases in order: the fit, and the fine-tuning of what pruning left."""
-        fit = Phase(name="fit", epochs=self.epochs, learning_rate=self.learning_rate, warmup=self.warmup)
+    def phases(self) -> tuple[Phase, Phase]:
+        """The fit, and the fine-tuning of what pruning left (perhaps of no epochs)."""
         tune = max(1, self.epochs // 10) if self.prune_epochs is None else self.prune_epochs
-        if self.prune == 0 or tune == 0:
-            return (fit,)
         rate = self.learning_rate * self.prune_rate
-        return fit, Phase(name="prune", epochs=tune, learning_rate=rate, warmup=self.warmup)
+        return (
+            Phase(name="fit", epochs=self.epochs, learning_rate=self.learning_rate, warmup=self.warmup),
+            Phase(name="prune", epochs=tune if self.prune else 0, learning_rate=rate, warmup=self.warmup),
+        )

@@ -1,15 +1,16 @@
 """Fitting an encoder and a decoder to one video (paper, section 3.3)."""
 
+import json
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from bitstream.types import DecoderConfig
-from snerv_codec.model.decoder import Decoder
+from snerv_codec.events import EpochDone
+from snerv_codec.model.decoder import Decoder, to_pixels
 from snerv_codec.model.encoder import Encoder
 from snerv_codec.training.checkpoint import Checkpoint
 from snerv_codec.training.frames import FrameSet
@@ -18,18 +19,6 @@ from snerv_codec.training.settings import FitSettings, Phase
 
 WARMUP_START = 0.1
 EMBED_CHUNK = 8
-
-
-@dataclass(frozen=True, slots=True)
-class EpochReport:
-    """What is known after an epoch: the mean loss and PSNR (dB) of its steps, and the time it took."""
-
-    phase: str
-    epoch: int  # from 1
-    epochs: int
-    loss: float
-    psnr: float
-    seconds: float
 
 
 class Trainer:
@@ -49,6 +38,7 @@ class Trainer:
         self.networks.to(device=device, memory_format=torch.channels_last)
         self.masks: dict[str, Tensor] = {}
         self.phase, self.epoch = "", 0
+        self.results: dict[str, float] = {}
         self._start_optimizer()
 
     def run(
@@ -56,9 +46,14 @@ class Trainer:
         phase: Phase,
         *,
         checkpoint: Checkpoint | None = None,
-        on_epoch: Callable[[EpochReport], None] = lambda report: None,
+        on_epoch: Callable[[EpochDone], None] = lambda event: None,
     ) -> None:
-        """Run `phase` to its end, from the epoch where a restored state stands in it."""
+        """Run `phase` to its end, from the epoch where a restored state stands; nothing if it was finished.
+
+        The PSNR that it ends with is kept in `results`.
+        """
+        if phase.name in self.results:
+            return
         if self.phase != phase.name:
             self.phase, self.epoch = phase.name, 0
             self._start_optimizer()
@@ -69,7 +64,10 @@ class Trainer:
             if checkpoint is not None:
                 checkpoint.save(self.state())
             seconds = time.perf_counter() - start
-            on_epoch(EpochReport(phase.name, self.epoch, phase.epochs, loss, psnr, seconds))
+            on_epoch(EpochDone(phase.name, self.epoch, phase.epochs, loss, psnr, seconds))
+        self.results[phase.name] = self.psnr()
+        if checkpoint is not None:
+            checkpoint.save(self.state())
 
     def hold_zeros(self, masks: dict[str, Tensor]) -> None:
         """Set the decoder's parameters to zero where their mask is false, and keep them there."""
@@ -82,9 +80,23 @@ class Trainer:
         indices = torch.arange(len(self.frames), device=self.frames.frames.device)
         return torch.cat([self.encoder(self.frames.batch(i).low) for i in indices.split(EMBED_CHUNK)])
 
+    @torch.no_grad()
+    def psnr(self) -> float:
+        """Mean PSNR (dB) of all frames, rounded to 8 bits, by the networks as they are."""
+        total = torch.zeros((), device=self.frames.frames.device)
+        for indices in torch.arange(len(self.frames), device=total.device).split(self.settings.batch):
+            batch = self.frames.batch(indices)
+            prediction = self.frames.crop(self.decoder(self.encoder(batch.low), batch.ll_range))
+            total += _psnr(to_pixels(prediction.frame).float() / 255, batch.target.frame).sum()
+        return total.item() / len(self.frames)
+
     def state(self) -> dict[str, Tensor | str | int]:
         """Everything that `restore` needs, as plain tensors, text and integers."""
-        state: dict[str, Tensor | str | int] = {"phase": self.phase, "epoch": self.epoch}
+        state: dict[str, Tensor | str | int] = {
+            "phase": self.phase,
+            "epoch": self.epoch,
+            "results": json.dumps(self.results),
+        }
         for name, parameter in self.networks.named_parameters():
             state[f"weight:{name}"] = parameter.detach()
             for key, value in self.optimizer.state.get(parameter, {}).items():
@@ -94,10 +106,13 @@ class Trainer:
     def restore(self, state: dict[str, Tensor | str | int]) -> None:
         """Go back to where `state` was taken, with the same frames, configuration and settings."""
         self.phase, self.epoch = str(state["phase"]), int(state["epoch"])
+        self.results = json.loads(str(state["results"]))
         self._start_optimizer()
         with torch.no_grad():
             for name, parameter in self.networks.named_parameters():
                 parameter.copy_(_tensor(state, f"weight:{name}"))
+                if f"step:{name}" not in state:
+                    continue  # saved before the phase's first step
                 self.optimizer.state[parameter] = {
                     "step": _tensor(state, f"step:{name}").clone(),
                     "exp_avg": torch.empty_like(parameter).copy_(_tensor(state, f"exp_avg:{name}")),
@@ -126,8 +141,8 @@ class Trainer:
         nn.utils.clip_grad_norm_(self.networks.parameters(), self.settings.clip)
         self.optimizer.step()
         self._apply_masks()
-        error = (prediction.frame.detach().clamp(0, 1) - batch.target.frame).square().mean(dim=(1, 2, 3))
-        return torch.stack((loss.detach(), -10 * error.clamp_min(1e-10).log10().mean()))
+        psnr = _psnr(prediction.frame.detach().clamp(0, 1), batch.target.frame)
+        return torch.stack((loss.detach(), psnr.mean()))
 
     def _shuffled(self, phase: Phase) -> tuple[Tensor, ...]:
         position = [self.settings.seed, *phase.name.encode(), self.epoch]
@@ -147,6 +162,11 @@ def learning_rate(phase: Phase, done: float) -> float:
     if done < phase.warmup:
         return phase.learning_rate * (WARMUP_START + (1 - WARMUP_START) * done / phase.warmup)
     return phase.learning_rate * (1 + math.cos(math.pi * (done - phase.warmup) / (1 - phase.warmup))) / 2
+
+
+def _psnr(image: Tensor, target: Tensor) -> Tensor:
+    """PSNR (dB) of each image of a batch, (N,), for a data range of 1; at most 100, as in `metrics`."""
+    return -10 * (image - target).square().mean(dim=(1, 2, 3)).clamp_min(1e-10).log10()
 
 
 def _mix(values: Iterable[int]) -> int:

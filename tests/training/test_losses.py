@@ -28,3 +28,10 @@ def test_the_loss_is_nil_for_a_perfect_prediction_and_sums_its_parts():
     assert fitting_loss(shifted, perfect, 1.0).item() == pytest.approx(0.1, abs=1e-6)
     part = mixed_loss(high + 0.1, high, 0.7)
     assert fitting_loss(Prediction(frame, low, high + 0.1), perfect, 0.7).item() == pytest.approx(part.item())
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 13, 16), (2, 3, 8, 12)])
+def test_the_derivative_of_ssim_is_right(shape):
+    image = torch.rand(shape, dtype=torch.float64, requires_grad=True)
+    target = torch.rand(shape, dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda x: ssim(x, target), (image,))

@@ -1,0 +1,109 @@
+"""`snerv encode`."""
+
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import click
+
+from snerv_codec.cli import options
+from snerv_codec.cli.render import View, show_plan, show_report
+from snerv_codec.settings import EncodeSettings, SourceSettings
+from snerv_codec.training.settings import FitSettings
+
+FIT = FitSettings()
+
+
+@click.command("encode")
+@click.argument("source", metavar="INPUT")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The .snrv file to write.")
+@click.option("--size", default="3M", show_default=True, help="Parameters, embeddings included: 3M, 350k, 0.35M.")
+@click.option("--epochs", default=FIT.epochs, show_default=True, help="Passes over the video.")
+@click.option("--batch", default=FIT.batch, show_default=True, help="Frames a step.")
+@click.option("--lr", default=FIT.learning_rate, show_default=True, help="Peak learning rate.")
+@click.option("--alpha", default=FIT.alpha, show_default=True, help="Weight of L1 against SSIM in the loss.")
+@click.option("--seed", default=FIT.seed, show_default=True, help="Seed of the fit.")
+@click.option("--prune", default=FIT.prune, show_default=True, help="Share of the decoder's weights to drop.")
+@click.option("--prune-epochs", type=int, help="Epochs of fine-tuning after pruning.  [default: a tenth of --epochs]")
+@click.option("--weight-bits", default=8, show_default=True, help="Bits of a weight before entropy coding.")
+@click.option("--embed-bits", default=6, show_default=True, help="Bits of an embedding value.")
+@click.option("--channels", type=int, help="Width C0 of the decoder, instead of the one --size gives.")
+@click.option("--blocks", type=int, help="Residual blocks N_RB, instead of those --size gives.")
+@click.option("--strides", type=options.STRIDES, help="Up-sampling strides, instead of the best for the frame.")
+@click.option("--crop", type=options.CROP, help="Centre crop, height x width: 640x1280.")
+@click.option("--frames", type=options.FRAMES, help="Frames A to B - 1: 0:33, 10:, :100.")
+@click.option("--stream", type=int, help="Which of several video streams, from 0.")
+@click.option("--fps", type=options.RATE, help="Rate of a folder of images or of raw video.")
+@click.option("--video-size", type=options.VIDEO_SIZE, help="Width x height of raw .yuv.")
+@click.option("--pix-fmt", help="Pixel format of raw .yuv.  [default: yuv420p]")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--resume", is_flag=True, help="Go on with an interrupted run with the same settings.")
+@click.option("--overwrite", is_flag=True, help="Replace the output, and drop an interrupted run.")
+@click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of text.")
+def command(
+    source: str,
+    output: Path | None,
+    size: str,
+    epochs: int,
+    batch: int,
+    lr: float,
+    alpha: float,
+    seed: int,
+    prune: float,
+    prune_epochs: int | None,
+    weight_bits: int,
+    embed_bits: int,
+    channels: int | None,
+    blocks: int | None,
+    strides: tuple[int, ...] | None,
+    crop: tuple[int, int] | None,
+    frames: tuple[int, int | None] | None,
+    stream: int | None,
+    fps: Fraction | None,
+    video_size: tuple[int, int] | None,
+    pix_fmt: str | None,
+    device: str,
+    resume: bool,
+    overwrite: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Fit a model to INPUT and write it as a .snrv file.
+
+    INPUT is a video, "-" for y4m on standard input, a folder of PNG or JPEG frames, or raw .yuv.
+    """
+    settings = EncodeSettings(
+        size=size,
+        channels=channels,
+        blocks=blocks,
+        strides=strides,
+        weight_bits=weight_bits,
+        embed_bits=embed_bits,
+        device=device,
+        fit=FitSettings(
+            epochs=epochs,
+            batch=batch,
+            learning_rate=lr,
+            alpha=alpha,
+            seed=seed,
+            prune=prune,
+            prune_epochs=prune_epochs,
+        ),
+        source=SourceSettings(
+            stream=stream, crop=crop, frames=frames, rate=fps, video_size=video_size, pix_fmt=pix_fmt
+        ),
+    )
+    if dry_run:
+        from snerv_codec import planning
+
+        plan = planning.plan(source, settings)
+        click.echo(json.dumps(plan.to_json()) if as_json else show_plan(plan))
+        return
+    if output is None:
+        raise click.UsageError("Missing option '-o' / '--output'.")
+    from snerv_codec import codec
+
+    with View(as_json=as_json) as view:
+        report = codec.encode(source, output, settings, overwrite=overwrite, resume=resume, on_event=view)
+    click.echo(json.dumps({"event": "done", **report.to_json()}) if as_json else show_report(report))

@@ -1,0 +1,87 @@
+"""`snerv`: the group of commands, and how errors become one line and an exit code."""
+
+import errno
+import importlib
+import sys
+from collections.abc import Sequence
+
+import click
+
+from bitstream.errors import BitstreamError
+from snerv_codec.errors import UserError
+
+EXIT_FAILURE, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+
+COMMANDS = {
+    "encode": "Fit a model to a video and write it as a .snrv file.",
+    "decode": "Turn a .snrv file back into a video.",
+    "info": "Tell what a .snrv file holds.",
+    "verify": "Check a .snrv file for damage.",
+}
+
+
+class LazyGroup(click.Group):
+    """Commands are imported when used, so that help and `info` do not wait for torch."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"snerv_codec.cli.{name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="snerv-codec")
+@click.option("--debug", is_flag=True, help="Show a traceback when something goes wrong.")
+def cli(debug: bool) -> None:
+    """SNeRV: a neural video codec that fits a small network to one video and stores it as the file."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `snerv` with `argv` (default: the process's) and return its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    try:
+        result = cli.main([a for a in arguments if a != "--debug"], prog_name="snerv", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.UsageError as error:
+        error.show()
+        return EXIT_USAGE
+    except (KeyboardInterrupt, click.Abort):
+        return _fail("interrupted; nothing was written (encode: --resume goes on from the last epoch)", 130)
+    except BrokenPipeError:
+        return EXIT_FAILURE  # whoever read our output is gone
+    except Exception as error:
+        if debug:
+            raise
+        return _fail(_describe(error), EXIT_FAILURE)
+
+
+def _describe(error: Exception) -> str:
+    """One line for the user."""
+    if isinstance(error, UserError | BitstreamError | click.ClickException):
+        return str(error)
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return "out of memory; lower --size or --batch, or crop the video (--crop, --frames)"
+    if isinstance(error, OSError):
+        name = f"{error.filename}: " if error.filename else ""
+        advice = "; free some space" if error.errno == errno.ENOSPC else ""
+        return f"{name}{error.strerror or error}{advice}"
+    return f"unexpected {type(error).__name__}: {error}; --debug shows where"
+
+
+def _fail(message: str, code: int) -> int:
+    click.echo(f"snerv: error: {' '.join(message.split())}", err=True)
+    return code
+
+
+def run() -> None:
+    """Entry point of the `snerv` command."""
+    sys.exit(main())

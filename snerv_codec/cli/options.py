@@ -1,0 +1,62 @@
+"""Values on the command line: how they are written and read."""
+
+import re
+from fractions import Fraction
+from typing import Any
+
+import click
+
+
+class Parsed(click.ParamType):
+    """A value given by a pattern; `example` shows how to write it."""
+
+    def __init__(self, name: str, pattern: str, example: str) -> None:
+        self.name, self.example = name, example
+        self._pattern = re.compile(pattern)
+
+    def match(self, value: str) -> re.Match[str]:
+        """The parts of `value`; a usage error where it has another form."""
+        found = self._pattern.fullmatch(value.strip())
+        if not found:
+            self.fail(f"{value!r} is not like {self.example}")
+        return found
+
+
+class Size2D(Parsed):
+    """Two sides such as 640x1280, as integers in the order written."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        first, second = self.match(value).groups()
+        return int(first), int(second)
+
+
+class FrameRange(Parsed):
+    """A:B, half open; either end may be left out."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int | None]:
+        first, last = self.match(value).groups()
+        return int(first or 0), int(last) if last else None
+
+
+class Rate(Parsed):
+    """Frames a second, exact: 25, 29.97 or 30000/1001."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Fraction:
+        try:
+            return Fraction(self.match(value)[0])
+        except ZeroDivisionError:
+            self.fail(f"{value!r} divides by zero")
+
+
+class Integers(Parsed):
+    """Integers with commas between."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        return tuple(int(part) for part in self.match(value)[0].split(","))
+
+
+CROP = Size2D("HxW", r"(\d+)[xX](\d+)", "640x1280 (height x width)")
+VIDEO_SIZE = Size2D("WxH", r"(\d+)[xX](\d+)", "1920x1080 (width x height)")
+FRAMES = FrameRange("A:B", r"(\d*):(\d*)", "0:33, 10: or :100")
+RATE = Rate("RATE", r"\d+(\.\d+)?(/\d+)?", "25, 29.97 or 30000/1001")
+STRIDES = Integers("S,S,S,S,S", r"\d+(,\d+)*", "5,4,2,2,2")

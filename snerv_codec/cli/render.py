@@ -1,0 +1,113 @@
+"""How progress and results look: bars and tables for people, one JSON object a line for programs."""
+
+import json
+import sys
+from types import TracebackType
+from typing import Any
+
+import click
+
+from snerv_codec.events import EpochDone, Event, FrameDone, Planned, Warned
+from snerv_codec.report import EncodeReport, Plan
+
+LABELS = {"fit": "fitting", "prune": "fine-tuning", "measure": "measuring", "decode": "decoding", "verify": "verifying"}
+
+
+class View:
+    """Renders events; use it as a context manager and give it as `on_event`.
+
+    Bars appear on a terminal only, on standard error. With `as_json`, every event but single frames is a
+    line on standard output.
+    """
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self._bars = not as_json and sys.stderr.isatty()
+        self._bar: Any = None
+        self._task, self._done = "", 0
+
+    def __call__(self, event: Event) -> None:
+        if self._as_json:
+            if not isinstance(event, FrameDone):
+                click.echo(json.dumps(event.to_json()))
+        elif isinstance(event, Planned):
+            click.echo(show_plan(event.plan), err=True)
+        elif isinstance(event, Warned):
+            click.echo(f"snerv: warning: {event.message}", err=True)
+        elif self._bars:
+            self._advance(event)
+
+    def __enter__(self) -> "View":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._finish()
+
+    def _advance(self, event: EpochDone | FrameDone) -> None:
+        if isinstance(event, EpochDone):
+            task, done, total = event.phase, event.epoch, event.epochs
+            note = f"epoch {done}/{total}  loss {event.loss:.4f}  PSNR {event.psnr:.2f} dB"
+        else:
+            task, done, total = event.task, event.done, event.total
+            note = f"frame {done}/{total}"
+        if task != self._task:
+            self._finish()
+            label = f"{LABELS[task]:>11}"
+            self._bar = click.progressbar(length=total, label=label, item_show_func=str, file=sys.stderr)
+            self._bar.__enter__()
+            self._task, self._done = task, 0
+        self._bar.update(done - self._done, note)
+        self._done = done
+
+    def _finish(self) -> None:
+        if self._bar is not None:
+            self._bar.__exit__(None, None, None)
+        self._bar, self._task = None, ""
+
+
+def show_plan(plan: Plan) -> str:
+    """The plan as a table."""
+    rows = {
+        "input": f"{plan.source}: {plan.frames} frames of {plan.width}x{plan.height}, {plan.rate} fps",
+        "decoder": f"C0 {plan.channels}, N_RB {plan.blocks}, strides {','.join(map(str, plan.strides))}, "
+        f"embedding {'x'.join(map(str, plan.embedding_shape))}, padding {plan.padding:.1%}",
+        "parameters": f"{plan.total_parameters:,} = {plan.decoder_parameters:,} decoder + "
+        f"{plan.embedding_parameters:,} embeddings (encoder, not stored: {plan.encoder_parameters:,})",
+        "arithmetic": f"{plan.decoder_macs / 1e9:.2f} GMAC a frame to decode, "
+        f"{(plan.decoder_macs + plan.encoder_macs) * 6 / 1e9:.1f} GFLOP a frame and epoch to fit",
+        "memory": f"{size(plan.video_memory)} video + {size(plan.fitting_memory)} fitting on {plan.device}; "
+        f"{size(plan.decoding_memory)} to decode",
+        "predicted": f"about {size(plan.predicted_bytes)} on disk",
+    }
+    return table(rows)
+
+
+def show_report(report: EncodeReport) -> str:
+    """The result as a table."""
+    quality = report.quality
+    similarity = "" if quality.ms_ssim is None else f", MS-SSIM {quality.ms_ssim:.4f}"
+    rows = {
+        "file": f"{report.output}: {report.bytes_total:,} bytes, {report.bpp:.4f} bpp, {report.bitrate / 1e3:.0f} kbit/s",
+        "of which": f"{report.bytes_tracks:,} bytes of sound and subtitles",
+        "quality": f"PSNR {quality.psnr:.2f} dB{similarity} (RGB, decoded from the file)",
+        "lost": f"{report.fitted_psnr - report.pruned_psnr:+.3f} dB to pruning, "
+        f"{report.pruned_psnr - quality.psnr:+.3f} dB to quantisation",
+        "time": f"{report.seconds_total:.1f} s, of which fitting {report.seconds_fitting:.1f} s; "
+        f"decoding {report.frames / max(report.seconds_decoding, 1e-9):.1f} frames/s",
+    }
+    return table(rows)
+
+
+def table(rows: dict[str, str]) -> str:
+    """Lines of "name  value", values aligned."""
+    width = max(map(len, rows))
+    return "\n".join(f"{name:>{width}}  {value}" for name, value in rows.items())
+
+
+def size(count: float) -> str:
+    """Bytes for people: 512 bytes, 3.1 MB."""
+    for unit in ("bytes", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"

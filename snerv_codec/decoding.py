@@ -1,0 +1,132 @@
+"""Frames out of a `.snrv` file, in any order."""
+
+from collections.abc import Iterator
+from itertools import takewhile
+from pathlib import Path
+from types import TracebackType
+from typing import overload
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from bitstream.container import StreamFile
+from bitstream.types import Segment, SideTrack, VideoInfo
+from snerv_codec.compression.packing import unpack_decoder, unpack_embeddings
+from snerv_codec.errors import SettingsError
+from snerv_codec.machine import choose_device, require_memory
+from snerv_codec.model.decoder import to_pixels
+from snerv_codec.model.sizing import decoding_memory
+
+Frame = npt.NDArray[np.uint8]
+
+CUDA_BATCH = 4
+
+
+class Decoder:
+    """A `.snrv` file as a sequence of frames: uint8 RGB arrays (H, W, 3).
+
+    Opening reads the header only; a segment's network is built when a frame of it is first asked for.
+    `len(d)`, `d[i]`, `d[-1]`, `d[a:b:c]` (T, H, W, 3) and iteration all give the same frames. Raises
+    `BitstreamError` for a bad file, `ResourceError` where device or memory do not suffice.
+
+    On a CPU frames are computed one by one, as convolutions may round differently in batches; `batch` is
+    for CUDA, where it is always filled up to the same size for the same reason.
+    """
+
+    def __init__(self, path: str | Path, *, device: str = "auto", batch: int | None = None) -> None:
+        if batch is not None and batch < 1:
+            raise SettingsError(f"batch {batch} is below 1")
+        self._file = StreamFile(Path(path))
+        self._device = choose_device(device)
+        self._batch = batch
+        self._player: SegmentPlayer | None = None
+
+    @property
+    def info(self) -> VideoInfo:
+        """Size, timestamps, colour and the like."""
+        return self._file.header.video
+
+    def tracks(self) -> tuple[SideTrack, ...]:
+        """Sound and subtitles, as packets."""
+        return self._file.read_tracks()
+
+    def __len__(self) -> int:
+        return self.info.frame_count
+
+    @overload
+    def __getitem__(self, index: int) -> Frame: ...
+    @overload
+    def __getitem__(self, index: slice) -> Frame: ...
+    def __getitem__(self, index: int | slice) -> Frame:
+        if isinstance(index, slice):
+            numbers = range(len(self))[index]
+            frames = np.empty((len(numbers), self.info.height, self.info.width, 3), np.uint8)
+            for i, frame in enumerate(self.frames(numbers)):
+                frames[i] = frame
+            return frames
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"frame {index} is not in a video of {len(self)} frames")
+        number = index % len(self)
+        return next(self.frames(range(number, number + 1)))
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self.frames(range(len(self)))
+
+    def frames(self, numbers: range) -> Iterator[Frame]:
+        """The frames with these numbers, in this order; memory does not grow with their count."""
+        while numbers:
+            player = self._player_of(numbers[0])
+            here = sum(1 for _ in takewhile(player.numbers.__contains__, numbers))
+            yield from player.play(numbers[:here])
+            numbers = numbers[here:]
+
+    def checksums(self) -> tuple[int, ...]:
+        """CRC-32 of each frame's RGB bytes as its encoder saw them; empty where none were taken."""
+        segments = (self._file.read_segment(i) for i in range(len(self._file.header.segments)))
+        return tuple(checksum for segment in segments for checksum in segment.frame_checksums)
+
+    def close(self) -> None:
+        """Release the network and the file."""
+        self._player = None
+        self._file.close()
+
+    def __enter__(self) -> "Decoder":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _player_of(self, number: int) -> "SegmentPlayer":
+        if self._player is None or number not in self._player.numbers:
+            self._player = None  # free the old network before the new one is built
+            index = next(i for i, entry in enumerate(self._file.header.segments) if number in entry.frames)
+            segment = self._file.read_segment(index)
+            self._player = SegmentPlayer(segment, self.info, self._device, self._batch)
+        return self._player
+
+
+class SegmentPlayer:
+    """The network of one segment on a device, and the embeddings of its frames."""
+
+    def __init__(self, segment: Segment, info: VideoInfo, device: torch.device, batch: int | None = None) -> None:
+        batch = (batch or CUDA_BATCH) if device.type == "cuda" else 1
+        need = decoding_memory(segment.config, batch)
+        require_memory(need, device, "decoding", "lower --batch or use a machine with more memory")
+        self.numbers = range(segment.first_frame, segment.first_frame + segment.frame_count)
+        self.size, self.device, self.batch = (info.height, info.width), device, batch
+        self.network = unpack_decoder(segment).to(device=device, memory_format=torch.channels_last)
+        self.embeddings, self.ll_ranges = unpack_embeddings(segment)
+
+    def play(self, numbers: range) -> Iterator[Frame]:
+        """Frames of this segment, one by one, as uint8 (H, W, 3)."""
+        for start in range(0, len(numbers), self.batch):
+            yield from self._compute([number - self.numbers.start for number in numbers[start : start + self.batch]])
+
+    @torch.inference_mode()
+    def _compute(self, rows: list[int]) -> Frame:
+        filled = rows + rows[-1:] * (self.batch - len(rows))
+        embedding, ll_range = self.embeddings[filled].to(self.device), self.ll_ranges[filled].to(self.device)
+        frame = self.network(embedding, ll_range).frame[: len(rows), :, : self.size[0], : self.size[1]]
+        pixels: Frame = to_pixels(frame).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+        return pixels

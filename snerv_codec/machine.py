@@ -1,0 +1,51 @@
+"""The machine at hand: its device, its memory."""
+
+import os
+from typing import TYPE_CHECKING
+
+from snerv_codec.errors import ResourceError, SettingsError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def choose_device(name: str) -> "torch.device":
+    """The device called "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:n".
+
+    Raises `SettingsError` for another name and `ResourceError` for a device that is not there.
+    """
+    import torch
+
+    found = torch.cuda.device_count()
+    if name == "auto":
+        return torch.device("cuda" if found else "cpu")
+    kind, _, index = name.partition(":")
+    if kind not in ("cpu", "cuda") or (index and not index.isdigit()) or name.endswith(":"):
+        raise SettingsError(f"device {name!r} is not one of auto, cpu, cuda, cuda:0, cuda:1, ...")
+    if kind == "cuda" and int(index or 0) >= found:
+        have = f"{found} CUDA devices here" if found else "no CUDA device here"
+        raise ResourceError(f"device {name!r} asked for, but there is {have}; use --device cpu")
+    return torch.device(name)
+
+
+def available_memory(device: "torch.device") -> int:
+    """Bytes that can still be taken on `device`."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        with open("/proc/meminfo") as file:
+            values = dict(line.split(":") for line in file)
+        return int(values["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):  # not Linux: all of the machine's memory
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def require_memory(need: int, device: "torch.device", purpose: str, advice: str) -> None:
+    """Raise `ResourceError` where `need` bytes are more than `device` has left."""
+    have = available_memory(device)
+    if need > have:
+        raise ResourceError(
+            f"{purpose} needs about {need / 1e9:.1f} GB and {device.type} has {have / 1e9:.1f} GB left; {advice}"
+        )

@@ -1,0 +1,82 @@
+"""Before the work: which frames, which architecture, and what it will cost."""
+
+from math import prod
+from pathlib import Path
+
+from bitstream.types import DecoderConfig, VideoInfo
+from snerv_codec.machine import choose_device
+from snerv_codec.media.reader import Source, open_source
+from snerv_codec.report import Plan
+from snerv_codec.settings import EncodeSettings
+
+# Bits a weight that entropy coding saves, as seen on fitted models; the prediction needs no more than that.
+ENTROPY_GAIN = 1.0
+
+
+def plan(source: str | Path, settings: EncodeSettings | None = None) -> Plan:
+    """What `encode` would do with `source`, without fitting anything."""
+    settings = settings or EncodeSettings()
+    info = open_video(source, settings).info
+    return make_plan(str(source), info, decoder_config(info, settings), settings)
+
+
+def open_video(source: str | Path, settings: EncodeSettings) -> Source:
+    """The frames that `settings` choose of `source`; raises `InputError` and `SettingsError`."""
+    chosen = settings.source
+    return open_source(
+        source,
+        stream=chosen.stream,
+        crop=chosen.crop,
+        frames=chosen.frames,
+        rate=chosen.rate,
+        video_size=chosen.video_size,
+        pix_fmt=chosen.pix_fmt,
+    )
+
+
+def decoder_config(info: VideoInfo, settings: EncodeSettings) -> DecoderConfig:
+    """The architecture for a video; raises `SettingsError` where the budget is too small."""
+    from snerv_codec.model.sizing import choose_config, parse_size
+
+    return choose_config(
+        info.height,
+        info.width,
+        info.frame_count,
+        parse_size(settings.size),
+        channels=settings.channels,
+        blocks=settings.blocks,
+        strides=settings.strides,
+    )
+
+
+def make_plan(source: str, info: VideoInfo, config: DecoderConfig, settings: EncodeSettings) -> Plan:
+    """What fitting `config` to a video takes, and about what it gives."""
+    from snerv_codec.model.sizing import decoding_memory, fitting_memory, model_cost
+
+    cost = model_cost(config, info.frame_count)
+    weights = cost.decoder_parameters * (settings.weight_bits - ENTROPY_GAIN)
+    embeddings = cost.embedding_parameters * settings.embed_bits
+    return Plan(
+        source=source,
+        width=info.width,
+        height=info.height,
+        frames=info.frame_count,
+        rate=f"{float(info.rate):g}",
+        device=str(choose_device(settings.device)),
+        channels=config.channels,
+        blocks=config.blocks,
+        strides=config.strides,
+        embedding_shape=config.embedding_shape,
+        decoder_parameters=cost.decoder_parameters,
+        embedding_parameters=cost.embedding_parameters,
+        encoder_parameters=cost.encoder_parameters,
+        total_parameters=cost.total_parameters,
+        decoder_macs=cost.decoder_macs,
+        encoder_macs=cost.encoder_macs,
+        padding=prod(config.padded_size) / (info.width * info.height) - 1,
+        epochs=sum(phase.epochs for phase in settings.fit.phases()),
+        predicted_bytes=round((weights + embeddings) / 8),
+        video_memory=3 * info.width * info.height * info.frame_count,
+        fitting_memory=fitting_memory(config, settings.fit.batch),
+        decoding_memory=decoding_memory(config, 1),
+    )

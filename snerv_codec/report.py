@@ -1,0 +1,90 @@
+"""What an encode promises (`Plan`) and what it delivered (`EncodeReport`): the contract of `--json`."""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from bitstream.types import DecoderConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run will do, before it does it. Bytes, and MACs per frame; padding is a share of the frame."""
+
+    source: str
+    width: int
+    height: int
+    frames: int
+    rate: str
+    device: str
+    channels: int
+    blocks: int
+    strides: tuple[int, ...]
+    embedding_shape: tuple[int, int, int]
+    decoder_parameters: int
+    embedding_parameters: int
+    encoder_parameters: int
+    total_parameters: int
+    decoder_macs: int
+    encoder_macs: int
+    padding: float
+    epochs: int
+    predicted_bytes: int
+    video_memory: int
+    fitting_memory: int
+    decoding_memory: int
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object with one entry a field."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """Means over frames: PSNR in dB, MS-SSIM (None where the frame is too small for it)."""
+
+    psnr: float
+    ms_ssim: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EncodeReport:
+    """The result of an encode. `quality` is that of the frames decoded from the file on disk.
+
+    `fitted_psnr` is the model's before pruning and `pruned_psnr` before quantisation, both with frames
+    rounded to 8 bits. `bytes_tracks` is
+    what sound and subtitles take of `bytes_total`; times are in seconds.
+    """
+
+    source: str
+    output: str
+    config: DecoderConfig
+    frames: int
+    bytes_total: int
+    bytes_tracks: int
+    bpp: float
+    bitrate: float
+    quality: Quality
+    fitted_psnr: float
+    pruned_psnr: float
+    seconds_fitting: float
+    seconds_decoding: float
+    seconds_total: float
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object; `quality` is flattened, `config` an object of its own."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**values, "config": asdict(self.config), **asdict(values.pop("quality"))}
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeReport:
+    """The result of a decode; the time is in seconds, writing included."""
+
+    output: str
+    frames: int
+    seconds: float
+    warnings: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object with one entry a field."""
+        return asdict(self)

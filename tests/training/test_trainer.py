@@ -1,0 +1,110 @@
+import pytest
+import torch
+
+from bitstream.types import DecoderConfig
+from snerv_codec.compression.prune import magnitude_masks
+from snerv_codec.errors import InputError, SettingsError
+from snerv_codec.model.wavelet import dwt
+from snerv_codec.training.checkpoint import Checkpoint
+from snerv_codec.training.frames import FrameSet
+from snerv_codec.training.settings import FitSettings
+from snerv_codec.training.trainer import Trainer, learning_rate
+
+CONFIG = DecoderConfig((16, 2, 3), (2, 2, 2, 1, 1), 12, 1)  # 32x48
+SETTINGS = FitSettings(epochs=6, prune_epochs=2, seed=3)
+
+
+def moving_gradient(count=4, height=31, width=47):
+    y, x = torch.meshgrid(torch.linspace(0, 1, height), torch.linspace(0, 1, width), indexing="ij")
+    frames = [torch.stack((x, y, (x + y + t / count) / 3), dim=-1) for t in range(count)]
+    return (torch.stack(frames) * 255).to(torch.uint8)
+
+
+class Interrupt(Exception):
+    pass
+
+
+def run(directory, *, stop_after=None, resume=False):
+    """Fit both phases, perhaps stopping after some epochs; return the trainer."""
+    torch.use_deterministic_algorithms(True)
+    trainer = Trainer(FrameSet(moving_gradient(), CONFIG), CONFIG, SETTINGS)
+    checkpoint = Checkpoint(directory, {"seed": SETTINGS.seed})
+    if resume:
+        trainer.restore(checkpoint.load())
+    seen = []
+
+    def watch(event):
+        seen.append(event)
+        if len(seen) == stop_after:
+            raise Interrupt
+
+    fit, prune = SETTINGS.phases()
+    trainer.run(fit, checkpoint=checkpoint, on_epoch=watch)
+    trainer.hold_zeros(magnitude_masks(trainer.decoder, 0.3))
+    trainer.run(prune, checkpoint=checkpoint, on_epoch=watch)
+    return trainer, seen
+
+
+@pytest.mark.parametrize("stop_after", [1, 4, 6, 7])
+def test_a_resumed_fit_ends_bit_for_bit_where_an_uninterrupted_one_does(tmp_path, stop_after):
+    whole, _ = run(tmp_path / "whole")
+    with pytest.raises(Interrupt):
+        run(tmp_path / "cut", stop_after=stop_after)
+    resumed, seen = run(tmp_path / "cut", resume=True)
+    assert len(seen) == SETTINGS.epochs + 2 - stop_after  # no epoch was lost
+    assert resumed.results == whole.results
+    for mine, theirs in zip(resumed.networks.parameters(), whole.networks.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_fitting_improves_the_picture_and_the_zeros_stay(tmp_path):
+    trainer, seen = run(tmp_path)
+    assert seen[5].psnr > seen[0].psnr
+    assert trainer.results["fit"] == pytest.approx(seen[5].psnr, abs=1.5)
+    weights = torch.cat([p.flatten() for p in trainer.decoder.parameters() if p.dim() > 1])
+    assert int((weights == 0).sum()) == round(0.3 * weights.numel())
+
+
+def test_another_runs_state_is_refused_and_says_what_differs(tmp_path):
+    checkpoint = Checkpoint(tmp_path, {"epochs": 3, "seed": 1})
+    checkpoint.save({"x": torch.zeros(2), "epoch": 1})
+    assert checkpoint.load().keys() == {"x", "epoch"}
+    with pytest.raises(SettingsError, match="differs in epochs"):
+        Checkpoint(tmp_path, {"epochs": 4, "seed": 1}).load()
+
+
+def test_a_damaged_state_is_refused(tmp_path):
+    checkpoint = Checkpoint(tmp_path, {})
+    checkpoint.save({"x": torch.zeros(2)})
+    checkpoint.path.write_bytes(checkpoint.path.read_bytes()[:50])
+    with pytest.raises(InputError, match="not a usable state"):
+        checkpoint.load()
+
+
+def test_the_schedule_warms_up_and_ends_at_zero():
+    phase = FitSettings(learning_rate=1e-3).phases()[0]
+    assert learning_rate(phase, 0) == pytest.approx(1e-4)
+    assert learning_rate(phase, 0.05) == pytest.approx(5.5e-4)
+    assert learning_rate(phase, 0.1) == pytest.approx(1e-3)
+    assert learning_rate(phase, 0.55) == pytest.approx(5e-4)
+    assert learning_rate(phase, 1) == pytest.approx(0, abs=1e-12)
+
+
+def test_the_border_weighs_nothing_and_flat_frames_have_no_range():
+    frames = moving_gradient()
+    frames[1] = 77
+    data = FrameSet(frames, CONFIG)
+    batch = data.batch(torch.tensor([0, 1]))
+    assert batch.low.shape == (2, 3, 16, 24)
+    assert batch.target.frame.shape == (2, 3, 31, 47)
+    assert batch.target.low.shape == (2, 3, 16, 24)
+    assert 0 <= batch.low.min() and batch.low.max() <= 1.001
+    assert (batch.low[1].abs() < 1e-2).all()
+    ll = dwt(torch.full((1, 3, 32, 48), 77 / 255))[0]
+    torch.testing.assert_close(data.ll_ranges[1], torch.stack((ll.min(), ll.max())), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"alpha": 1.5}, {"prune": 0.99}, {"learning_rate": 0}, {"batch": 0}])
+def test_settings_out_of_range_are_refused(wrong):
+    with pytest.raises(SettingsError):
+        FitSettings(**wrong)
