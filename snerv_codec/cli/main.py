@@ -17,6 +17,7 @@ COMMANDS = {
     "decode": "Turn a .snrv file back into a video.",
     "info": "Tell what a .snrv file holds.",
     "verify": "Check a .snrv file for damage.",
+    "demo": "Encode and decode a clip and show the result.",
 }
 
 
