@@ -1,0 +1,133 @@
+"""The frame of a stream: signature, version, and a list of checked sections (SPEC.md, "Sections")."""
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from bitstream.errors import Corrupt, LimitExceeded, NotAStream, Truncated, UnsupportedVersion
+from bitstream.fields import Reader, Writer
+
+# Not text, and harmed by whoever strips the eighth bit, translates line ends or stops at ^Z.
+SIGNATURE = b"\x8fSNRV\r\n\x1a"
+VERSION = (1, 0)
+PROLOGUE_SIZE = 14
+HEADER_SIZE = 13
+CHECKSUM_SIZE = 4
+FRAMING_SIZE = HEADER_SIZE + CHECKSUM_SIZE
+MAX_SECTIONS = 1 << 18
+
+VIDEO, INDEX, SEGMENT, END = b"INFO", b"INDX", b"SEGM", b"DONE"
+SUMMARY, TRACK, PACKETS = b"text", b"trak", b"pdat"
+KNOWN = frozenset((VIDEO, INDEX, SEGMENT, END, SUMMARY, TRACK, PACKETS))
+
+
+@dataclass(frozen=True, slots=True)
+class SectionEntry:
+    """Where a section lies: `offset` of its first byte in the file, `size` of its payload, in bytes."""
+
+    type: bytes
+    flags: int
+    offset: int
+    size: int
+
+    @property
+    def end(self) -> int:
+        """Offset of the byte after the section."""
+        return self.offset + FRAMING_SIZE + self.size
+
+    @property
+    def name(self) -> str:
+        """The type as text."""
+        return self.type.decode("ascii")
+
+    @property
+    def mandatory(self) -> bool:
+        """Whether a reader that does not know the type must give up."""
+        return self.type[:1].isupper()
+
+
+def write_prologue() -> bytes:
+    """Signature, version, and their checksum."""
+    out = Writer()
+    out.raw(SIGNATURE)
+    for number in VERSION:
+        out.uint(number, 1)
+    out.uint(zlib.crc32(out.finish()), CHECKSUM_SIZE)
+    return out.finish()
+
+
+def write_section(kind: bytes, payload: bytes) -> bytes:
+    """A section with its header and checksum."""
+    out = Writer()
+    out.raw(kind)
+    out.uint(0, 1)
+    out.uint(len(payload), 8)
+    header = out.finish()
+    checksum = zlib.crc32(payload, zlib.crc32(header))
+    return b"".join((header, payload, checksum.to_bytes(CHECKSUM_SIZE, "little")))
+
+
+class SectionFile:
+    """The sections of an open file. Opening reads the prologue and the section headers alone.
+
+    Raises `NotAStream`, `UnsupportedVersion`, `Truncated`, `Corrupt` or `LimitExceeded`.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.size = file.seek(0, 2)
+        self.version = self._read_version()
+        self.sections = tuple(self._scan())
+
+    def payload(self, section: SectionEntry) -> bytes:
+        """A section's payload, its checksum verified."""
+        data = self._read(section.offset, section.end - section.offset)
+        body = memoryview(data)[:-CHECKSUM_SIZE]
+        if zlib.crc32(body) != int.from_bytes(data[-CHECKSUM_SIZE:], "little"):
+            raise Corrupt(f"the checksum of section {section.name} at byte {section.offset} does not match")
+        return bytes(body[HEADER_SIZE:])
+
+    def _read(self, offset: int, size: int) -> bytes:
+        self._file.seek(offset)
+        data = self._file.read(size)
+        if len(data) < size:
+            raise Truncated(f"the stream ends at byte {offset + len(data)}, {offset + size} announced")
+        return data
+
+    def _read_version(self) -> tuple[int, int]:
+        start = self._read(0, min(self.size, len(SIGNATURE)))
+        if not SIGNATURE.startswith(start) or not start:
+            raise NotAStream("not a SNRV stream: the signature is missing")
+        prologue = Reader(self._read(0, PROLOGUE_SIZE), "prologue")
+        body = prologue.raw(PROLOGUE_SIZE - CHECKSUM_SIZE)
+        if prologue.uint(CHECKSUM_SIZE) != zlib.crc32(body):
+            raise Corrupt("the checksum of the prologue does not match")
+        major, minor = body[-2:]
+        if major != VERSION[0]:
+            raise UnsupportedVersion(f"version {major}.{minor}; this reader knows {VERSION[0]}.x")
+        return major, minor
+
+    def _scan(self) -> Iterator[SectionEntry]:
+        offset = PROLOGUE_SIZE
+        for _ in range(MAX_SECTIONS):
+            section = self._read_header(offset)
+            yield section
+            offset = section.end
+            if section.type == END:
+                if section.size or offset != self.size:
+                    raise Corrupt(f"{section.size + self.size - offset} bytes follow the end mark")
+                return
+        raise LimitExceeded(f"more than {MAX_SECTIONS} sections")
+
+    def _read_header(self, offset: int) -> SectionEntry:
+        header = Reader(self._read(offset, HEADER_SIZE), "section header")
+        kind, flags, size = header.raw(4), header.uint(1), header.uint(8)
+        if not kind.isalpha():
+            raise Corrupt(f"no section starts at byte {offset}")
+        section = SectionEntry(kind, flags, offset, size)
+        if section.end > self.size:
+            raise Truncated(f"section {section.name} ends at byte {section.end}, the stream at {self.size}")
+        if section.mandatory and (kind not in KNOWN or flags):
+            raise UnsupportedVersion(f"this reader does not know section {section.name}, flags {flags}")
+        return section
