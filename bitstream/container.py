@@ -185,9 +185,12 @@ class StreamFile:
         ]
         if listed != found:
             raise Corrupt("the segment index does not match the segments")
-        frames = sum(entry.frame_count for entry in header.segments)
-        if frames != header.video.frame_count:
-            raise Corrupt(f"segments hold {frames} frames, the video {header.video.frame_count}")
+        video, frames = header.video, sum(entry.frame_count for entry in header.segments)
+        if frames != video.frame_count:
+            raise Corrupt(f"segments hold {frames} frames, the video {video.frame_count}")
+        for height, width in (entry.config.padded_size for entry in header.segments):
+            if height < video.height or width < video.width:
+                raise Corrupt(f"a {width}x{height} decoder cannot make {video.width}x{video.height} frames")
 
     def _read_summary(self) -> str:
         found = self._of_type(sections.SUMMARY)
@@ -201,7 +204,7 @@ class StreamFile:
             raise Corrupt("the summary is not UTF-8") from None
 
     def _of_type(self, kind: bytes) -> list[SectionEntry]:
-        return [section for section in self._sections.sections if section.type == kind]
+        return [section for section in self._sections.sections if section.type == kind and not section.flags]
 
     def _track_pairs(self) -> Iterator[tuple[SectionEntry, SectionEntry]]:
         table = self._sections.sections

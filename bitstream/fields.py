@@ -52,14 +52,16 @@ class Writer:
         """Bytes whose length the reader knows."""
         self._data += data
 
-    def blob(self, data: bytes) -> None:
-        """Bytes after their length."""
+    def blob(self, data: bytes, limit: int) -> None:
+        """Bytes after their length, which is at most `limit`."""
+        if len(data) > limit:
+            raise LimitExceeded(f"{len(data)} bytes is above the limit of {limit}")
         self.varint(len(data))
         self.raw(data)
 
-    def string(self, text: str) -> None:
-        """UTF-8 text after its length in bytes."""
-        self.blob(text.encode())
+    def string(self, text: str, limit: int) -> None:
+        """UTF-8 text after its length, which is at most `limit` bytes."""
+        self.blob(text.encode(), limit)
 
     def fraction(self, value: Fraction) -> None:
         """A positive ratio: numerator, then denominator."""

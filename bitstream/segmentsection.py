@@ -109,7 +109,7 @@ def _write_directory(out: Writer, rows: list[_Row]) -> None:
     table.varint(1)  # of the tensors, how many (the last ones) are embeddings
     # By column, because like stands next to like and deflates well.
     for row in rows:
-        table.string(row.name)
+        table.string(row.name, MAX_NAME)
     for row in rows:
         table.uint(len(row.shape), 1)
         for side in row.shape:
@@ -124,7 +124,7 @@ def _write_directory(out: Writer, rows: list[_Row]) -> None:
     packed = deflater.compress(plain) + deflater.flush()
     coding, data = min(((STORED, plain), (DEFLATED, packed)), key=lambda choice: len(choice[1]))
     out.uint(coding, 1)
-    out.blob(data)
+    out.blob(data, MAX_DIRECTORY)
 
 
 def _read_directory(fields: Reader) -> list[_Row]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from fractions import Fraction
 
-from bitstream.errors import Corrupt
+from bitstream.errors import Corrupt, LimitExceeded
 from bitstream.fields import Reader, Writer
 from bitstream.types import Packet, SideTrack, TrackKind
 
@@ -42,13 +42,15 @@ class _Table:
 
 
 def write_track(track: SideTrack) -> tuple[bytes, bytes]:
-    """Payloads of the track section and of the packet section."""
+    """Payloads of the track section and of the packet section. Raises `LimitExceeded`."""
     out = Writer()
     out.uint(KINDS.index(track.kind), 1)
-    out.string(track.codec)
-    out.string(track.language)
+    out.string(track.codec, MAX_TEXT)
+    out.string(track.language, MAX_TEXT)
     out.fraction(track.time_base)
-    out.blob(track.description)
+    out.blob(track.description, MAX_DESCRIPTION)
+    if len(track.packets) > MAX_PACKETS:
+        raise LimitExceeded(f"{len(track.packets)} packets is above the limit of {MAX_PACKETS}")
     out.varint(len(track.packets))
     expected = duration = 0
     for packet in track.packets:

@@ -1,0 +1,100 @@
+"""Streams that the tests share."""
+
+from dataclasses import replace
+from fractions import Fraction
+from math import prod
+
+import numpy as np
+
+from bitstream.types import (
+    Color,
+    DecoderConfig,
+    Packet,
+    QuantizedTensor,
+    Segment,
+    SideTrack,
+    Stream,
+    VideoInfo,
+)
+
+
+def tensor(name: str, shape: tuple[int, ...], bits: int = 8, axis: int | None = None) -> QuantizedTensor:
+    """A tensor with bell-shaped symbols that depend on its name and shape alone."""
+    count, top = prod(shape), (1 << bits) - 1
+    mix = np.arange(count, dtype=np.int64) * 2654435761 + 977 * len(name)
+    bell = sum((mix >> shift) % 16 for shift in (4, 9, 13, 17))
+    grids = 1 if axis is None else shape[axis]
+    return QuantizedTensor(
+        name=name,
+        shape=shape,
+        bits=bits,
+        symbols=(bell * top // 60).astype(np.uint16),
+        scales=np.linspace(0.01, 0.02, grids).astype(np.float16),
+        offsets=np.linspace(-1, -0.5, grids).astype(np.float16),
+        axis=axis,
+    )
+
+
+def tiny_stream() -> Stream:
+    """The stream of the worked example in SPEC.md: two frames of 16x16."""
+    symbols = np.full(64, 7, np.uint16)
+    symbols[[9, 30, 31, 50]] = 8, 6, 9, 8
+    half = np.array([0.5], np.float16)
+    weight = QuantizedTensor("stem.weight", (2, 32), 8, symbols, half, -half)
+    embeddings = QuantizedTensor(
+        "embeddings", (2, 2, 1, 1), 6, np.array([1, 63, 0, 2], np.uint16), half, -half
+    )
+    segment = Segment(
+        first_frame=0,
+        config=DecoderConfig((2, 1, 1), (2, 2, 2, 1, 1), 12, 0),
+        tensors=(weight,),
+        embeddings=embeddings,
+        ll_ranges=np.array([[0, 1], [0.25, 2]], np.float16),
+    )
+    video = VideoInfo(16, 16, Fraction(1, 25), (0, 1), 1, Fraction(25))
+    return Stream(video, (segment,), summary="hi")
+
+
+def rich_stream() -> Stream:
+    """One of everything: two segments, checksums, grids along an axis, uneven times, two side tracks."""
+    config = DecoderConfig((4, 1, 2), (2, 2, 2, 2, 1), 12, 1)
+    first = Segment(
+        first_frame=0,
+        config=config,
+        tensors=(
+            tensor("stem.weight", (12, 4, 1, 1)),
+            tensor("stem.bias", (12,)),
+            tensor("mfu.0.residuals.0.conv1.weight", (12, 12, 3, 3), axis=0),
+            tensor("mfu.0.residuals.0.conv2.weight", (12, 12, 3, 3), bits=5),
+            QuantizedTensor("zero", (300,), 8, np.zeros(300, np.uint16), *np.zeros((2, 1), np.float16)),
+        ),
+        embeddings=tensor("embeddings", (3, 4, 1, 2), bits=6),
+        ll_ranges=np.array([[0, 2], [0.5, 1], [0.25, 1.5]], np.float16),
+        frame_checksums=(0, 1, 0xFFFFFFFF),
+    )
+    second = replace(
+        first,
+        first_frame=3,
+        embeddings=tensor("embeddings", (1, 4, 1, 2), bits=16),
+        ll_ranges=np.zeros((1, 2), np.float16),
+        frame_checksums=(),
+    )
+    video = VideoInfo(
+        width=60,
+        height=30,
+        time_base=Fraction(1, 90000),
+        timestamps=(-3000, 3, 3003, 9009),
+        final_duration=3003,
+        rate=Fraction(30000, 1001),
+        pixel_aspect=Fraction(4, 3),
+        rotation=270,
+        bit_depth=10,
+        chroma="422",
+        color=Color(9, 16, 9, False),
+    )
+    packets = tuple(Packet(bytes(range(i)), 1024 * i, 1024 * i - 5, 1024, i % 2 == 0) for i in range(4))
+    tracks = (
+        SideTrack("audio", "aac", b"\0header", Fraction(1, 48000), packets, "eng"),
+        SideTrack("subtitle", "subrip", b"", Fraction(1, 1000), ()),
+    )
+    return Stream(video, (first, second), tracks, "two segments of everything")
