@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -127,9 +128,7 @@ class StreamFile:
         entry = self.header.segments[index]
         section = self._segments[index]
         with _contradictions_are_corrupt():
-            segment = read_segment(
-                self._sections.payload(section), entry.first_frame, entry.frame_count, entry.config
-            )
+            segment = read_segment(self._sections.payload(section), entry.first_frame, entry.frame_count, entry.config)
         if (len(segment.tensors) + 1, count_values(segment)) != (entry.tensor_count, entry.value_count):
             raise Corrupt(f"segment {index} does not hold the tensors that the index announces")
         return segment
@@ -180,9 +179,7 @@ class StreamFile:
         """The index and the segment sections must tell the same story, and cover the video."""
         header, origin = self.header, self._sections.sections[1].end
         listed = [(origin + entry.offset, entry.length) for entry in header.segments]
-        found = [
-            (section.offset, section.end - section.offset) for section in self._of_type(sections.SEGMENT)
-        ]
+        found = [(section.offset, section.end - section.offset) for section in self._segments]
         if listed != found:
             raise Corrupt("the segment index does not match the segments")
         video, frames = header.video, sum(entry.frame_count for entry in header.segments)
@@ -210,7 +207,7 @@ class StreamFile:
         table = self._sections.sections
         if len(self._of_type(sections.TRACK)) != len(self._of_type(sections.PACKETS)):
             raise Corrupt("a side track's packets are missing")
-        for track, packets in zip(table, table[1:], strict=False):
+        for track, packets in pairwise(table):
             if track.type == sections.TRACK:
                 if packets.type != sections.PACKETS:
                     raise Corrupt("a side track's packets do not follow it")

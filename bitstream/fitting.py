@@ -48,9 +48,7 @@ class _Fitter:
         reach = max(size // 16, 1)
         first, last = self._candidates(0, reach), self._candidates(size - 1, reach)
         cost = self._knots(0, size - 1, first, last, MAX_DEPTH)
-        cost += self._bits(first[:, None], self.counts[:1])[:, None] + self._bits(
-            last[:, None], self.counts[-1:]
-        )
+        cost += self._bits(first[:, None], self.counts[:1])[:, None] + self._bits(last[:, None], self.counts[-1:])
         a, b = (int(i) for i in np.unravel_index(cost.argmin(), cost.shape))
         return Curve(size, int(first[a]), int(last[b]), self._tree(0, size - 1, a, b))
 

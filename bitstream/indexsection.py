@@ -57,9 +57,7 @@ def read_index(payload: bytes) -> tuple[SegmentEntry, ...]:
         if frames == 0:
             raise Corrupt("segment index: a segment has no frames")
         check_values(values, length)
-        entries.append(
-            SegmentEntry(first_frame, frames, _read_config(fields), offset, length, tensors, values)
-        )
+        entries.append(SegmentEntry(first_frame, frames, _read_config(fields), offset, length, tensors, values))
         first_frame += frames
     fields.finish()
     return tuple(entries)

@@ -67,9 +67,7 @@ def read_track(payload: bytes, data: bytes) -> SideTrack:
     """Inverse of `write_track`. Raises `BitstreamError` or `ValueError`."""
     table = _read_table(payload)
     fields = Reader(data, "packets")
-    packets = tuple(
-        Packet(fields.raw(row.size), row.pts, row.dts, row.duration, row.keyframe) for row in table.rows
-    )
+    packets = tuple(Packet(fields.raw(row.size), row.pts, row.dts, row.duration, row.keyframe) for row in table.rows)
     fields.finish()
     track = table.track
     return SideTrack(track.kind, track.codec, track.description, track.time_base, packets, track.language)

@@ -1,5 +1,7 @@
 """The INFO section: what a player must know of the video (SPEC.md, "INFO")."""
 
+from itertools import pairwise
+
 from bitstream.errors import Corrupt
 from bitstream.fields import Reader, Writer
 from bitstream.types import MAX_FRAMES, Chroma, Color, VideoInfo
@@ -58,7 +60,7 @@ def read_video(payload: bytes) -> VideoInfo:
 
 
 def _write_times(out: Writer, times: tuple[int, ...]) -> None:
-    deltas = [b - a for a, b in zip(times, times[1:], strict=False)]
+    deltas = [b - a for a, b in pairwise(times)]
     out.varint(len(times))
     constant = len(set(deltas)) == 1
     out.uint(STEP if constant else DELTAS, 1)

@@ -41,9 +41,7 @@ def tiny_stream() -> Stream:
     symbols[[9, 30, 31, 50]] = 8, 6, 9, 8
     half = np.array([0.5], np.float16)
     weight = QuantizedTensor("stem.weight", (2, 32), 8, symbols, half, -half)
-    embeddings = QuantizedTensor(
-        "embeddings", (2, 2, 1, 1), 6, np.array([1, 63, 0, 2], np.uint16), half, -half
-    )
+    embeddings = QuantizedTensor("embeddings", (2, 2, 1, 1), 6, np.array([1, 63, 0, 2], np.uint16), half, -half)
     segment = Segment(
         first_frame=0,
         config=DecoderConfig((2, 1, 1), (2, 2, 2, 1, 1), 12, 0),

@@ -22,9 +22,7 @@ from bitstream.types import Color, DecoderConfig, Packet, Segment, SideTrack, St
 @st.composite
 def videos(draw, frames):
     ratio = st.builds(Fraction, st.integers(1, 2**31 - 1), st.integers(1, 2**31 - 1))
-    steps = st.one_of(
-        st.integers(1, 9).map(lambda s: [s] * frames), st.lists(st.integers(1, 2**40), min_size=frames)
-    )
+    steps = st.one_of(st.integers(1, 9).map(lambda s: [s] * frames), st.lists(st.integers(1, 2**40), min_size=frames))
     start = draw(st.integers(-(2**61), 2**61))
     times = start + np.cumsum([0, *draw(steps)][:frames], dtype=object)
     byte = st.integers(0, 255)
@@ -210,8 +208,7 @@ def test_a_stream_too_large_for_memory_is_refused(monkeypatch):
 def test_overhead_is_small():
     """A network of 120 tensors and 50,000 parameters: what is not symbols, grids or LL ranges."""
     names = [
-        f"mfu.{i // 60}.residuals.{i % 60 // 4}.conv{i % 4 // 2 + 1}.{('weight', 'bias')[i % 2]}"
-        for i in range(120)
+        f"mfu.{i // 60}.residuals.{i % 60 // 4}.conv{i % 4 // 2 + 1}.{('weight', 'bias')[i % 2]}" for i in range(120)
     ]
     tensors = tuple(tensor(n, (12, 6, 3, 3) if n.endswith("t") else (12,)) for n in names)
     segment = replace(tiny_stream().segments[0], tensors=tensors)

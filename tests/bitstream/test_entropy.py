@@ -95,9 +95,7 @@ def test_the_whole_alphabet():
     frequencies = Curve(1 << 16, 0, MAX_LEVEL).frequencies()
     assert frequencies.min() >= 1
     assert frequencies.sum() == 1 << 24
-    assert np.array_equal(
-        rangecoder.decode(rangecoder.encode(symbols, frequencies), 1 << 16, frequencies), symbols
-    )
+    assert np.array_equal(rangecoder.decode(rangecoder.encode(symbols, frequencies), 1 << 16, frequencies), symbols)
 
 
 @pytest.mark.parametrize("shape", ["laplace", "gaussian", "heavy", "pruned", "clipped"])
