@@ -1,1 +1,27 @@
-"""SNeRV, a spectra-preserving neural video codec."""
+"""SNeRV, an implicit neural video codec: a small network is fitted to one video and becomes the file.
+
+    from snerv_codec import Decoder, EncodeSettings, decode, encode
+
+    report = encode("in.mp4", "out.snrv", EncodeSettings(size="1M"))
+    decode("out.snrv", "again.mp4")
+    frames = Decoder("out.snrv")[10:20]  # uint8 (10, H, W, 3)
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from snerv_codec.codec import decode, encode
+    from snerv_codec.decoding import Decoder
+    from snerv_codec.settings import EncodeSettings
+
+__all__ = ["Decoder", "EncodeSettings", "decode", "encode"]
+
+_HOMES = {"Decoder": "decoding", "EncodeSettings": "settings", "decode": "codec", "encode": "codec"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: torch takes seconds, and much of the package does without."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

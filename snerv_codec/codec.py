@@ -10,16 +10,16 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from bitstream.container import write_stream
-from bitstream.types import DecoderConfig, Segment, Stream, VideoInfo
+from bitstream.types import DecoderConfig, Segment, SideTrack, Stream, VideoInfo
 from snerv_codec.errors import SettingsError
 from snerv_codec.events import Event, FrameDone, Planned, Warned
 from snerv_codec.files import atomic_path, check_target
-from snerv_codec.machine import choose_device
-from snerv_codec.media.reader import load
-from snerv_codec.media.tracks import trim_tracks
+from snerv_codec.machine import available_memory, choose_device
+from snerv_codec.media.reader import read_video
+from snerv_codec.media.tracks import cut_tracks
 from snerv_codec.media.writer import open_writer
 from snerv_codec.metrics import Frames, bits_per_pixel, bits_per_second, ms_ssim, psnr
-from snerv_codec.planning import decoder_config, make_plan, open_video
+from snerv_codec.planning import decoder_config, make_plan
 from snerv_codec.report import DecodeReport, EncodeReport, Plan, Quality
 from snerv_codec.settings import EncodeSettings
 
@@ -52,10 +52,10 @@ def encode(
 
     started, settings, output = time.perf_counter(), settings or EncodeSettings(), Path(output)
     check_target(output, overwrite=overwrite, source=source)
-    video = open_video(source, settings)
+    video = read_video(source, settings.source, memory=available_memory())
     config = decoder_config(video.info, settings)
     on_event(Planned(make_plan(str(source), video.info, config, settings)))
-    frames = load(video)
+    frames = video.frames
     trainer = _fit(frames, config, settings, output, resume=resume, overwrite=overwrite, on_event=on_event)
     fitted = time.perf_counter()
     segment = pack_segment(
@@ -71,7 +71,7 @@ def encode(
     stream = Stream(
         video=video.info,
         segments=(_with_checksums(segment, video.info, settings.device),),
-        tracks=video.tracks(),
+        tracks=video.tracks,
         summary=_summary(settings),
     )
     with atomic_path(output, overwrite=overwrite) as beside:
@@ -122,8 +122,7 @@ def decode(
         check_target(Path(output), overwrite=overwrite, source=source)
     with Decoder(source, device=device, batch=batch) as decoder:
         numbers = _select(frames, len(decoder))
-        info = _trim(decoder.info, numbers)
-        tracks = trim_tracks(decoder.tracks(), info)
+        info, tracks = _cut(decoder.info, decoder.tracks(), numbers)
         with open_writer(output, info, tracks=tracks, crf=crf, preset=preset, overwrite=overwrite) as writer:
             for done, frame in enumerate(decoder.frames(numbers), start=1):
                 writer.write(frame)
@@ -223,8 +222,14 @@ def _select(frames: tuple[int, int | None] | None, count: int) -> range:
     return range(start, stop)
 
 
-def _trim(info: VideoInfo, numbers: range) -> VideoInfo:
-    """The same video, of these frames alone."""
-    times = info.timestamps
-    last = times[numbers.stop] - times[numbers.stop - 1] if numbers.stop < len(times) else info.final_duration
-    return replace(info, timestamps=times[numbers.start : numbers.stop], final_duration=last)
+def _cut(
+    info: VideoInfo, tracks: tuple[SideTrack, ...], numbers: range
+) -> tuple[VideoInfo, tuple[SideTrack, ...]]:
+    """The video and its tracks for these frames alone, from time 0; all frames keep their times."""
+    if len(numbers) == info.frame_count:
+        return info, tracks
+    times = (*info.timestamps, info.timestamps[-1] + info.final_duration)
+    start, end = times[numbers.start], times[numbers.stop]
+    kept = tuple(time - start for time in times[numbers.start : numbers.stop])
+    cut = replace(info, timestamps=kept, final_duration=end - start - kept[-1])
+    return cut, cut_tracks(tracks, start * info.time_base, end * info.time_base)

@@ -1,5 +1,6 @@
 """Frames out of a `.snrv` file, in any order."""
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
@@ -100,7 +101,8 @@ class Decoder:
     def _player_of(self, number: int) -> "SegmentPlayer":
         if self._player is None or number not in self._player.numbers:
             self._player = None  # free the old network before the new one is built
-            index = next(i for i, entry in enumerate(self._file.header.segments) if number in entry.frames)
+            starts = [entry.first_frame for entry in self._file.header.segments]
+            index = bisect_right(starts, number) - 1
             segment = self._file.read_segment(index)
             self._player = SegmentPlayer(segment, self.info, self._device, self._batch)
         return self._player

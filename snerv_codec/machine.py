@@ -28,12 +28,12 @@ def choose_device(name: str) -> "torch.device":
     return torch.device(name)
 
 
-def available_memory(device: "torch.device") -> int:
-    """Bytes that can still be taken on `device`."""
-    import torch
+def available_memory(device: "torch.device | None" = None) -> int:
+    """Bytes that can still be taken on `device`, or of the machine's own memory."""
+    if device is not None and device.type == "cuda":
+        import torch
 
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        return int(torch.cuda.mem_get_info(device)[0])
     try:
         with open("/proc/meminfo") as file:
             values = dict(line.split(":") for line in file)

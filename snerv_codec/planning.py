@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bitstream.types import DecoderConfig, VideoInfo
 from snerv_codec.machine import choose_device
-from snerv_codec.media.reader import Source, open_source
+from snerv_codec.media.reader import read_video
 from snerv_codec.report import Plan
 from snerv_codec.settings import EncodeSettings
 
@@ -16,22 +16,8 @@ ENTROPY_GAIN = 1.0
 def plan(source: str | Path, settings: EncodeSettings | None = None) -> Plan:
     """What `encode` would do with `source`, without fitting anything."""
     settings = settings or EncodeSettings()
-    info = open_video(source, settings).info
+    info = read_video(source, settings.source, keep=False).info
     return make_plan(str(source), info, decoder_config(info, settings), settings)
-
-
-def open_video(source: str | Path, settings: EncodeSettings) -> Source:
-    """The frames that `settings` choose of `source`; raises `InputError` and `SettingsError`."""
-    chosen = settings.source
-    return open_source(
-        source,
-        stream=chosen.stream,
-        crop=chosen.crop,
-        frames=chosen.frames,
-        rate=chosen.rate,
-        video_size=chosen.video_size,
-        pix_fmt=chosen.pix_fmt,
-    )
 
 
 def decoder_config(info: VideoInfo, settings: EncodeSettings) -> DecoderConfig:

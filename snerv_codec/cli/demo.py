@@ -45,13 +45,13 @@ def _run(source: Path, folder: Path, size: str, epochs: int) -> None:
 def _compare(source: Path, coded: Path, picture: Path) -> None:
     """Write the middle frame as it was, as it is decoded, and their difference around grey, side by side."""
     from snerv_codec.decoding import Decoder
-    from snerv_codec.media.reader import load, open_source
+    from snerv_codec.media.reader import Selection, read_video
     from snerv_codec.media.writer import write_image
 
     with Decoder(coded) as decoder:
         middle = len(decoder) // 2
         after = decoder[middle]
-    before = load(open_source(source, frames=(middle, middle + 1)))[0]
+    before = read_video(source, Selection(frames=(middle, middle + 1))).frames[0]
     difference = AMPLIFY * (after.astype(np.int32) - before) + 128
     parts = (before, after, difference.clip(0, 255).astype(np.uint8))
     write_image(picture, np.concatenate(parts, axis=1))

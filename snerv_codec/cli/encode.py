@@ -8,7 +8,8 @@ import click
 
 from snerv_codec.cli import options
 from snerv_codec.cli.render import View, show_plan, show_report
-from snerv_codec.settings import EncodeSettings, SourceSettings
+from snerv_codec.media.reader import Selection
+from snerv_codec.settings import EncodeSettings
 from snerv_codec.training.settings import FitSettings
 
 FIT = FitSettings()
@@ -90,7 +91,7 @@ def command(
             prune=prune,
             prune_epochs=prune_epochs,
         ),
-        source=SourceSettings(
+        source=Selection(
             stream=stream, crop=crop, frames=frames, rate=fps, video_size=video_size, pix_fmt=pix_fmt
         ),
     )

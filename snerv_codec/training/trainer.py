@@ -120,7 +120,7 @@ class Trainer:
                 }
 
     def _start_optimizer(self) -> None:
-        self.optimizer = torch.optim.Adam(self.networks.parameters(), lr=self.settings.learning_rate)
+        self.optimizer = torch.optim.Adam(self.networks.parameters(), lr=self.settings.learning_rate, fused=True)
 
     def _run_epoch(self, phase: Phase) -> tuple[float, float]:
         batches = self._shuffled(phase)

@@ -1,0 +1,80 @@
+"""`snerv info`: without torch, so that it answers at once."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bitstream.container import StreamHeader, read_header
+from snerv_codec.cli.render import table
+from snerv_codec.metrics import bits_per_pixel, bits_per_second
+
+
+@click.command("info")
+@click.argument("source", metavar="FILE.snrv", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="A JSON object instead of text.")
+def command(source: Path, as_json: bool) -> None:
+    """Tell what FILE.snrv holds."""
+    values = _describe(source, read_header(source))
+    click.echo(json.dumps(values) if as_json else _render(values))
+
+
+def _describe(source: Path, header: StreamHeader) -> dict[str, Any]:
+    video = header.video
+    return {
+        "file": str(source),
+        "bytes": header.file_size,
+        "version": "{}.{}".format(*header.version),
+        "width": video.width,
+        "height": video.height,
+        "frames": video.frame_count,
+        "rate": str(video.rate),
+        "duration": float(video.duration),
+        "pixel_aspect": str(video.pixel_aspect),
+        "rotation": video.rotation,
+        "source_bit_depth": video.bit_depth,
+        "source_chroma": video.chroma,
+        "color": asdict(video.color),
+        "bpp": bits_per_pixel(header.file_size, video.width, video.height, video.frame_count),
+        "bitrate": bits_per_second(header.file_size, video.duration),
+        "summary": header.summary,
+        "segments": [
+            {
+                "first_frame": entry.first_frame,
+                "frames": entry.frame_count,
+                "bytes": entry.length,
+                "tensors": entry.tensor_count,
+                "values": entry.value_count,
+                **asdict(entry.config),
+            }
+            for entry in header.segments
+        ],
+        "tracks": [asdict(track) | {"time_base": str(track.time_base), "duration": float(track.duration)} for track in header.tracks],
+        "sections": [{"type": section.name, "bytes": section.end - section.offset} for section in header.sections],
+    }
+
+
+def _render(values: dict[str, Any]) -> str:
+    rows = {
+        "file": f"{values['file']}: {values['bytes']:,} bytes, version {values['version']}",
+        "video": f"{values['width']}x{values['height']}, {values['frames']} frames at {values['rate']} fps, "
+        f"{values['duration']:.3f} s",
+        "rate": f"{values['bpp']:.4f} bpp, {values['bitrate'] / 1e3:.0f} kbit/s",
+        "source": f"{values['source_bit_depth']}-bit {values['source_chroma']}, colour "
+        + "/".join(str(values["color"][key]) for key in ("primaries", "transfer", "matrix")),
+    }
+    for number, segment in enumerate(values["segments"]):
+        rows[f"segment {number}"] = (
+            f"frames {segment['first_frame']}..{segment['first_frame'] + segment['frames'] - 1}, "
+            f"{segment['bytes']:,} bytes, {segment['values']:,} values; C0 {segment['channels']}, "
+            f"N_RB {segment['blocks']}, strides {','.join(map(str, segment['strides']))}, "
+            f"embedding {'x'.join(map(str, segment['embedding_shape']))}"
+        )
+    for number, track in enumerate(values["tracks"]):
+        language = f" ({track['language']})" if track["language"] else ""
+        rows[f"track {number}"] = f"{track['kind']}, {track['codec']}{language}"
+    if values["summary"]:
+        rows["made by"] = values["summary"]
+    return table(rows)

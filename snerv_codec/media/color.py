@@ -1,0 +1,91 @@
+"""Between a file's samples and RGB: the only place that converts colours.
+
+A video without a matrix tag is taken for BT.601, as ffmpeg does (the frames of the NeRV papers come from
+it); one without a range tag for limited range, unless its pixel format says otherwise.
+"""
+
+from typing import Any
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+
+from bitstream.types import Chroma, Color
+
+Frame = npt.NDArray[np.uint8]
+
+UNSPECIFIED = 2
+# ITU-T H.273 matrix coefficients, as far as the converter knows them.
+MATRICES = {
+    1: Colorspace.ITU709,
+    4: Colorspace.FCC,
+    5: Colorspace.ITU601,
+    6: Colorspace.ITU601,
+    7: Colorspace.SMPTE240M,
+    9: Colorspace.BT2020,
+    10: Colorspace.BT2020,
+}
+FULL_RANGE = 2  # ffmpeg's number for it
+
+
+def describe(frame: av.VideoFrame) -> Color:
+    """The colour tags of a decoded frame."""
+    ranges = {1: False, FULL_RANGE: True}
+    return Color(
+        primaries=int(frame.color_primaries),
+        transfer=int(frame.color_trc),
+        matrix=int(frame.colorspace),
+        full_range=ranges.get(int(frame.color_range)),
+    )
+
+
+def sampling(frame: av.VideoFrame) -> tuple[int, Chroma]:
+    """Bits a sample, and how chroma is sampled."""
+    components = frame.format.components
+    depth = max(component.bits for component in components)
+    if frame.format.is_rgb or frame.format.has_palette:
+        return depth, "rgb"
+    chroma = [component for component in components if component.is_chroma]
+    if not chroma:
+        return depth, "400"
+    halved = (chroma[0].width < frame.width, chroma[0].height < frame.height)
+    by_halves: dict[tuple[bool, bool], Chroma] = {(True, True): "420", (True, False): "422", (False, False): "444"}
+    return depth, by_halves.get(halved, "420")
+
+
+def range_number(color: Color) -> int:
+    """ffmpeg's number for a range."""
+    return {None: 0, False: 1, True: FULL_RANGE}[color.full_range]
+
+
+class Converter:
+    """Converts frames of one video; keeps the tables of the conversion between frames."""
+
+    def __init__(self) -> None:
+        self._reformatter = VideoReformatter()
+
+    def to_rgb(self, frame: av.VideoFrame) -> Frame:
+        """uint8 RGB (H, W, 3) by the frame's own matrix and range; alpha is dropped."""
+        options: dict[str, Any] = {}
+        if not (frame.format.is_rgb or frame.format.has_palette):
+            full = int(frame.color_range) == FULL_RANGE or frame.format.name.startswith("yuvj")
+            options["src_colorspace"] = MATRICES.get(int(frame.colorspace), Colorspace.ITU601)
+            options["src_color_range"] = ColorRange.JPEG if full else ColorRange.MPEG
+            options["dst_color_range"] = ColorRange.JPEG
+        rgb = self._reformatter.reformat(frame, format="rgb24", **options)
+        return np.ascontiguousarray(rgb.to_ndarray())
+
+    def from_rgb(self, pixels: Frame, pix_fmt: str, color: Color) -> av.VideoFrame:
+        """A frame in `pix_fmt` by the matrix and range of `color`, tagged so."""
+        frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+        options: dict[str, Any] = {}
+        if not av.VideoFormat(pix_fmt).is_rgb:
+            options["dst_colorspace"] = MATRICES.get(color.matrix, Colorspace.ITU601)
+            options["src_color_range"] = ColorRange.JPEG
+            options["dst_color_range"] = ColorRange.JPEG if color.full_range else ColorRange.MPEG
+        converted = self._reformatter.reformat(frame, format=pix_fmt, **options)
+        if not converted.format.is_rgb:
+            converted.colorspace = color.matrix
+            converted.color_range = range_number(color)
+        return converted

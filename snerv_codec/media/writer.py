@@ -1,0 +1,195 @@
+"""Frames out: H.264 in MP4, lossless FFV1 in Matroska, y4m, or PNG files."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Protocol
+
+import av
+import av.error
+import numpy as np
+import numpy.typing as npt
+
+from bitstream.types import SideTrack, VideoInfo
+from snerv_codec.errors import OutputError, SettingsError
+from snerv_codec.files import atomic_path, describe_os_error
+from snerv_codec.media import color
+from snerv_codec.media.tracks import TrackWriter
+
+Frame = npt.NDArray[np.uint8]
+
+H264, FFV1, Y4M = (".mp4", ".mov"), (".mkv",), (".y4m",)
+VISUALLY_LOSSLESS_CRF = 12
+DEFAULT_PRESET = "medium"
+PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
+
+
+class FrameWriter(Protocol):
+    """Takes frames in order; `warnings` says what the output could not hold."""
+
+    warnings: list[str]
+
+    def write(self, frame: Frame) -> None:
+        """Write the next frame, uint8 RGB (H, W, 3)."""
+
+
+@contextmanager
+def open_writer(
+    output: str | Path,
+    info: VideoInfo,
+    *,
+    tracks: Sequence[SideTrack] = (),
+    crf: int | None = None,
+    preset: str | None = None,
+    overwrite: bool = False,
+) -> Iterator[FrameWriter]:
+    """A writer of `info`'s frames to `output`; the file appears when all of it was written.
+
+    The suffix decides: .mp4 and .mov (H.264 at `crf`, visually lossless by default; 4:2:0, or 4:4:4 for odd
+    sizes), .mkv (FFV1, exactly the RGB given), .y4m and "-" (4:4:4 samples, on standard output), none (a
+    folder of PNGs). Raises `OutputError`, or `SettingsError` for options that the kind does not have.
+    """
+    kind = Path(output).suffix.lower()
+    if (crf is not None or preset is not None) and kind not in H264:
+        raise SettingsError(f"--crf and --preset are for {' and '.join(H264)}, not for {output}")
+    if crf is not None and not 0 <= crf <= 51:
+        raise SettingsError(f"crf {crf} is not in 0..51")
+    if preset is not None and preset not in PRESETS:
+        raise SettingsError(f"preset {preset!r} is not one of {', '.join(PRESETS)}")
+    try:
+        if str(output) == "-":
+            yield _Y4m(sys.stdout.buffer, info)
+            sys.stdout.buffer.flush()
+            return
+        with atomic_path(Path(output), overwrite=overwrite) as beside:
+            if kind == "":
+                beside.mkdir()
+                yield _Images(beside, info)
+                return
+            if kind not in (*H264, *FFV1, *Y4M):
+                raise OutputError(f"{output}: unknown kind {kind}; use .mp4, .mov, .mkv, .y4m, or a folder for PNGs")
+            with _container(beside, kind, info, tracks, crf, preset) as writer:
+                yield writer
+    except av.error.FFmpegError as error:
+        raise describe_os_error(output, error) from error
+
+
+def write_image(path: Path, pixels: Frame) -> None:
+    """Write uint8 RGB (H, W, 3) as a PNG, replacing an older file. Raises `OutputError`."""
+    with atomic_path(path, overwrite=True) as beside:
+        _write_png(beside, pixels)
+
+
+class _Y4m:
+    """4:4:4 samples with a text header: what pipes between programs take."""
+
+    def __init__(self, file: Any, info: VideoInfo) -> None:
+        self.warnings: list[str] = []
+        self._file, self._color, self._converter = file, info.color, color.Converter()
+        rate, aspect = info.rate, info.pixel_aspect
+        levels = "FULL" if info.color.full_range else "LIMITED"
+        header = (
+            f"YUV4MPEG2 W{info.width} H{info.height} F{rate.numerator}:{rate.denominator} Ip "
+            f"A{aspect.numerator}:{aspect.denominator} C444 XCOLORRANGE={levels}\n"
+        )
+        file.write(header.encode())
+
+    def write(self, frame: Frame) -> None:
+        samples = self._converter.from_rgb(frame, "yuv444p", self._color).to_ndarray()
+        self._file.write(b"FRAME\n" + samples.tobytes())
+
+
+class _Images:
+    """One PNG a frame."""
+
+    def __init__(self, folder: Path, info: VideoInfo) -> None:
+        self.warnings: list[str] = []
+        self._folder, self._number = folder, 0
+        self._digits = max(5, len(str(info.frame_count)))
+
+    def write(self, frame: Frame) -> None:
+        _write_png(self._folder / f"frame_{self._number:0{self._digits}}.png", frame)
+        self._number += 1
+
+
+class _Container:
+    """Video and side tracks in MP4, MOV or Matroska."""
+
+    def __init__(self, container: Any, stream: Any, info: VideoInfo, tracks: Sequence[SideTrack]) -> None:
+        self.warnings: list[str] = []
+        self._container, self._stream, self._info = container, stream, info
+        self._converter, self._number = color.Converter(), 0
+        self._tracks = []
+        for track in tracks:
+            try:
+                self._tracks.append(TrackWriter(container, track))
+            except (ValueError, av.error.FFmpegError) as error:
+                self.warnings.append(f"{track.kind} track ({track.codec}) left out: {error}")
+
+    def write(self, frame: Frame) -> None:
+        info, number = self._info, self._number
+        time = info.timestamps[number]
+        for track in self._tracks:
+            track.write_until(time * info.time_base)
+        converted = self._converter.from_rgb(frame, self._stream.pix_fmt, info.color)
+        converted.pts, converted.time_base = time, info.time_base
+        following = info.timestamps[number + 1] if number + 1 < info.frame_count else time + info.final_duration
+        converted.duration = following - time
+        self._container.mux(self._stream.encode(converted))
+        self._number += 1
+
+    def finish(self) -> None:
+        """Flush the encoder and the rest of the tracks."""
+        self._container.mux(self._stream.encode())
+        for track in self._tracks:
+            track.write_until(None)
+
+
+@contextmanager
+def _container(
+    path: Path, kind: str, info: VideoInfo, tracks: Sequence[SideTrack], crf: int | None, preset: str | None
+) -> Iterator[FrameWriter]:
+    if kind in Y4M:
+        with path.open("wb") as file:
+            yield _Y4m(file, info)
+        return
+    options = {"movflags": "+faststart"} if kind in H264 else {}
+    with av.open(str(path), "w", options=options) as container:
+        writer = _Container(container, _add_video(container, kind, info, crf, preset), info, tracks)
+        yield writer
+        writer.finish()
+
+
+def _add_video(container: Any, kind: str, info: VideoInfo, crf: int | None, preset: str | None) -> Any:
+    stream = container.add_stream("libx264" if kind in H264 else "ffv1", rate=info.rate)
+    stream.width, stream.height = info.width, info.height
+    if kind in H264:
+        even = info.width % 2 == 0 and info.height % 2 == 0  # 4:2:0 halves both sides
+        stream.pix_fmt = "yuv420p" if even else "yuv444p"
+        quality = VISUALLY_LOSSLESS_CRF if crf is None else crf
+        stream.options = {"crf": str(quality), "preset": preset or DEFAULT_PRESET}
+    else:
+        stream.pix_fmt = "bgr0"
+        stream.options = {"level": "3", "slicecrc": "1"}
+    context = stream.codec_context
+    context.time_base = stream.time_base = info.time_base
+    context.framerate = info.rate
+    context.sample_aspect_ratio = info.pixel_aspect
+    context.color_primaries, context.color_trc = info.color.primaries, info.color.transfer
+    if stream.pix_fmt != "bgr0":
+        context.colorspace = info.color.matrix
+        context.color_range = color.range_number(info.color)
+    if info.rotation:
+        stream.set_display_rotation(-info.rotation)  # ours is clockwise
+    return stream
+
+
+def _write_png(path: Path, pixels: Frame) -> None:
+    height, width = pixels.shape[:2]
+    encoder = av.CodecContext.create("png", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = width, height, "rgb24"
+    encoder.time_base = Fraction(1, 25)
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+    path.write_bytes(b"".join(bytes(packet) for packet in (*encoder.encode(frame), *encoder.encode(None))))
