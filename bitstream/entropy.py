@@ -53,9 +53,9 @@ def max_span(count: int) -> int:
     """How far apart the least and the greatest of `count` symbols may be for a curve.
 
     A table costs work in proportion to its span. This keeps the work in proportion to the symbols, and
-    takes nothing from symbols of 8 bits.
+    takes nothing from symbols of up to 10 bits.
     """
-    return max(255, 4 * count)
+    return max(1023, count)
 
 
 def _encode_raw(symbols: Symbols, bits: int) -> bytes:

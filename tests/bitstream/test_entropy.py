@@ -174,7 +174,7 @@ def test_a_wide_alphabet_is_fitted():
         (1, b"\x03", 1, 8, Truncated),
         (1, b"\x80\x02\x00", 1, 8, LimitExceeded),
         (1, b"\x08\xf8\x01\x00\x00", 9, 8, LimitExceeded),
-        (1, b"\x00\x80\x02\x00\x00", 9, 16, LimitExceeded),
+        (1, b"\x00\x80\x08\x00\x00", 9, 16, LimitExceeded),
         (1, b"\x03\x00\x00", 1, 8, Corrupt),
         (1, b"\x03\x01", 1, 8, Truncated),
         (1, b"\x03\x01\xff\xff", 1, 8, Corrupt),
