@@ -9,6 +9,7 @@ Stream ─┬─ VideoInfo ── Color
 
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 from math import prod
 from typing import Literal
 
@@ -86,8 +87,8 @@ class VideoInfo:
             _check_fraction(name, getattr(self, name))
         times = self.timestamps
         _check(1 <= len(times) <= MAX_FRAMES, f"{len(times)} frames is not in 1..{MAX_FRAMES}")
-        _check(all(a < b for a, b in zip(times, times[1:], strict=False)), "timestamps do not increase")
-        _check(-(1 << 62) < times[0] and times[-1] < 1 << 62, "timestamps exceed 62 bits")
+        _check(all(a < b for a, b in pairwise(times)), "timestamps do not increase")
+        _check(times[0] > -(1 << 62) and times[-1] < 1 << 62, "timestamps exceed 62 bits")
         _check(0 < self.final_duration < 1 << 62, f"final duration {self.final_duration} is not positive")
         _check(self.rotation in (0, 90, 180, 270), f"rotation {self.rotation} is not 0, 90, 180 or 270")
         _check(1 <= self.bit_depth <= 16, f"bit depth {self.bit_depth} is not in 1..16")

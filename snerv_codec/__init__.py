@@ -1,10 +1,10 @@
 """SNeRV, an implicit neural video codec: a small network is fitted to one video and becomes the file.
 
-    from snerv_codec import Decoder, EncodeSettings, decode, encode
+from snerv_codec import Decoder, EncodeSettings, decode, encode
 
-    report = encode("in.mp4", "out.snrv", EncodeSettings(size="1M"))
-    decode("out.snrv", "again.mp4")
-    frames = Decoder("out.snrv")[10:20]  # uint8 (10, H, W, 3)
+report = encode("in.mp4", "out.snrv", EncodeSettings(size="1M"))
+decode("out.snrv", "again.mp4")
+frames = Decoder("out.snrv")[10:20]  # uint8 (10, H, W, 3)
 """
 
 from importlib import import_module

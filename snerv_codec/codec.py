@@ -20,7 +20,7 @@ from snerv_codec.media.tracks import cut_tracks
 from snerv_codec.media.writer import open_writer
 from snerv_codec.metrics import Frames, bits_per_pixel, bits_per_second, ms_ssim, psnr
 from snerv_codec.planning import decoder_config, make_plan
-from snerv_codec.report import DecodeReport, EncodeReport, Plan, Quality
+from snerv_codec.report import DecodeReport, EncodeReport, Quality
 from snerv_codec.settings import EncodeSettings
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def differing_frames(source: str | Path, *, device: str = "auto", on_event: OnEv
         if not expected:
             raise SettingsError(f"{source}: holds no frame checksums; verify it without --decode")
         for number, frame in enumerate(decoder):
-            if zlib.crc32(frame) != expected[number]:
+            if zlib.crc32(frame.data) != expected[number]:
                 differing.append(number)
             on_event(FrameDone("verify", number + 1, len(decoder)))
     return differing
@@ -164,11 +164,10 @@ def _fit(
 
     from snerv_codec.compression.prune import magnitude_masks
     from snerv_codec.training.frames import FrameSet
-    from snerv_codec.training.checkpoint import Checkpoint
     from snerv_codec.training.trainer import Trainer
 
     device = choose_device(settings.device)
-    identity = {"frames": zlib.crc32(frames), "config": asdict(config), **asdict(settings.fit)}
+    identity = {"frames": zlib.crc32(frames.data), "config": asdict(config), **asdict(settings.fit)}
     trainer = Trainer(FrameSet(torch.from_numpy(frames).to(device), config), config, settings.fit)
     checkpoint = _checkpoint(output, identity)
     if resume:
@@ -191,7 +190,7 @@ def _with_checksums(segment: Segment, info: VideoInfo, device: str) -> Segment:
     from snerv_codec.decoding import SegmentPlayer
 
     player = SegmentPlayer(segment, info, choose_device(device))
-    return replace(segment, frame_checksums=tuple(zlib.crc32(frame) for frame in player.play(player.numbers)))
+    return replace(segment, frame_checksums=tuple(zlib.crc32(frame.data) for frame in player.play(player.numbers)))
 
 
 def _measure(path: Path, frames: Frames, device: str, on_event: OnEvent) -> Quality:
@@ -222,9 +221,7 @@ def _select(frames: tuple[int, int | None] | None, count: int) -> range:
     return range(start, stop)
 
 
-def _cut(
-    info: VideoInfo, tracks: tuple[SideTrack, ...], numbers: range
-) -> tuple[VideoInfo, tuple[SideTrack, ...]]:
+def _cut(info: VideoInfo, tracks: tuple[SideTrack, ...], numbers: range) -> tuple[VideoInfo, tuple[SideTrack, ...]]:
     """The video and its tracks for these frames alone, from time 0; all frames keep their times."""
     if len(numbers) == info.frame_count:
         return info, tracks

@@ -95,7 +95,9 @@ class Decoder:
     def __enter__(self) -> "Decoder":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def _player_of(self, number: int) -> "SegmentPlayer":
@@ -117,7 +119,8 @@ class SegmentPlayer:
         require_memory(need, device, "decoding", "lower --batch or use a machine with more memory")
         self.numbers = range(segment.first_frame, segment.first_frame + segment.frame_count)
         self.size, self.device, self.batch = (info.height, info.width), device, batch
-        self.network = unpack_decoder(segment).to(device=device, memory_format=torch.channels_last)
+        network = unpack_decoder(segment).to(device)
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.embeddings, self.ll_ranges = unpack_embeddings(segment)
 
     def play(self, numbers: range) -> Iterator[Frame]:

@@ -13,9 +13,9 @@ from snerv_codec.errors import OutputError
 
 def check_target(target: Path, *, overwrite: bool, source: str | Path | None = None) -> None:
     """Raise `OutputError` where `target` cannot or must not be written; `source` must be another file."""
-    if source is not None and str(source) != "-" and target.exists() and Path(source).exists():
-        if os.path.samefile(target, source):
-            raise OutputError(f"{target}: is the input; choose another output")
+    both_exist = source is not None and str(source) != "-" and target.exists() and Path(source).exists()
+    if both_exist and os.path.samefile(target, str(source)):
+        raise OutputError(f"{target}: is the input; choose another output")
     if target.exists() and not overwrite:
         raise OutputError(f"{target}: exists already; use --overwrite to replace it")
     parent = target.parent
@@ -49,10 +49,10 @@ def atomic_path(target: Path, *, overwrite: bool) -> Iterator[Path]:
             beside.unlink(missing_ok=True)
 
 
-def describe_os_error(target: str | Path, error: OSError) -> OutputError:
-    """What the system says of writing `target`, in one line."""
-    reason = error.strerror or str(error)
-    advice = "; free some space" if error.errno == errno.ENOSPC else ""
+def describe_os_error(target: str | Path, error: Exception) -> OutputError:
+    """What the system (an `OSError`, or PyAV's error of the same shape) says of writing `target`, in one line."""
+    reason = getattr(error, "strerror", None) or str(error)
+    advice = "; free some space" if getattr(error, "errno", None) == errno.ENOSPC else ""
     return OutputError(f"{target}: cannot be written: {reason}{advice}")
 
 

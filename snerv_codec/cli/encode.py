@@ -91,9 +91,7 @@ def command(
             prune=prune,
             prune_epochs=prune_epochs,
         ),
-        source=Selection(
-            stream=stream, crop=crop, frames=frames, rate=fps, video_size=video_size, pix_fmt=pix_fmt
-        ),
+        source=Selection(stream=stream, crop=crop, frames=frames, rate=fps, video_size=video_size, pix_fmt=pix_fmt),
     )
     if dry_run:
         from snerv_codec import planning

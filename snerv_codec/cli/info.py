@@ -51,7 +51,10 @@ def _describe(source: Path, header: StreamHeader) -> dict[str, Any]:
             }
             for entry in header.segments
         ],
-        "tracks": [asdict(track) | {"time_base": str(track.time_base), "duration": float(track.duration)} for track in header.tracks],
+        "tracks": [
+            asdict(track) | {"time_base": str(track.time_base), "duration": float(track.duration)}
+            for track in header.tracks
+        ],
         "sections": [{"type": section.name, "bytes": section.end - section.offset} for section in header.sections],
     }
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 
-class Parsed(click.ParamType):
+class Parsed(click.ParamType[Any]):
     """A value given by a pattern; `example` shows how to write it."""
 
     def __init__(self, name: str, pattern: str, example: str) -> None:

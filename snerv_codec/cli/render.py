@@ -40,7 +40,9 @@ class View:
     def __enter__(self) -> "View":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._finish()
 
     def _advance(self, event: EpochDone | FrameDone) -> None:
@@ -87,7 +89,8 @@ def show_report(report: EncodeReport) -> str:
     quality = report.quality
     similarity = "" if quality.ms_ssim is None else f", MS-SSIM {quality.ms_ssim:.4f}"
     rows = {
-        "file": f"{report.output}: {report.bytes_total:,} bytes, {report.bpp:.4f} bpp, {report.bitrate / 1e3:.0f} kbit/s",
+        "file": f"{report.output}: {report.bytes_total:,} bytes, {report.bpp:.4f} bpp, "
+        f"{report.bitrate / 1e3:.0f} kbit/s",
         "of which": f"{report.bytes_tracks:,} bytes of sound and subtitles",
         "quality": f"PSNR {quality.psnr:.2f} dB{similarity} (RGB, decoded from the file)",
         "lost": f"{report.fitted_psnr - report.pruned_psnr:+.3f} dB to pruning, "

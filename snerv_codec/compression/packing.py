@@ -43,9 +43,7 @@ def unpack_decoder(segment: Segment) -> Decoder:
     found = {tensor.name: tensor.shape for tensor in segment.tensors}
     if found != expected:
         wrong = next(name for name in (*expected, *found) if found.get(name) != expected.get(name))
-        raise Corrupt(
-            f"tensor {wrong!r} has shape {found.get(wrong)} where the decoder needs {expected.get(wrong)}"
-        )
+        raise Corrupt(f"tensor {wrong!r} has shape {found.get(wrong)} where the decoder needs {expected.get(wrong)}")
     weights = {tensor.name: _tensor(tensor) for tensor in segment.tensors}
     decoder.load_state_dict(weights, assign=True)
     return decoder.requires_grad_(False).eval()

@@ -25,8 +25,7 @@ def quantize(name: str, values: Floats, bits: int) -> QuantizedTensor:
 def dequantize(tensor: QuantizedTensor) -> Floats:
     """The values a decoder uses, computed in float32."""
     scales, offsets = (
-        _along(grid.astype(np.float32), tensor.axis, len(tensor.shape))
-        for grid in (tensor.scales, tensor.offsets)
+        _along(grid.astype(np.float32), tensor.axis, len(tensor.shape)) for grid in (tensor.scales, tensor.offsets)
     )
     symbols = tensor.symbols.reshape(tensor.shape).astype(np.float32)
     return np.asarray(offsets + scales * symbols, dtype=np.float32)

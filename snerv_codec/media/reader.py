@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -229,7 +230,7 @@ class _Gathered:
     def _timeline(self) -> tuple[Fraction, tuple[int, ...], int]:
         """Time base, timestamps and the last duration; a constant rate where the file's times are of no use."""
         times = tuple(time for time in self._times if time is not None)
-        if len(times) < len(self._times) or any(a >= b for a, b in zip(times, times[1:], strict=False)):
+        if len(times) < len(self._times) or any(a >= b for a, b in pairwise(times)):
             return 1 / self._rate, tuple(range(len(self._times))), 1
         nominal = max(1, round(1 / (self._rate * self._time_base)))
         last = self._end - times[-1] if self._end is not None and self._end > times[-1] else nominal

@@ -22,7 +22,7 @@ class TrackReader:
         self._packets: list[Packet] = []
         self._description: bytes | None = None
 
-    def add(self, packet: av.Packet) -> None:
+    def add(self, packet: "av.Packet[Any]") -> None:
         """Keep a packet; one without a time is a container's end mark."""
         if packet.pts is None:
             return
@@ -91,7 +91,7 @@ def cut_tracks(tracks: tuple[SideTrack, ...], start: Fraction, end: Fraction) ->
     return tuple(cut)
 
 
-def _describe(stream: Any, packet: av.Packet) -> bytes:
+def _describe(stream: Any, packet: "av.Packet[Any]") -> bytes:
     """The stream's parameters as a small media file: MP4 without packets, or Matroska with the first one."""
     for kind in ("mp4", "matroska"):
         buffer = io.BytesIO()

@@ -33,7 +33,8 @@ class ConvNeXtBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.depthwise(x).permute(0, 2, 3, 1)  # (N, H, W, C): the linear layers act on the last axis
         y = self.project(F.gelu(self.expand(self.norm(y)))) * self.scale
-        return x + y.permute(0, 3, 1, 2)
+        out: Tensor = x + y.permute(0, 3, 1, 2)
+        return out
 
 
 class UpBlock(nn.Module):
@@ -57,7 +58,8 @@ class ResidualBlock(nn.Module):
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv2(F.leaky_relu(self.conv1(x), LEAKY_SLOPE))
+        out: Tensor = x + self.conv2(F.leaky_relu(self.conv1(x), LEAKY_SLOPE))
+        return out
 
 
 class FusionBlock(nn.Module):

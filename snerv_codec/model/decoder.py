@@ -1,14 +1,14 @@
 """The decoder: an embedding to a frame. Its weights are what a `.snrv` file holds.
 
-    embedding (N, 16, h, w)
-      │ stem 1x1, GELU                                     C_0
-      │ up.0, up.1, up.2                 strides s_1 s_2 s_3 → u_3, C_3
-      ├─ up.3                            s_4 → u_4, C_4   ─┐
-      ├─ up.4                            s_5 → u_5, C_5   ─┤
-      └─ fuse.0(u_3, u_4), fuse.1(·, u_5)                ←─┘  m, C_5 at LL size
-           ├─ low:  3x3, (tanh + 1)/2 → LL scaled to [0, 1] → LL by the frame's range
-           └─ high: LH, HL, HH
-                inverse DWT → frame (N, 3, 2·LL height, 2·LL width)
+embedding (N, 16, h, w)
+  │ stem 1x1, GELU                                     C_0
+  │ up.0, up.1, up.2                 strides s_1 s_2 s_3 → u_3, C_3
+  ├─ up.3                            s_4 → u_4, C_4   ─┐
+  ├─ up.4                            s_5 → u_5, C_5   ─┤
+  └─ fuse.0(u_3, u_4), fuse.1(·, u_5)                ←─┘  m, C_5 at LL size
+       ├─ low:  3x3, (tanh + 1)/2 → LL scaled to [0, 1] → LL by the frame's range
+       └─ high: LH, HL, HH
+            inverse DWT → frame (N, 3, 2·LL height, 2·LL width)
 """
 
 from fractions import Fraction
@@ -56,8 +56,7 @@ class Decoder(nn.Module):
         strides, widths = config.strides, stage_widths(config)
         self.stem = nn.Conv2d(config.embedding_shape[0], widths[0], 1)
         self.up = nn.ModuleList(
-            UpBlock(widths[i], widths[i + 1], stride=stride, kernel=stage_kernel(i))
-            for i, stride in enumerate(strides)
+            UpBlock(widths[i], widths[i + 1], stride=stride, kernel=stage_kernel(i)) for i, stride in enumerate(strides)
         )
         self.fuse = nn.ModuleList(
             FusionBlock(widths[i], widths[i + 1], stride=strides[i], blocks=config.blocks)

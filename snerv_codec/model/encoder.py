@@ -37,10 +37,7 @@ class Encoder(nn.Sequential):
     def __init__(self, strides: Sequence[int], channels: int) -> None:
         widths = (3, *(WIDTH for _ in strides[1:]), channels)
         super().__init__(
-            *(
-                DownStage(widths[i], widths[i + 1], stride=stride, stem=i == 0)
-                for i, stride in enumerate(strides)
-            )
+            *(DownStage(widths[i], widths[i + 1], stride=stride, stem=i == 0) for i, stride in enumerate(strides))
         )
         self.apply(_initialize)
 

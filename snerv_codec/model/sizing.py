@@ -83,7 +83,8 @@ def choose_config(
     embeddings = embedding_parameters(shape, frames)
 
     def excess(count: int) -> int:
-        assert strides is not None and blocks is not None
+        assert strides is not None
+        assert blocks is not None
         return decoder_parameters(_config(shape, strides, count, blocks)) + embeddings - budget
 
     low, high = 1, MAX_CHANNELS

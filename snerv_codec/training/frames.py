@@ -66,7 +66,7 @@ class FrameSet:
     def _find_ranges(self) -> Tensor:
         """Each frame's LL range, (T, 2), at the precision of the file: 16-bit float."""
         ranges = []
-        for indices in torch.arange(len(self), device=self.frames.device).split(CHUNK):
+        for indices in torch.split(torch.arange(len(self), device=self.frames.device), CHUNK):
             _, ll, _ = self._bands(indices)
             ranges.append(torch.stack((ll.amin(dim=(1, 2, 3)), ll.amax(dim=(1, 2, 3))), dim=1))
         return torch.cat(ranges).half().float()

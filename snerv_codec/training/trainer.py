@@ -35,7 +35,7 @@ class Trainer:
         self.encoder = Encoder(config.strides, config.embedding_shape[0])
         self.decoder = Decoder(config)
         self.networks = nn.ModuleDict({"encoder": self.encoder, "decoder": self.decoder})
-        self.networks.to(device=device, memory_format=torch.channels_last)
+        self.networks.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.masks: dict[str, Tensor] = {}
         self.phase, self.epoch = "", 0
         self.results: dict[str, float] = {}
@@ -78,13 +78,13 @@ class Trainer:
     def embeddings(self) -> Tensor:
         """The embeddings of all frames, (T, channels, h, w)."""
         indices = torch.arange(len(self.frames), device=self.frames.frames.device)
-        return torch.cat([self.encoder(self.frames.batch(i).low) for i in indices.split(EMBED_CHUNK)])
+        return torch.cat([self.encoder(self.frames.batch(i).low) for i in torch.split(indices, EMBED_CHUNK)])
 
     @torch.no_grad()
     def psnr(self) -> float:
         """Mean PSNR (dB) of all frames, rounded to 8 bits, by the networks as they are."""
         total = torch.zeros((), device=self.frames.frames.device)
-        for indices in torch.arange(len(self.frames), device=total.device).split(self.settings.batch):
+        for indices in torch.split(torch.arange(len(self.frames), device=total.device), self.settings.batch):
             batch = self.frames.batch(indices)
             prediction = self.frames.crop(self.decoder(self.encoder(batch.low), batch.ll_range))
             total += _psnr(to_pixels(prediction.frame).float() / 255, batch.target.frame).sum()
@@ -148,7 +148,7 @@ class Trainer:
         position = [self.settings.seed, *phase.name.encode(), self.epoch]
         generator = torch.Generator().manual_seed(_mix(position))
         order = torch.randperm(len(self.frames), generator=generator)
-        return order.to(self.frames.frames.device).split(self.settings.batch)
+        return torch.split(order.to(self.frames.frames.device), self.settings.batch)
 
     @torch.no_grad()
     def _apply_masks(self) -> None:
