@@ -73,7 +73,8 @@ class EncodeReport:
     def to_json(self) -> dict[str, Any]:
         """A JSON object; `quality` is flattened, `config` an object of its own."""
         values = asdict(self)
-        return values | values.pop("quality")
+        quality: dict[str, Any] = values.pop("quality")
+        return values | quality
 
 
 @dataclass(frozen=True, slots=True)

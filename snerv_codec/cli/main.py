@@ -86,3 +86,7 @@ def _fail(message: str, code: int) -> int:
 def run() -> None:
     """Entry point of the `snerv` command."""
     sys.exit(main())
+
+
+if __name__ == "__main__":
+    run()
