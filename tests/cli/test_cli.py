@@ -239,6 +239,23 @@ def test_an_interruption_says_how_to_go_on(clip, tmp_path, capsys, monkeypatch):
     assert "--resume goes on from the last epoch" in err
 
 
+def test_being_asked_to_end_leaves_what_resuming_needs(clip, tmp_path):
+    command = [sys.executable, "-m", "snerv_codec.cli.main", "encode", str(clip), "-o", "out.snrv", "--json"]
+    options = ("--size", "40k", "--epochs", "100000", "--device", "cpu")
+    with subprocess.Popen(
+        [*command, *options], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+    ) as process:
+        assert process.stdout is not None
+        while json.loads(process.stdout.readline())["event"] != "epoch":
+            pass
+        process.terminate()
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.strip().startswith("snerv: error: interrupted")
+    assert [path.name for path in tmp_path.iterdir()] == ["out.snrv.work"]
+    assert (tmp_path / "out.snrv.work" / "state.npz").exists()
+
+
 def test_running_out_of_memory_says_what_to_lower(clip, tmp_path, capsys, monkeypatch):
     def exhaust(*args, **options):
         raise MemoryError
