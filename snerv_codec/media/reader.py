@@ -170,6 +170,7 @@ class VideoStream:
     """The selected frames of an open source, in order: uint8 RGB (H, W, 3), all checked to be alike.
 
     `height`, `width` and `color` are known at once; `info()` and `tracks()` once all frames were read or skipped.
+    Raises `SettingsError` at the end where the selection reaches beyond it.
     """
 
     def __init__(self, name: str, selection: Selection) -> None:
@@ -200,6 +201,11 @@ class VideoStream:
             pass
 
     @property
+    def source_size(self) -> tuple[int, int]:
+        """Height and width before the crop."""
+        return self._first.height, self._first.width
+
+    @property
     def count(self) -> int:
         """Selected frames so far."""
         return len(self._times)
@@ -221,11 +227,8 @@ class VideoStream:
 
     def start(self, frames: Iterator[Any]) -> None:
         """Take the source's `frames` as they are decoded, and read up to the first selected one."""
-        chosen = (frame for frame in frames if self._take(frame))
-        first = next(chosen, None)
-        if first is None:
-            self.info()  # says why
-        self._chosen = chain([first], chosen)
+        chosen = self._choose(frames)
+        self._chosen = chain([next(chosen)], chosen)
 
     def describe_stream(self, stream: Any, sides: tuple[TrackReader, ...]) -> None:
         """Take over what only the stream knows, and the tracks beside it."""
@@ -234,6 +237,14 @@ class VideoStream:
         self._rate = Fraction(stream.average_rate or stream.guessed_rate or DEFAULT_RATE)
         self.claimed = stream.frames or round((stream.duration or 0) * self._time_base * self._rate)
         self._aspect = Fraction(stream.sample_aspect_ratio or 1)
+
+    def _choose(self, frames: Iterator[Any]) -> Iterator[Any]:
+        yield from filter(self._take, frames)
+        start, stop, count = self._start, self._stop, self.count
+        if not self.seen:
+            raise InputError(f"{self.name}: holds no frames")
+        if count == 0 or (stop is not None and count < stop - start):
+            raise SettingsError(f"{self.name}: has {self.seen} frames, not all of {start}:{stop or ''}")
 
     def _take(self, frame: Any) -> bool:
         """Whether the next frame is selected. Raises `InputError` where it is damaged or not like the first."""
@@ -256,18 +267,13 @@ class VideoStream:
             return False
         if not self._times:
             self.height, self.width = self._cropped()
-        if len(self._times) >= MAX_FRAMES:
+        if self.count >= MAX_FRAMES:
             raise InputError(f"{self.name}: has more than {MAX_FRAMES} frames; select some with --frames")
         self._times.append(frame.pts)
         return True
 
     def info(self) -> VideoInfo:
-        """Everything about the frames. Raises `SettingsError` where the selection reaches beyond the end."""
-        if self._first is None:
-            raise InputError(f"{self.name}: holds no frames")
-        start, stop, count = self._start, self._stop, len(self._times)
-        if count == 0 or (stop is not None and count < stop - start):
-            raise SettingsError(f"{self.name}: has {self.seen} frames, not all of {start}:{stop or ''}")
+        """Everything about the frames that were read. Raises `InputError` where a `.snrv` file cannot hold it."""
         base, times, last = self._timeline()
         if self.selection.frames is not None:
             times = tuple(time - times[0] for time in times)
