@@ -172,7 +172,7 @@ def _fit(
     checkpoint = _checkpoint(output, identity)
     if resume:
         trainer.restore(checkpoint.load())
-    fit, prune = settings.fit.phases()
+    fit, prune = settings.fit.phases(config.model)
     trainer.run(fit, checkpoint=checkpoint, on_epoch=on_event)
     trainer.hold_zeros(magnitude_masks(trainer.decoder, settings.fit.prune))
     trainer.run(prune, checkpoint=checkpoint, on_epoch=on_event)

@@ -1,5 +1,7 @@
 """Between networks and the file: the only place where weights meet the format."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,20 +11,20 @@ from bitstream.types import DecoderConfig, QuantizedTensor, Segment
 from snerv_codec.compression.quantize import dequantize, quantize
 from snerv_codec.model.decoder import Decoder
 
-EMBEDDINGS = "embeddings"
+EMBEDDINGS = ("embeddings", "temporal")  # names of the tensors for `config.embedding_shapes`
 
 
 def pack_segment(
     decoder: Decoder,
     config: DecoderConfig,
-    embeddings: Tensor,
+    embeddings: Sequence[Tensor],
     ll_ranges: Tensor,
     *,
     weight_bits: int,
     embed_bits: int,
     first_frame: int = 0,
 ) -> Segment:
-    """Quantise a fitted decoder, its frames' embeddings (T, 16, h, w) and their LL ranges (T, 2)."""
+    """Quantise a fitted decoder, its frames' embeddings (T, *shape) for each shape, and their LL ranges (T, 2)."""
     return Segment(
         first_frame=first_frame,
         config=config,
@@ -30,7 +32,10 @@ def pack_segment(
             quantize(name, parameter.detach().cpu().contiguous().numpy(), weight_bits)
             for name, parameter in decoder.named_parameters()
         ),
-        embeddings=quantize(EMBEDDINGS, embeddings.cpu().contiguous().numpy(), embed_bits),
+        embeddings=tuple(
+            quantize(name, values.cpu().contiguous().numpy(), embed_bits)
+            for name, values in zip(EMBEDDINGS, embeddings, strict=False)
+        ),
         ll_ranges=ll_ranges.cpu().numpy().astype(np.float16),
     )
 
@@ -49,9 +54,9 @@ def unpack_decoder(segment: Segment) -> Decoder:
     return decoder.requires_grad_(False).eval()
 
 
-def unpack_embeddings(segment: Segment) -> tuple[Tensor, Tensor]:
-    """Embeddings (T, 16, h, w) and LL ranges (T, 2) as the decoder takes them, float32 on the CPU."""
-    return _tensor(segment.embeddings), torch.from_numpy(segment.ll_ranges.astype(np.float32))
+def unpack_embeddings(segment: Segment) -> tuple[tuple[Tensor, ...], Tensor]:
+    """Embeddings (T, *shape) for each shape and LL ranges (T, 2) as the decoder takes them, float32 on the CPU."""
+    return tuple(map(_tensor, segment.embeddings)), torch.from_numpy(segment.ll_ranges.astype(np.float32))
 
 
 def _tensor(tensor: QuantizedTensor) -> Tensor:

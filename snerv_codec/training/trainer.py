@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from bitstream.types import DecoderConfig
 from snerv_codec.events import EpochDone
+from snerv_codec.model.blocks import place
 from snerv_codec.model.decoder import Decoder, to_pixels
 from snerv_codec.model.encoder import Encoder
 from snerv_codec.training.checkpoint import Checkpoint
@@ -32,10 +33,9 @@ class Trainer:
         torch.manual_seed(settings.seed)
         device = frames.frames.device
         self.frames, self.settings = frames, settings
-        self.encoder = Encoder(config.strides, config.embedding_shape[0])
-        self.decoder = Decoder(config)
+        self.encoder, self.decoder = Encoder(config), Decoder(config)
         self.networks = nn.ModuleDict({"encoder": self.encoder, "decoder": self.decoder})
-        self.networks.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        place(self.networks, device)
         self.masks: dict[str, Tensor] = {}
         self.phase, self.epoch = "", 0
         self.results: dict[str, float] = {}
@@ -75,10 +75,11 @@ class Trainer:
         self._apply_masks()
 
     @torch.no_grad()
-    def embeddings(self) -> Tensor:
-        """The embeddings of all frames, (T, channels, h, w)."""
+    def embeddings(self) -> tuple[Tensor, ...]:
+        """The embeddings of all frames: (T, *shape) for each of the configuration's embedding shapes."""
         indices = torch.arange(len(self.frames), device=self.frames.frames.device)
-        return torch.cat([self.encoder(self.frames.batch(i).low) for i in torch.split(indices, EMBED_CHUNK)])
+        parts = [self.encoder(self.frames.batch(i).inputs) for i in torch.split(indices, EMBED_CHUNK)]
+        return tuple(torch.cat(part) for part in zip(*parts, strict=True))
 
     @torch.no_grad()
     def psnr(self) -> float:
@@ -86,7 +87,7 @@ class Trainer:
         total = torch.zeros((), device=self.frames.frames.device)
         for indices in torch.split(torch.arange(len(self.frames), device=total.device), self.settings.batch):
             batch = self.frames.batch(indices)
-            prediction = self.frames.crop(self.decoder(self.encoder(batch.low), batch.ll_range))
+            prediction = self.frames.crop(self.decoder(self.encoder(batch.inputs), batch.ll_range))
             total += _psnr(to_pixels(prediction.frame).float() / 255, batch.target.frame).sum()
         return total.item() / len(self.frames)
 
@@ -134,7 +135,7 @@ class Trainer:
 
     def _step(self, indices: Tensor) -> Tensor:
         batch = self.frames.batch(indices)
-        prediction = self.frames.crop(self.decoder(self.encoder(batch.low), batch.ll_range))
+        prediction = self.frames.crop(self.decoder(self.encoder(batch.inputs), batch.ll_range))
         loss = fitting_loss(prediction, batch.target, self.settings.alpha)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
