@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bitstream.types import DecoderConfig
+from bitstream.types import STAGES, DecoderConfig
 from snerv_codec.model.blocks import FusionBlock, HighBands, UpBlock
 from snerv_codec.model.temporal import TemporalPath
 from snerv_codec.model.wavelet import idwt
@@ -29,6 +29,7 @@ from snerv_codec.model.wavelet import idwt
 MIN_WIDTH = 12
 WIDTH_RATIO = Fraction(5, 6)  # each stage is narrower by 1.2
 MAX_KERNEL = 5
+RANGE_STEP = 2**-10  # of 16-bit floats between 1 and 2; a frame of a lesser range is flat
 
 
 class Prediction(NamedTuple):
@@ -39,10 +40,10 @@ class Prediction(NamedTuple):
     high: Tensor  # (N, 9, H/2, W/2), RGB of LH, of HL, of HH
 
 
-def stage_widths(config: DecoderConfig) -> tuple[int, ...]:
+def stage_widths(config: DecoderConfig, *, stages: int = STAGES) -> tuple[int, ...]:
     """C_0, ..., C_5: the width after the stem and after each up-sampling block."""
     widths = [config.channels]
-    for _ in config.strides:
+    for _ in range(stages):
         widths.append(max(round(widths[-1] * WIDTH_RATIO), MIN_WIDTH))  # ties go to even
     return tuple(widths)
 
@@ -93,10 +94,10 @@ class Decoder(nn.Module):
         super().__init__()
         strides, widths = config.strides, stage_widths(config)
         self.stem = nn.Conv2d(config.embedding_shape[0], widths[0], 1)
-        self.up = SpatialPath(strides, widths) if config.model == "b" else TemporalPath(config, widths)
-        self.fuse = FusionUnit(strides, widths, blocks=config.blocks)
+        self.up: nn.Module = SpatialPath(strides, widths) if config.model == "b" else TemporalPath(config, widths)
+        self.fuse: nn.Module = FusionUnit(strides, widths, blocks=config.blocks)
         self.low = nn.Conv2d(widths[-1], 3, 3, padding=1)
-        self.high = HighBands(widths[-1])
+        self.high: nn.Module = HighBands(widths[-1])
 
     def forward(self, embeddings: Sequence[Tensor], ll_range: Tensor) -> Prediction:
         """A tensor (N, *shape) for each of `config.embedding_shapes`, and the frames' LL ranges, (N, 2)."""
@@ -107,6 +108,12 @@ class Decoder(nn.Module):
         least, greatest = ll_range[:, :, None, None, None].unbind(1)
         frame = idwt(least + low * (greatest - least), *high.chunk(3, dim=1))
         return Prediction(frame, low, high)
+
+
+def scale_low(ll: Tensor, ll_range: Tensor) -> Tensor:
+    """LL (N, 3, h, w) to [0, 1] by the range (N, 2) of each frame: what the decoder undoes."""
+    least, greatest = ll_range[:, :, None, None, None].unbind(1)
+    return ((ll - least) / (greatest - least).clamp_min(RANGE_STEP)).clamp(0, 1)
 
 
 def to_pixels(frame: Tensor) -> Tensor:

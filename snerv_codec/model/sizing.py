@@ -13,9 +13,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bitstream.types import MAX_CHANNELS, STAGES, DecoderConfig, Model
 from snerv_codec.errors import SettingsError
-from snerv_codec.model.decoder import Decoder, stage_widths
-from snerv_codec.model.encoder import Encoder
+from snerv_codec.model.decoder import stage_widths
 from snerv_codec.model.temporal import MOMENTS, STILL_BLOCKS, WIDENING
+from snerv_codec.model.variants import FORMAT, Variant, build_networks, input_shapes
 
 EMBEDDING_CHANNELS = 16
 PAPER_POSITIONS = 8  # 2 x 4 in all of the paper's configurations
@@ -82,12 +82,13 @@ def choose_config(
     strides: tuple[int, ...] | None = None,
     model: Model = "b",
     temporal_size: tuple[int, int] | None = None,
+    variant: Variant = FORMAT,
 ) -> DecoderConfig:
-    """The configuration whose decoder and embeddings come closest to `budget` parameters (for "t", "t2d": from below).
+    """The configuration whose decoder and embeddings come closest to `budget` parameters (t, t2d: from below).
 
     `height` and `width` are the frame's, in pixels; `channels`, `blocks`, `strides` and `temporal_size`
-    (height, width) override the choice. Raises `SettingsError` where the budget cannot hold the embeddings
-    and a decoder.
+    (height, width) override the choice; `variant` is what the parameters are counted of. Raises
+    `SettingsError` where the budget cannot hold the embeddings and a decoder.
     """
     strides, shape = (strides, _embedding_shape(height, width, strides)) if strides else choose_grid(height, width)
     paper_blocks, positions = PAPER_MODELS[min(PAPER_MODELS, key=lambda size: abs(log2(size / budget)))]
@@ -97,15 +98,15 @@ def choose_config(
         base = replace(base, model=model, temporal_shape=(TEMPORAL_CHANNELS, *size))
     elif temporal_size is not None:
         raise SettingsError("a temporal size is for models t and t2d; model b has no temporal embeddings")
-    return base if channels is not None else _widest(base, frames, budget)
+    return base if channels is not None else _widest(base, frames, budget, variant)
 
 
-def _widest(base: DecoderConfig, frames: int, budget: int) -> DecoderConfig:
+def _widest(base: DecoderConfig, frames: int, budget: int, variant: Variant) -> DecoderConfig:
     """`base` with as many channels as the budget holds."""
     embeddings = embedding_parameters(base, frames)
 
     def excess(count: int) -> int:
-        return decoder_parameters(replace(base, channels=count)) + embeddings - budget
+        return decoder_parameters(replace(base, channels=count), variant) + embeddings - budget
 
     low, high = 1, MAX_CHANNELS
     while low < high:  # the widest decoder that does not exceed the budget, or one channel
@@ -166,18 +167,18 @@ def choose_grid(height: int, width: int) -> tuple[tuple[int, ...], tuple[int, in
     return strides, _embedding_shape(height, width, strides)
 
 
-def model_cost(config: DecoderConfig, frames: int) -> ModelCost:
+def model_cost(config: DecoderConfig, frames: int, variant: Variant = FORMAT) -> ModelCost:
     """Count parameters and multiply-accumulates of `config` without allocating it."""
     height, width = config.padded_size
     with torch.device("meta"):
-        decoder, encoder = Decoder(config), Encoder(config)
-        encoder_macs = _macs(encoder, _lows(config))
+        encoder, decoder = build_networks(config, variant)
+        encoder_macs = _macs(encoder, _inputs(config, variant))
         decoder_macs = _macs(decoder, [torch.empty(1, *shape) for shape in config.embedding_shapes], torch.empty(1, 2))
     return ModelCost(
         decoder_parameters=_count(decoder),
         embedding_parameters=embedding_parameters(config, frames),
         encoder_parameters=_count(encoder),
-        decoder_macs=decoder_macs + 4 * 3 * height * width,
+        decoder_macs=decoder_macs + 4 * 3 * height * width * variant.wavelet,
         encoder_macs=encoder_macs,
     )
 
@@ -194,7 +195,7 @@ def decoding_memory(config: DecoderConfig, batch: int) -> int:
     return 4 * (decoder_parameters(config) + batch * pixels * features)
 
 
-def fitting_memory(config: DecoderConfig, batch: int) -> int:
+def fitting_memory(config: DecoderConfig, batch: int, variant: Variant = FORMAT) -> int:
     """Bytes that a step on `batch` frames takes, the video itself left out.
 
     Weights, gradients and Adam's moments, and what the backward pass keeps: every layer's output.
@@ -207,12 +208,12 @@ def fitting_memory(config: DecoderConfig, batch: int) -> int:
         kept += output.numel()
 
     with torch.device("meta"):
-        decoder, encoder = Decoder(config), Encoder(config)
+        encoder, decoder = build_networks(config, variant)
         for module in (*decoder.modules(), *encoder.modules()):
             if not list(module.children()):
                 module.register_forward_hook(count)
         with torch.no_grad():
-            decoder(encoder(_lows(config)), torch.empty(1, 2))
+            decoder(encoder(_inputs(config, variant)), torch.empty(1, 2))
     losses = 30 * 3 * height * width  # the maps of SSIM and the subbands, with their gradients
     parameters = _count(decoder) + _count(encoder)
     return 4 * (4 * parameters + batch * (2 * kept + losses))
@@ -240,20 +241,19 @@ def _config(shape: tuple[int, int, int], strides: tuple[int, ...], channels: int
 
 
 @cache
-def decoder_parameters(config: DecoderConfig) -> int:
+def decoder_parameters(config: DecoderConfig, variant: Variant = FORMAT) -> int:
     """Number of values in the decoder that `config` describes."""
     with torch.device("meta"):
-        return _count(Decoder(config))
+        return _count(build_networks(config, variant)[1])
 
 
 def _count(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def _lows(config: DecoderConfig) -> list[torch.Tensor]:
+def _inputs(config: DecoderConfig, variant: Variant) -> list[torch.Tensor]:
     """What the encoder takes for one frame, on the current device."""
-    height, width = config.padded_size
-    return [torch.empty(1, 3, height // 2, width // 2) for _ in range(1 if config.temporal_shape is None else MOMENTS)]
+    return [torch.empty(1, *shape) for shape in input_shapes(config, variant)]
 
 
 def _macs(module: nn.Module, *inputs: object) -> int:

@@ -7,17 +7,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bitstream.types import DecoderConfig
-from snerv_codec.model.decoder import Prediction
+from snerv_codec.model.decoder import Prediction, scale_low
+from snerv_codec.model.variants import FORMAT, Variant
 from snerv_codec.model.wavelet import dwt, low_in_time
 
 CHUNK = 8
-RANGE_STEP = 2**-10  # of 16-bit floats between 1 and 2; a frame of a lesser range is flat
 
 
 class Batch(NamedTuple):
     """What one step needs of its frames."""
 
-    inputs: tuple[Tensor, ...]  # the encoder's, (N, 3, h, w) each in [0, 1]: padded LL, perhaps low bands in time
+    inputs: tuple[
+        Tensor, ...
+    ]  # the encoder's, (N, 3, h, w) each in [0, 1]: padded LL, perhaps low bands in time (or pixels)
     ll_range: Tensor  # (N, 2): least and greatest LL value
     target: Prediction  # the true frame and subbands, without the padded border
 
@@ -33,8 +35,8 @@ class FrameSet:
     exists stands in for the other.
     """
 
-    def __init__(self, frames: Tensor, config: DecoderConfig) -> None:
-        self.frames = frames
+    def __init__(self, frames: Tensor, config: DecoderConfig, variant: Variant = FORMAT) -> None:
+        self.frames, self.variant = frames, variant
         self.height, self.width = frames.shape[1:3]
         self.temporal = config.temporal_shape is not None
         height, width = config.padded_size
@@ -48,11 +50,11 @@ class FrameSet:
         """The frames at `indices`, a 1-D integer tensor on the frames' device."""
         frame, ll, high = self._bands(indices)
         ll_range = self.ll_ranges[indices]
-        low = _scale(ll, ll_range)
-        inputs = [low]
+        low = scale_low(ll, ll_range)
+        inputs = [low if self.variant.wavelet else frame]
         if self.temporal:
             for neighbours in self._neighbours(indices):
-                other = _scale(self._bands(neighbours)[1], ll_range)
+                other = scale_low(self._bands(neighbours)[1], ll_range)
                 inputs.append(low_in_time(low, other) / 2)  # stays below 1
         return Batch(tuple(inputs), ll_range, self.crop(Prediction(frame, low, high)))
 
@@ -92,9 +94,3 @@ class FrameSet:
         last = len(self) - 1
         before, after = (indices - 1).abs(), last - (indices + 1 - last).abs()
         return before.clamp_max(last), after.clamp_min(0)
-
-
-def _scale(ll: Tensor, ll_range: Tensor) -> Tensor:
-    """LL to [0, 1] by the range (N, 2) of each frame."""
-    least, greatest = ll_range[:, :, None, None, None].unbind(1)
-    return ((ll - least) / (greatest - least).clamp_min(RANGE_STEP)).clamp(0, 1)

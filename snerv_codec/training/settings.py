@@ -26,16 +26,19 @@ class Phase:
 class FitSettings:
     """Everything that decides what a fit ends with, given the frames and the `DecoderConfig`.
 
-    `alpha` weighs L1 against SSIM, `warmup` is the share of a phase in which the rate rises (None: the
-    paper's for the model), `clip` bounds the gradient's norm, `prune` is the share of the decoder's
-    convolution weights set to zero after the fit; `prune_epochs` of fine-tuning follow (None: a
-    tenth of `epochs`) at `prune_rate` times the learning rate.
+    `alpha` weighs L1 (L2 where `squared`) against SSIM, in the loss of the frame and, with `bands`, of its
+    subbands. `warmup` is the share of a phase in which the rate rises (None: the paper's for the model),
+    `clip` bounds the gradient's norm, `prune` is the share of the decoder's convolution weights set to zero
+    after the fit; `prune_epochs` of fine-tuning follow (None: a tenth of `epochs`) at `prune_rate` times
+    the learning rate.
     """
 
     epochs: int = 300
     batch: int = 1
     learning_rate: float = 1e-3
     alpha: float = 0.7
+    squared: bool = False
+    bands: bool = True
     warmup: float | None = None
     clip: float = 1.0
     seed: int = 0

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from bitstream.types import DecoderConfig
 from snerv_codec.events import EpochDone
 from snerv_codec.model.blocks import place
-from snerv_codec.model.decoder import Decoder, to_pixels
-from snerv_codec.model.encoder import Encoder
+from snerv_codec.model.decoder import to_pixels
+from snerv_codec.model.variants import build_networks
 from snerv_codec.training.checkpoint import Checkpoint
 from snerv_codec.training.frames import FrameSet
 from snerv_codec.training.losses import fitting_loss
@@ -33,7 +33,7 @@ class Trainer:
         torch.manual_seed(settings.seed)
         device = frames.frames.device
         self.frames, self.settings = frames, settings
-        self.encoder, self.decoder = Encoder(config), Decoder(config)
+        self.encoder, self.decoder = build_networks(config, frames.variant)
         self.networks = nn.ModuleDict({"encoder": self.encoder, "decoder": self.decoder})
         place(self.networks, device)
         self.masks: dict[str, Tensor] = {}
@@ -136,7 +136,8 @@ class Trainer:
     def _step(self, indices: Tensor) -> Tensor:
         batch = self.frames.batch(indices)
         prediction = self.frames.crop(self.decoder(self.encoder(batch.inputs), batch.ll_range))
-        loss = fitting_loss(prediction, batch.target, self.settings.alpha)
+        settings = self.settings
+        loss = fitting_loss(prediction, batch.target, settings.alpha, bands=settings.bands, squared=settings.squared)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.networks.parameters(), self.settings.clip)
