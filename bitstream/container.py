@@ -51,7 +51,7 @@ def write_stream(stream: Stream) -> bytes:
                 config=segment.config,
                 offset=offset,
                 length=len(part),
-                tensor_count=len(segment.tensors) + 1,
+                tensor_count=len(segment.all_tensors),
                 value_count=count_values(segment),
             )
         )
@@ -133,7 +133,7 @@ class StreamFile:
             with _contradictions_are_corrupt():
                 payload = self._sections.payload(section)
                 segment = read_segment(payload, entry.first_frame, entry.frame_count, entry.config)
-            if (len(segment.tensors) + 1, count_values(segment)) != (entry.tensor_count, entry.value_count):
+            if (len(segment.all_tensors), count_values(segment)) != (entry.tensor_count, entry.value_count):
                 raise Corrupt(f"segment {index} does not hold the tensors that the index announces")
             return segment
 

@@ -47,14 +47,13 @@ def check_values(values: int, size: int) -> None:
 
 def count_values(segment: Segment) -> int:
     """Symbols in all of a segment's tensors."""
-    return sum(prod(tensor.shape) for tensor in (*segment.tensors, segment.embeddings))
+    return sum(prod(tensor.shape) for tensor in segment.all_tensors)
 
 
 def write_segment(segment: Segment) -> bytes:
     """Payload of the section. Raises `LimitExceeded`."""
-    tensors = (*segment.tensors, segment.embeddings)
     rows, parts = [], Writer()
-    for tensor in tensors:
+    for tensor in segment.all_tensors:
         coder, data = encode_symbols(tensor.symbols, tensor.bits)
         grid = 0 if tensor.axis is None else tensor.axis + 1
         rows.append(_Row(tensor.name, tensor.shape, tensor.bits, grid, coder, len(data)))
@@ -63,7 +62,7 @@ def write_segment(segment: Segment) -> bytes:
         parts.raw(data)
     out = Writer()
     out.uint(HAS_CHECKSUMS if segment.frame_checksums else 0, 1)
-    _write_directory(out, rows)
+    _write_directory(out, rows, len(segment.embeddings))
     out.float16s(segment.ll_ranges)
     for checksum in segment.frame_checksums:
         out.uint(checksum, 4)
@@ -78,17 +77,18 @@ def read_segment(payload: bytes, first_frame: int, frame_count: int, config: Dec
     flags = fields.uint(1)
     if flags & ~HAS_CHECKSUMS:
         raise UnsupportedVersion(f"segment flags {flags} are not known to this reader")
-    rows = _read_directory(fields)
+    rows = _read_directory(fields, len(config.embedding_shapes))
     check_values(sum(prod(row.shape) for row in rows), len(payload))
     ll_ranges = fields.float16s(2 * frame_count).reshape(frame_count, 2)
     packed = fields.raw(4 * frame_count if flags & HAS_CHECKSUMS else 0)
     tensors = [_read_tensor(fields, row) for row in rows]
     fields.finish()
+    weights = len(tensors) - len(config.embedding_shapes)
     return Segment(
         first_frame=first_frame,
         config=config,
-        tensors=tuple(tensors[:-1]),
-        embeddings=tensors[-1],
+        tensors=tuple(tensors[:weights]),
+        embeddings=tuple(tensors[weights:]),
         ll_ranges=ll_ranges,
         frame_checksums=tuple(int.from_bytes(packed[i : i + 4], "little") for i in range(0, len(packed), 4)),
     )
@@ -101,12 +101,12 @@ def _read_tensor(fields: Reader, row: _Row) -> QuantizedTensor:
     return QuantizedTensor(row.name, row.shape, row.bits, symbols, scales, offsets, row.axis)
 
 
-def _write_directory(out: Writer, rows: list[_Row]) -> None:
+def _write_directory(out: Writer, rows: list[_Row], embeddings: int) -> None:
     if len(rows) > MAX_TENSORS:
         raise LimitExceeded(f"{len(rows)} tensors is above the limit of {MAX_TENSORS}")
     table = Writer()
     table.varint(len(rows))
-    table.varint(1)  # of the tensors, how many (the last ones) are embeddings
+    table.varint(embeddings)  # of the tensors, how many (the last ones) are embeddings
     # By column, because like stands next to like and deflates well.
     for row in rows:
         table.string(row.name, MAX_NAME)
@@ -127,11 +127,13 @@ def _write_directory(out: Writer, rows: list[_Row]) -> None:
     out.blob(data, MAX_DIRECTORY)
 
 
-def _read_directory(fields: Reader) -> list[_Row]:
+def _read_directory(fields: Reader, embeddings: int) -> list[_Row]:
     table = Reader(_inflate(fields.uint(1), fields.blob(MAX_DIRECTORY)), "tensor directory")
-    count, embeddings = table.varint(MAX_TENSORS), table.varint()
-    if embeddings != 1:
-        raise UnsupportedVersion(f"{embeddings} embedding tensors; this reader knows one")
+    count, found = table.varint(MAX_TENSORS), table.varint()
+    if found != embeddings:
+        raise Corrupt(f"{found} tensors of embeddings where the segment's model has {embeddings}")
+    if count <= embeddings:
+        raise Corrupt("a segment needs embeddings and one more tensor")
     names = [table.string(MAX_NAME) for _ in range(count)]
     shapes = [_read_shape(table) for _ in range(count)]
     bits, grids, coders = ([table.uint(1) for _ in range(count)] for _ in range(3))
@@ -141,8 +143,6 @@ def _read_directory(fields: Reader) -> list[_Row]:
     for row in rows:
         if row.grid > len(row.shape):
             raise UnsupportedVersion(f"{row.name}: grid {row.grid} is not known for {len(row.shape)} axes")
-    if count < 2:
-        raise Corrupt("a segment needs embeddings and one more tensor")
     return rows
 
 

@@ -175,7 +175,7 @@ def _fit(
         trainer.restore(checkpoint.load())
     elif resume:
         on_event(Warned(f"{checkpoint.directory}: holds no interrupted run; starting from the beginning"))
-    fit, prune = settings.fit.phases()
+    fit, prune = settings.fit.phases(config.model)
     trainer.run(fit, checkpoint=checkpoint, on_epoch=on_event)
     trainer.hold_zeros(magnitude_masks(trainer.decoder, settings.fit.prune))
     trainer.run(prune, checkpoint=checkpoint, on_epoch=on_event)

@@ -32,6 +32,8 @@ def decoder_config(info: VideoInfo, settings: EncodeSettings) -> DecoderConfig:
         channels=settings.channels,
         blocks=settings.blocks,
         strides=settings.strides,
+        model=settings.model,
+        temporal_size=settings.temporal_size,
     )
 
 
@@ -49,10 +51,12 @@ def make_plan(source: str, info: VideoInfo, config: DecoderConfig, settings: Enc
         frames=info.frame_count,
         rate=f"{float(info.rate):g}",
         device=str(choose_device(settings.device)),
+        model=config.model,
         channels=config.channels,
         blocks=config.blocks,
         strides=config.strides,
         embedding_shape=config.embedding_shape,
+        temporal_shape=config.temporal_shape,
         decoder_parameters=cost.decoder_parameters,
         embedding_parameters=cost.embedding_parameters,
         encoder_parameters=cost.encoder_parameters,

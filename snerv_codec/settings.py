@@ -1,8 +1,9 @@
 """What a user may ask of an encode. Never stored in the file, except as a line of text."""
 
 from dataclasses import dataclass, field
+from typing import get_args
 
-from bitstream.types import MAX_BITS
+from bitstream.types import MAX_BITS, Model
 from snerv_codec.errors import SettingsError
 from snerv_codec.media.reader import Selection
 from snerv_codec.training.settings import FitSettings
@@ -10,12 +11,18 @@ from snerv_codec.training.settings import FitSettings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodeSettings:
-    """All choices of an encode. `size` is the number of parameters, embeddings included ("3M", "350k")."""
+    """All choices of an encode. `size` is the number of parameters, embeddings included ("3M", "350k").
+
+    `model` is the backbone "b" or its temporal extension, with 3D ("t") or 2D convolutions ("t2d");
+    `temporal_size` is the (height, width) of that one's temporal embeddings.
+    """
 
     size: str = "3M"
+    model: Model = "b"
     channels: int | None = None
     blocks: int | None = None
     strides: tuple[int, ...] | None = None
+    temporal_size: tuple[int, int] | None = None
     weight_bits: int = 8
     embed_bits: int = 6
     device: str = "auto"
@@ -23,6 +30,8 @@ class EncodeSettings:
     source: Selection = field(default_factory=Selection)
 
     def __post_init__(self) -> None:
+        if self.model not in get_args(Model):
+            raise SettingsError(f"model {self.model!r} is not one of {', '.join(get_args(Model))}")
         for name in ("weight_bits", "embed_bits"):
             bits = getattr(self, name)
             if not 1 <= bits <= MAX_BITS:

@@ -3,9 +3,11 @@
 import json
 from fractions import Fraction
 from pathlib import Path
+from typing import get_args
 
 import click
 
+from bitstream.types import Model
 from snerv_codec.cli import options
 from snerv_codec.cli.render import View, show_plan, show_report
 from snerv_codec.media.reader import Selection
@@ -19,6 +21,13 @@ FIT = FitSettings()
 @click.argument("source", metavar="INPUT")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The .snrv file to write.")
 @click.option("--size", default="3M", show_default=True, help="Parameters, embeddings included: 3M, 350k, 0.35M.")
+@click.option(
+    "--model",
+    type=click.Choice(get_args(Model)),
+    default="b",
+    show_default=True,
+    help="Backbone, or its temporal extension with 3D or 2D convolutions.",
+)
 @click.option("--epochs", default=FIT.epochs, show_default=True, help="Passes over the video.")
 @click.option("--batch", default=FIT.batch, show_default=True, help="Frames a step.")
 @click.option("--lr", default=FIT.learning_rate, show_default=True, help="Peak learning rate.")
@@ -31,6 +40,11 @@ FIT = FitSettings()
 @click.option("--channels", type=int, help="Width C0 of the decoder, instead of the one --size gives.")
 @click.option("--blocks", type=int, help="Residual blocks N_RB, instead of those --size gives.")
 @click.option("--strides", type=options.STRIDES, help="Up-sampling strides, instead of the best for the frame.")
+@click.option(
+    "--temporal-size",
+    type=options.TEMPORAL_SIZE,
+    help="Height x width of temporal embeddings (t, t2d), instead of those --size gives.",
+)
 @click.option("--crop", type=options.CROP, help="Centre crop, height x width: 640x1280.")
 @click.option("--frames", type=options.FRAMES, help="Frames A to B - 1: 0:33, 10:, :100.")
 @click.option("--stream", type=int, help="Which of several video streams, from 0.")
@@ -46,6 +60,7 @@ def command(
     source: str,
     output: Path | None,
     size: str,
+    model: Model,
     epochs: int,
     batch: int,
     lr: float,
@@ -58,6 +73,7 @@ def command(
     channels: int | None,
     blocks: int | None,
     strides: tuple[int, ...] | None,
+    temporal_size: tuple[int, int] | None,
     crop: tuple[int, int] | None,
     frames: tuple[int, int | None] | None,
     stream: int | None,
@@ -76,9 +92,11 @@ def command(
     """
     settings = EncodeSettings(
         size=size,
+        model=model,
         channels=channels,
         blocks=blocks,
         strides=strides,
+        temporal_size=temporal_size,
         weight_bits=weight_bits,
         embed_bits=embed_bits,
         device=device,
