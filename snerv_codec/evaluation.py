@@ -14,7 +14,7 @@ from bitstream.types import Color
 from snerv_codec.errors import ResourceError, SettingsError
 from snerv_codec.events import Event, FrameDone, Warned
 from snerv_codec.files import atomic_path
-from snerv_codec.media.color import BT709_LIMITED, Converter, matrix_name, measured_in
+from snerv_codec.media.color import Converter, matrix_name, measured_in
 from snerv_codec.media.reader import Selection, centred, open_video
 from snerv_codec.metrics import (
     Frames,
@@ -120,6 +120,7 @@ class _Side:
     """One of the two videos while it is read."""
 
     source: str | Path
+    name: str  # for messages
     selection: Selection
     height: int
     width: int
@@ -143,7 +144,7 @@ def _open_side(source: str | Path, selection: Selection, device: str) -> Iterato
             return stream.count
 
         size, facts = stream.source_size, (stream.color, stream.expected, iter(stream), count)
-        yield _Side(source, selection, stream.height, stream.width, size, *facts)
+        yield _Side(source, stream.name, selection, stream.height, stream.width, size, *facts)
 
 
 @contextmanager
@@ -162,7 +163,7 @@ def _open_snrv(source: str | Path, selection: Selection, device: str) -> Iterato
         rows, columns = centred(info.height, info.width, (height, width))
         frames = (frame[rows, columns] for frame in decoder.frames(numbers))
         size, count = (info.height, info.width), len(numbers)
-        yield _Side(source, selection, height, width, size, info.color, count, frames, lambda: count)
+        yield _Side(source, str(source), selection, height, width, size, info.color, count, frames, lambda: count)
 
 
 def _is_snrv(source: str | Path) -> bool:
@@ -170,41 +171,46 @@ def _is_snrv(source: str | Path) -> bool:
     path = Path(source)
     if path.suffix.lower() == ".snrv":
         return True
-    if not path.is_file():
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return file.read(len(SIGNATURE)) == SIGNATURE
+    except OSError:  # whoever opens it will say why
         return False
-    with path.open("rb") as file:
-        return file.read(len(SIGNATURE)) == SIGNATURE
 
 
 @contextmanager
 def _open_meter(side: _Side, wanted: bool, on_event: OnEvent) -> Iterator[VmafMeter | None]:
     ffmpeg, reason = None, ""
     if wanted and min(side.width, side.height) < VMAF_MIN_SIDE:
-        reason = f"it needs frames of {VMAF_MIN_SIDE}x{VMAF_MIN_SIDE} or more"
+        reason = f"VMAF needs frames of {VMAF_MIN_SIDE}x{VMAF_MIN_SIDE} or more"
     elif wanted:
         try:
             ffmpeg = find_ffmpeg()
         except ResourceError as error:
             reason = str(error)
     if reason:
-        on_event(Warned(f"VMAF is left out: {reason}"))
+        on_event(Warned(f"{reason}; the rest is measured"))
     with open_vmaf(side.width, side.height, ffmpeg) if ffmpeg else nullcontext() as meter:
         yield meter
 
 
 def _measure(left: _Side, right: _Side, meter: VmafMeter | None, on_event: OnEvent) -> dict[str, tuple[float, ...]]:
     """All figures of all frames but VMAF, which `meter` takes meanwhile."""
-    total, color, converter = left.expected or right.expected or 0, measured_in(left.color), Converter()
+    total, converter = left.expected or right.expected or 0, Converter()
+    color = measured_in(left.color)
+    vmaf_color = replace(color, full_range=False)  # what its model was trained on
     rows: list[dict[str, float]] = []
     for reference, distorted in zip_longest(left.frames, right.frames):
         if reference is None or distorted is None:
             raise _counts_differ(left, right)
+        pair = (reference, distorted)
         if meter:  # first, so that it works while we do
-            in_range = replace(color, full_range=BT709_LIMITED.full_range)
-            meter.add(converter.to_planes(reference, in_range), converter.to_planes(distorted, in_range))
-        error, (similarity, multiscale) = mse(reference, distorted), similarities(reference, distorted)
-        planes = zip(converter.to_planes(reference, color), converter.to_planes(distorted, color), strict=True)
-        y, u, v = (psnr_of_mse(mse(*pair)) for pair in planes)
+            meter.add(*(converter.to_planes(frame, vmaf_color) for frame in pair))
+        error, (similarity, multiscale) = mse(*pair), similarities(*pair)
+        planes = zip(*(converter.to_planes(frame, color) for frame in pair), strict=True)
+        y, u, v = (psnr_of_mse(mse(*plane)) for plane in planes)
         row = {"psnr": psnr_of_mse(error), "mse": error, "psnr_y": y, "psnr_u": u, "psnr_v": v, "ssim": similarity}
         rows.append(row if multiscale is None else row | {"ms_ssim": multiscale})
         on_event(FrameDone("evaluate", len(rows), max(total, len(rows)) if total else 0))
@@ -236,7 +242,7 @@ def _sizes_differ(left: _Side, right: _Side) -> SettingsError:
     else:
         advice = ""
     return SettingsError(
-        f"{right.source}: is {right.width}x{right.height}, and {left.source} {left.width}x{left.height}{after}{advice}"
+        f"{right.name}: is {right.width}x{right.height}, and {left.name} {left.width}x{left.height}{after}{advice}"
     )
 
 
@@ -249,7 +255,7 @@ def _counts_differ(left: _Side, right: _Side) -> SettingsError:
         advice = f"; if it was made from a part, give its frames, such as --frames 0:{there}"
     else:
         advice = ""
-    return SettingsError(f"{right.source}: has {there} frames, and {left.source} {here}{after}{advice}")
+    return SettingsError(f"{right.name}: has {there} frames, and {left.name} {here}{after}{advice}")
 
 
 def _whole_count(side: _Side) -> int | None:

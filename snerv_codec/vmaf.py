@@ -1,7 +1,6 @@
 """VMAF, by the libvmaf in the ffmpeg that comes with the package imageio-ffmpeg (extra `bench`)."""
 
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snerv_codec.errors import ResourceError
+from snerv_codec.machine import available_cores
 
 Planes = npt.NDArray[np.uint8]
 
@@ -37,11 +37,11 @@ def find_ffmpeg() -> str:
     try:
         from imageio_ffmpeg import get_ffmpeg_exe
     except ImportError:
-        raise ResourceError("VMAF needs ffmpeg: pip install 'snerv-codec[bench]'") from None
+        raise ResourceError("VMAF needs imageio-ffmpeg; pip install 'snerv-codec[bench]' brings it") from None
     try:
         return str(get_ffmpeg_exe())
     except RuntimeError as error:
-        raise ResourceError(f"VMAF needs ffmpeg, and imageio-ffmpeg has none for this machine: {error}") from error
+        raise ResourceError(f"VMAF needs ffmpeg: {error}") from error
 
 
 class VmafMeter:
@@ -93,7 +93,7 @@ def open_vmaf(width: int, height: int, ffmpeg: str) -> Iterator[VmafMeter]:
     that could be paired wrongly.
     """
     split = "split[a][b];[a]crop=iw:ih/2:0:0[reference];[b]crop=iw:ih/2:0:ih/2[distorted]"
-    threads = min(MAX_THREADS, len(os.sched_getaffinity(0)))
+    threads = min(MAX_THREADS, available_cores())
     score = f"libvmaf=model=version\\\\={MODEL}:log_fmt=json:log_path={LOG}:n_threads={threads}"
     command = [ffmpeg, "-hide_banner", "-nostdin", "-loglevel", "error"]
     command += ["-f", "rawvideo", "-pixel_format", "yuv444p", "-video_size", f"{width}x{2 * height}", "-i", "pipe:0"]
