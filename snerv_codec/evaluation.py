@@ -9,9 +9,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from bitstream.errors import BitstreamError
 from bitstream.sections import SIGNATURE
 from bitstream.types import Color
-from snerv_codec.errors import ResourceError, SettingsError
+from snerv_codec.errors import InputError, ResourceError, SettingsError
 from snerv_codec.events import Event, FrameDone, Warned
 from snerv_codec.files import atomic_path
 from snerv_codec.media.color import Converter, matrix_name, measured_in
@@ -151,7 +152,9 @@ def _open_side(source: str | Path, selection: Selection, device: str) -> Iterato
 def _open_snrv(source: str | Path, selection: Selection, device: str) -> Iterator[_Side]:
     from snerv_codec.decoding import Decoder
 
-    with Decoder(source, device=device) as decoder:
+    with _naming(source):
+        decoder = Decoder(source, device=device)
+    with decoder:
         info = decoder.info
         start, stop = selection.frames or (0, None)
         numbers = range(start, info.frame_count if stop is None else stop)
@@ -161,9 +164,23 @@ def _open_snrv(source: str | Path, selection: Selection, device: str) -> Iterato
         if height > info.height or width > info.width:
             raise SettingsError(f"crop {height}x{width} (height x width) exceeds the frame, {info.height}x{info.width}")
         rows, columns = centred(info.height, info.width, (height, width))
-        frames = (frame[rows, columns] for frame in decoder.frames(numbers))
+
+        def frames() -> Iterator[Frames]:
+            with _naming(source):
+                for frame in decoder.frames(numbers):
+                    yield frame[rows, columns]
+
         size, count = (info.height, info.width), len(numbers)
-        yield _Side(source, str(source), selection, height, width, size, info.color, count, frames, lambda: count)
+        yield _Side(source, str(source), selection, height, width, size, info.color, count, frames(), lambda: count)
+
+
+@contextmanager
+def _naming(source: str | Path) -> Iterator[None]:
+    """Errors of a `.snrv` file say which of the two files they are about."""
+    try:
+        yield
+    except BitstreamError as error:
+        raise InputError(f"{source}: {error}") from error
 
 
 def _is_snrv(source: str | Path) -> bool:

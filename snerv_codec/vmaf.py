@@ -3,7 +3,7 @@
 import json
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -109,6 +109,5 @@ def open_vmaf(width: int, height: int, ffmpeg: str) -> Iterator[VmafMeter]:
             yield VmafMeter(process, Path(folder))
         finally:
             process.kill()
-            process.wait()
-            if process.stdin:
-                process.stdin.close()
+            with suppress(OSError):  # a frame that is still in the pipe's buffer has no reader any more
+                process.communicate()
