@@ -2,6 +2,7 @@
 
 import errno
 import importlib
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -85,5 +86,10 @@ def _fail(message: str, code: int) -> int:
 
 
 def run() -> None:
-    """Entry point of the `snerv` command."""
+    """Entry point of the `snerv` command. Being asked to end is like Ctrl-C: nothing half-written stays."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())
+
+
+if __name__ == "__main__":
+    run()

@@ -23,14 +23,15 @@ class Batch(NamedTuple):
 
 
 class FrameSet:
-    """`frames` is uint8 (T, H, W, 3), RGB; it stays so, on the device where the fitting runs.
+    """`frames` is uint8 (T, H, W, 3), RGB; it stays so, where it is: on `device`, which computes, or on the host.
 
     Frames are padded to the decoder's size by repeating the last row and column; `crop` removes that
     border from a prediction, so it weighs nothing in the loss.
     """
 
-    def __init__(self, frames: Tensor, config: DecoderConfig) -> None:
+    def __init__(self, frames: Tensor, config: DecoderConfig, device: torch.device | None = None) -> None:
         self.frames = frames
+        self.device = frames.device if device is None else device
         self.height, self.width = frames.shape[1:3]
         height, width = config.padded_size
         self.border = (0, width - self.width, 0, height - self.height)
@@ -40,9 +41,9 @@ class FrameSet:
         return len(self.frames)
 
     def batch(self, indices: Tensor) -> Batch:
-        """The frames at `indices`, a 1-D integer tensor on the frames' device."""
+        """The frames at `indices`, a 1-D integer tensor on the device of `frames`."""
         frame, ll, high = self._bands(indices)
-        ll_range = self.ll_ranges[indices]
+        ll_range = self.ll_ranges[indices.to(self.device)]
         least, greatest = ll_range[:, :, None, None, None].unbind(1)
         low = ((ll - least) / (greatest - least).clamp_min(RANGE_STEP)).clamp(0, 1)
         return Batch(low, ll_range, self.crop(Prediction(frame, low, high)))
@@ -57,7 +58,7 @@ class FrameSet:
         )
 
     def _bands(self, indices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        frame = self.frames[indices].permute(0, 3, 1, 2).float() / 255
+        frame = self.frames[indices].to(self.device, non_blocking=True).permute(0, 3, 1, 2).float() / 255
         if any(self.border):
             frame = F.pad(frame, self.border, mode="replicate")
         ll, *details = dwt(frame)

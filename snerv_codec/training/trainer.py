@@ -30,12 +30,11 @@ class Trainer:
 
     def __init__(self, frames: FrameSet, config: DecoderConfig, settings: FitSettings) -> None:
         torch.manual_seed(settings.seed)
-        device = frames.frames.device
         self.frames, self.settings = frames, settings
         self.encoder = Encoder(config.strides, config.embedding_shape[0])
         self.decoder = Decoder(config)
         self.networks = nn.ModuleDict({"encoder": self.encoder, "decoder": self.decoder})
-        self.networks.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.networks.to(frames.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.masks: dict[str, Tensor] = {}
         self.phase, self.epoch = "", 0
         self.results: dict[str, float] = {}
@@ -77,14 +76,13 @@ class Trainer:
     @torch.no_grad()
     def embeddings(self) -> Tensor:
         """The embeddings of all frames, (T, channels, h, w)."""
-        indices = torch.arange(len(self.frames), device=self.frames.frames.device)
-        return torch.cat([self.encoder(self.frames.batch(i).low) for i in torch.split(indices, EMBED_CHUNK)])
+        return torch.cat([self.encoder(self.frames.batch(i).low) for i in torch.split(self._numbers(), EMBED_CHUNK)])
 
     @torch.no_grad()
     def psnr(self) -> float:
         """Mean PSNR (dB) of all frames, rounded to 8 bits, by the networks as they are."""
-        total = torch.zeros((), device=self.frames.frames.device)
-        for indices in torch.split(torch.arange(len(self.frames), device=total.device), self.settings.batch):
+        total = torch.zeros((), device=self.frames.device)
+        for indices in torch.split(self._numbers(), self.settings.batch):
             batch = self.frames.batch(indices)
             prediction = self.frames.crop(self.decoder(self.encoder(batch.low), batch.ll_range))
             total += _psnr(to_pixels(prediction.frame).float() / 255, batch.target.frame).sum()
@@ -124,7 +122,7 @@ class Trainer:
 
     def _run_epoch(self, phase: Phase) -> tuple[float, float]:
         batches = self._shuffled(phase)
-        totals = torch.zeros(2, device=self.frames.frames.device)
+        totals = torch.zeros(2, device=self.frames.device)
         for number, indices in enumerate(batches):
             done = (self.epoch + number / len(batches)) / phase.epochs
             self.optimizer.param_groups[0]["lr"] = learning_rate(phase, done)
@@ -143,6 +141,10 @@ class Trainer:
         self._apply_masks()
         psnr = _psnr(prediction.frame.detach().clamp(0, 1), batch.target.frame)
         return torch.stack((loss.detach(), psnr.mean()))
+
+    def _numbers(self) -> Tensor:
+        """0, ..., T - 1, to index the frames with."""
+        return torch.arange(len(self.frames), device=self.frames.frames.device)
 
     def _shuffled(self, phase: Phase) -> tuple[Tensor, ...]:
         position = [self.settings.seed, *phase.name.encode(), self.epoch]
