@@ -64,7 +64,7 @@ class View:
             self._finish()
             label = f"{LABELS[task]:>11}"
             steps = range(total) if total else itertools.count()  # without an end, the bar moves to and fro
-            self._bar = click.progressbar(steps, label=label, item_show_func=str, file=sys.stderr)
+            self._bar = click.progressbar(steps, label=label, item_show_func=_note, file=sys.stderr)
             self._bar.__enter__()
             self._task, self._done = task, 0
         self._bar.update(done - self._done, note)
@@ -74,6 +74,10 @@ class View:
         if self._bar is not None:
             self._bar.__exit__(None, None, None)
         self._bar, self._task = None, ""
+
+
+def _note(text: str | None) -> str:
+    return text or ""
 
 
 def show_plan(plan: Plan) -> str:
