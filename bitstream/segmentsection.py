@@ -52,6 +52,13 @@ def count_values(segment: Segment) -> int:
     return weights + sum(prod(tensor.shape) for tensor in segment.embeddings)
 
 
+def coded_size(segment: Segment) -> int:
+    """Bytes of the coded symbols of all tensors, their tables included."""
+    tensors = (*segment.tensors, *segment.embeddings)
+    coded = sum(len(encode_symbols(tensor.symbols, tensor.bits)[1]) for tensor in tensors)
+    return coded + (len(segment.nnc.data) if segment.nnc else 0)
+
+
 def write_segment(segment: Segment) -> bytes:
     """Payload of the section, a SNNC where the segment has an NNC bitstream. Raises `LimitExceeded`."""
     rows = [_Row(name, shape, 0, 0, ELSEWHERE, 0) for name, shape in segment.nnc.shapes] if segment.nnc else []

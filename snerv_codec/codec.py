@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from bitstream import nnc
 from bitstream.container import write_stream
+from bitstream.segmentsection import coded_size
 from bitstream.types import DecoderConfig, Segment, SideTrack, Stream, VideoInfo
 from snerv_codec.errors import OutputError, SettingsError
 from snerv_codec.events import Event, FrameDone, Planned, Warned
@@ -67,11 +68,12 @@ def encode(
         config,
         trainer.embeddings(),
         trainer.frames.ll_ranges,
-        weight_bits=settings.weight_bits,
-        embed_bits=settings.embed_bits,
+        weight_bits=settings.fit.bits[0],
+        embed_bits=settings.fit.bits[1],
+        steps=trainer.steps(),
         nnc_qp=settings.qp if settings.entropy == "nnc" else None,
     )
-    fitted_psnr, pruned_psnr = trainer.results["fit"], trainer.results["prune"]
+    results, believed_bytes = trainer.results, trainer.believed_bytes
     del trainer  # what follows needs the memory
     stream = Stream(
         video=video.info,
@@ -95,8 +97,10 @@ def encode(
         bpp=bits_per_pixel(output.stat().st_size, video.info.width, video.info.height, len(frames)),
         bitrate=bits_per_second(output.stat().st_size, video.info.duration),
         quality=quality,
-        fitted_psnr=fitted_psnr,
-        pruned_psnr=pruned_psnr,
+        fitted_psnr=results["fit"],
+        pruned_psnr=results["prune"],
+        believed_bytes=believed_bytes,
+        bytes_symbols=coded_size(segment),
         seconds_fitting=fitted - started,
         seconds_decoding=ended - decoding,
         seconds_total=ended - started,
@@ -165,7 +169,6 @@ def _fit(
     overwrite: bool,
     on_event: OnEvent,
 ) -> "Trainer":
-    from snerv_codec.compression.prune import magnitude_masks
     from snerv_codec.training.trainer import Trainer
 
     identity = {"frames": zlib.crc32(frames.data), "config": asdict(config), **asdict(settings.fit)}
@@ -179,10 +182,8 @@ def _fit(
         trainer.restore(checkpoint.load())
     elif resume:
         on_event(Warned(f"{checkpoint.directory}: holds no interrupted run; starting from the beginning"))
-    fit, prune = settings.fit.phases(config.model)
-    trainer.run(fit, checkpoint=checkpoint, on_epoch=on_event)
-    trainer.hold_zeros(magnitude_masks(trainer.decoder, settings.fit.prune))
-    trainer.run(prune, checkpoint=checkpoint, on_epoch=on_event)
+    for phase in settings.fit.phases(config.model):
+        trainer.run(phase, checkpoint=checkpoint, on_epoch=on_event)
     return trainer
 
 
@@ -231,7 +232,8 @@ def _measure(path: Path, frames: Frames, device: str, on_event: OnEvent) -> Qual
 def _summary(settings: EncodeSettings) -> str:
     """How the file was made, for people."""
     fit = settings.fit
-    return f"snerv {version('snerv-codec')}: {fit.epochs} epochs, pruned {fit.prune:.0%}, seed {fit.seed}"
+    epochs = " + ".join(f"{phase.epochs} {phase.name}" for phase in fit.phases() if phase.epochs)
+    return f"snerv {version('snerv-codec')}: recipe {fit.recipe}, epochs {epochs}, seed {fit.seed}"
 
 
 def _select(frames: tuple[int, int | None] | None, count: int) -> range:

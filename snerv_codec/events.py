@@ -19,7 +19,7 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class EpochDone:
-    """An epoch of a phase ("fit" or "prune"): mean loss and PSNR (dB) of its steps, and the time it took."""
+    """An epoch of a phase ("fit", "prune" or "grid"): mean loss and PSNR (dB) of its steps, and the time it took."""
 
     phase: str
     epoch: int  # from 1

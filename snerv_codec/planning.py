@@ -10,10 +10,11 @@ from snerv_codec.media.reader import read_video
 from snerv_codec.report import Plan
 from snerv_codec.settings import EncodeSettings
 
-# Bits a weight that entropy coding saves, and those of an NNC bitstream at its default QP, as seen on fitted
-# models. Four QPs are a factor of two in the step.
+# Bits a weight that entropy coding saves, those of an NNC bitstream at its default QP, and those that recipe
+# "rd" ends with at its default rate weight, as seen on fitted models. Four QPs are a factor of two in the step.
 ENTROPY_GAIN = 0.3
 NNC_BITS = 6.3
+RD_BITS = 4.0
 QPS_A_BIT = 4
 
 
@@ -47,7 +48,7 @@ def make_plan(source: str, info: VideoInfo, config: DecoderConfig, settings: Enc
 
     cost = model_cost(config, info.frame_count)
     weights = cost.decoder_parameters * _bits_a_weight(settings)
-    embeddings = cost.embedding_parameters * settings.embed_bits
+    embeddings = cost.embedding_parameters * settings.fit.bits[1]
     return Plan(
         source=source,
         width=info.width,
@@ -68,7 +69,7 @@ def make_plan(source: str, info: VideoInfo, config: DecoderConfig, settings: Enc
         decoder_macs=cost.decoder_macs,
         encoder_macs=cost.encoder_macs,
         padding=prod(config.padded_size) / (info.width * info.height) - 1,
-        epochs=sum(phase.epochs for phase in settings.fit.phases()),
+        epochs=sum(phase.epochs for phase in settings.fit.phases(config.model)),
         predicted_bytes=round((weights + embeddings) / 8),
         video_memory=3 * info.width * info.height * info.frame_count,
         fitting_memory=fitting_memory(config, settings.fit.batch),
@@ -79,4 +80,6 @@ def make_plan(source: str, info: VideoInfo, config: DecoderConfig, settings: Enc
 def _bits_a_weight(settings: EncodeSettings) -> float:
     if settings.entropy == "nnc":
         return max(NNC_BITS - (settings.qp - nnc.DEFAULT_QP) / QPS_A_BIT, 0.5)
-    return settings.weight_bits - ENTROPY_GAIN
+    if settings.fit.recipe == "rd":
+        return RD_BITS
+    return settings.fit.bits[0] - ENTROPY_GAIN

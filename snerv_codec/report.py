@@ -52,9 +52,10 @@ class Quality:
 class EncodeReport:
     """The result of an encode. `quality` is that of the frames decoded from the file on disk.
 
-    `fitted_psnr` is the model's before pruning and `pruned_psnr` before quantisation, both with frames
-    rounded to 8 bits. `bytes_tracks` is
-    what sound and subtitles take of `bytes_total`; times are in seconds.
+    `fitted_psnr` is the model's before pruning and `pruned_psnr` before quantisation and what a recipe trains
+    for it, both with frames rounded to 8 bits. `bytes_tracks` is what sound and subtitles take of `bytes_total`, and
+    `bytes_symbols` what coded weights and embeddings take; where training knew the rate, `believed_bytes`
+    is what it took these for. Times are in seconds.
     """
 
     source: str
@@ -63,11 +64,13 @@ class EncodeReport:
     frames: int
     bytes_total: int
     bytes_tracks: int
+    bytes_symbols: int
     bpp: float
     bitrate: float
     quality: Quality
     fitted_psnr: float
     pruned_psnr: float
+    believed_bytes: float | None
     seconds_fitting: float
     seconds_decoding: float
     seconds_total: float

@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from bitstream import nnc
-from bitstream.types import MAX_BITS, Model
+from bitstream.types import Model
 from snerv_codec.errors import SettingsError
 from snerv_codec.media.reader import Selection
-from snerv_codec.training.settings import FitSettings
+from snerv_codec.training.settings import RECIPES, FitSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +16,7 @@ class EncodeSettings:
 
     `model` is the backbone "b" or its temporal extension, with 3D ("t") or 2D convolutions ("t2d");
     `temporal_size` is the (height, width) of that one's temporal embeddings. With `entropy` "nnc" the decoder
-    is an ISO/IEC 15938-17 bitstream at quantisation parameter `qp`, which takes the place of `weight_bits`.
+    is an ISO/IEC 15938-17 bitstream at quantisation parameter `qp`, with grids of its own.
     """
 
     size: str = "3M"
@@ -25,8 +25,6 @@ class EncodeSettings:
     blocks: int | None = None
     strides: tuple[int, ...] | None = None
     temporal_size: tuple[int, int] | None = None
-    weight_bits: int = 8
-    embed_bits: int = 6
     entropy: Literal["range", "nnc"] = "range"
     qp: int = nnc.DEFAULT_QP
     device: str = "auto"
@@ -36,11 +34,9 @@ class EncodeSettings:
     def __post_init__(self) -> None:
         if self.model not in get_args(Model):
             raise SettingsError(f"model {self.model!r} is not one of {', '.join(get_args(Model))}")
-        for name in ("weight_bits", "embed_bits"):
-            bits = getattr(self, name)
-            if not 1 <= bits <= MAX_BITS:
-                raise SettingsError(f"{name.replace('_', '-')} {bits} is not in 1..{MAX_BITS}")
         if self.entropy not in ("range", "nnc"):
             raise SettingsError(f"entropy coder {self.entropy!r} is not range or nnc")
+        if self.entropy == "nnc" and RECIPES[self.fit.recipe].grids:
+            raise SettingsError(f"recipe {self.fit.recipe} trains for grids of its own; --entropy nnc has others")
         if not nnc.MIN_QP <= self.qp <= nnc.MAX_QP:
             raise SettingsError(f"QP {self.qp} is not in {nnc.MIN_QP}..{nnc.MAX_QP}")

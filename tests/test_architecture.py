@@ -22,6 +22,7 @@ ALLOWED = {
         "numpy",
         "bitstream.types",
         "snerv_codec.model",
+        "snerv_codec.compression",
         "snerv_codec.metrics",
         "snerv_codec.errors",
         "snerv_codec.events",

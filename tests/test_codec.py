@@ -12,7 +12,7 @@ import pytest
 from clips import packets, write_clip
 from conftest import QUICK
 
-from bitstream.container import read_header
+from bitstream.container import StreamFile, read_header
 from snerv_codec import Decoder, decode, encode
 from snerv_codec.codec import differing_frames
 from snerv_codec.errors import OutputError, ResourceError, SettingsError
@@ -52,6 +52,37 @@ def test_a_longer_fit_looks_like_the_video(clip, tmp_path):
     report = encode(clip, tmp_path / "out.snrv", settings)
     assert report.quality.psnr > 27
     assert abs(report.pruned_psnr - report.quality.psnr) < 0.3
+
+
+def test_training_for_rate_takes_fewer_bytes_and_knows_how_many(clip, tmp_path):
+    reports = {}
+    for recipe in ("paper", "rd"):
+        fit = FitSettings(
+            recipe=recipe, epochs=60, prune_epochs=40, grid_epochs=40, learning_rate=3e-3, rate_weight=0.03
+        )
+        reports[recipe] = encode(clip, tmp_path / f"{recipe}.snrv", replace(QUICK, fit=fit))
+    paper, rd = reports["paper"], reports["rd"]
+    assert rd.bytes_symbols < 0.75 * paper.bytes_symbols
+    assert rd.bytes_symbols == pytest.approx(rd.believed_bytes, rel=0.02)
+    assert rd.quality.psnr > rd.fitted_psnr - 1
+    assert paper.believed_bytes is None
+
+
+def test_hinerv_recipe_codes_weights_in_six_bits(clip, tmp_path):
+    fit = FitSettings(recipe="hinerv", epochs=20, learning_rate=3e-3)
+    report = encode(clip, tmp_path / "out.snrv", replace(QUICK, fit=fit))
+    with StreamFile(tmp_path / "out.snrv") as file:
+        tensors = file.read_segment(0).tensors
+    assert max(tensor.bits for tensor in tensors) == 6
+    weights = [tensor for tensor in tensors if len(tensor.shape) > 1]
+    zeros = sum(int((tensor.symbols == 32).sum()) for tensor in weights if tensor.bits == 6)
+    assert zeros > 0.15 * sum(tensor.symbols.size for tensor in weights)
+    assert report.quality.psnr == pytest.approx(report.pruned_psnr, abs=1)
+
+
+def test_grids_that_training_makes_are_for_the_range_coder():
+    with pytest.raises(SettingsError, match="grids of its own"):
+        replace(QUICK, entropy="nnc", fit=FitSettings(recipe="rd"))
 
 
 def test_a_decoded_mp4_has_the_sound_and_the_times(clip, coded, tmp_path):

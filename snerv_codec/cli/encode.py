@@ -13,7 +13,7 @@ from snerv_codec.cli import options
 from snerv_codec.cli.render import View, show_plan, show_report
 from snerv_codec.media.reader import Selection
 from snerv_codec.settings import EncodeSettings
-from snerv_codec.training.settings import FitSettings
+from snerv_codec.training.settings import FitSettings, RecipeName
 
 FIT = FitSettings()
 
@@ -34,10 +34,19 @@ FIT = FitSettings()
 @click.option("--lr", default=FIT.learning_rate, show_default=True, help="Peak learning rate.")
 @click.option("--alpha", default=FIT.alpha, show_default=True, help="Weight of L1 against SSIM in the loss.")
 @click.option("--seed", default=FIT.seed, show_default=True, help="Seed of the fit.")
-@click.option("--prune", default=FIT.prune, show_default=True, help="Share of the decoder's weights to drop.")
-@click.option("--prune-epochs", type=int, help="Epochs of fine-tuning after pruning.  [default: a tenth of --epochs]")
-@click.option("--weight-bits", default=8, show_default=True, help="Bits of a weight before entropy coding.")
-@click.option("--embed-bits", default=6, show_default=True, help="Bits of an embedding value.")
+@click.option(
+    "--recipe",
+    type=click.Choice(get_args(RecipeName)),
+    default=FIT.recipe,
+    show_default=True,
+    help="What follows the fit: paper prunes and rounds, hinerv trains with rounding, rd for the fewest bits.",
+)
+@click.option("--prune", type=float, help="Share of the decoder's weights to drop.  [default: the recipe's]")
+@click.option("--prune-epochs", type=int, help="Epochs of fine-tuning after pruning.  [default: the recipe's]")
+@click.option("--grid-epochs", type=int, help="Epochs on the file's grids (hinerv, rd).  [default: the recipe's]")
+@click.option("--rate-weight", default=FIT.rate_weight, show_default=True, help="Loss a bit a value costs (rd).")
+@click.option("--weight-bits", type=int, help="Bits of a weight before entropy coding.  [default: the recipe's]")
+@click.option("--embed-bits", type=int, help="Bits of an embedding value.  [default: the recipe's]")
 @click.option(
     "--entropy",
     type=click.Choice(["range", "nnc"]),
@@ -75,10 +84,13 @@ def command(
     lr: float,
     alpha: float,
     seed: int,
-    prune: float,
+    recipe: RecipeName,
+    prune: float | None,
     prune_epochs: int | None,
-    weight_bits: int,
-    embed_bits: int,
+    grid_epochs: int | None,
+    rate_weight: float,
+    weight_bits: int | None,
+    embed_bits: int | None,
     entropy: Literal["range", "nnc"],
     qp: int,
     channels: int | None,
@@ -108,8 +120,6 @@ def command(
         blocks=blocks,
         strides=strides,
         temporal_size=temporal_size,
-        weight_bits=weight_bits,
-        embed_bits=embed_bits,
         entropy=entropy,
         qp=qp,
         device=device,
@@ -119,8 +129,13 @@ def command(
             learning_rate=lr,
             alpha=alpha,
             seed=seed,
+            recipe=recipe,
             prune=prune,
             prune_epochs=prune_epochs,
+            grid_epochs=grid_epochs,
+            rate_weight=rate_weight,
+            weight_bits=weight_bits,
+            embed_bits=embed_bits,
         ),
         source=Selection(stream=stream, crop=crop, frames=frames, rate=fps, video_size=video_size, pix_fmt=pix_fmt),
     )

@@ -15,6 +15,7 @@ from snerv_codec.report import EncodeReport, Plan
 LABELS = {
     "fit": "fitting",
     "prune": "fine-tuning",
+    "grid": "quantising",
     "measure": "measuring",
     "decode": "decoding",
     "verify": "verifying",
@@ -111,6 +112,9 @@ def show_report(report: EncodeReport) -> str:
         "time": f"{report.seconds_total:.1f} s, of which fitting {report.seconds_fitting:.1f} s; "
         f"decoding {report.frames / max(report.seconds_decoding, 1e-9):.1f} frames/s",
     }
+    if report.believed_bytes is not None:
+        gap = report.bytes_symbols / report.believed_bytes - 1
+        rows["rate"] = f"{report.bytes_symbols:,} bytes of symbols, {gap:+.2%} of what training took them for"
     return table(rows)
 
 

@@ -1,18 +1,17 @@
 """Between networks and the file: the only place where weights meet the format."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from bitstream import nnc
 from bitstream.errors import Corrupt
 from bitstream.types import DecoderConfig, QuantizedTensor, Segment
-from snerv_codec.compression.quantize import dequantize, quantize
+from snerv_codec.compression.quantize import EMBEDDINGS, dequantize, quantize, quantize_on
 from snerv_codec.model.decoder import Decoder
-
-EMBEDDINGS = ("embeddings", "temporal")  # names of the tensors for `config.embedding_shapes`
 
 
 def pack_segment(
@@ -23,26 +22,31 @@ def pack_segment(
     *,
     weight_bits: int,
     embed_bits: int,
+    steps: Mapping[str, Tensor] | None = None,
     nnc_qp: int | None = None,
     first_frame: int = 0,
 ) -> Segment:
     """Quantise a fitted decoder, its frames' embeddings (T, *shape) for each shape, and their LL ranges (T, 2).
 
-    With `nnc_qp` the decoder's tensors become an NNC bitstream, which has grids of its own. Raises `ValueError`
-    for a decoder that is not the one of `config`: a variant of it, say, which no file can hold.
+    Where training knew the grids, `steps` are theirs and the bits do not matter. With `nnc_qp` the decoder's
+    tensors become an NNC bitstream, which has grids of its own. Raises `ValueError` for a decoder that is not
+    the one of `config`: a variant of it, say, which no file can hold.
     """
-    weights = {name: p.detach().cpu().contiguous().numpy() for name, p in decoder.named_parameters()}
+
+    def on_grid(name: str, values: npt.NDArray[np.float32], bits: int) -> QuantizedTensor:
+        return quantize(name, values, bits) if steps is None else quantize_on(name, values, _array(steps[name]))
+
+    weights = {name: _array(parameter) for name, parameter in decoder.named_parameters()}
     if {name: values.shape for name, values in weights.items()} != _shapes(config):
         raise ValueError("this decoder is not the one that its configuration describes; no file can hold it")
-    on_grids = () if nnc_qp is not None else tuple(quantize(name, w, weight_bits) for name, w in weights.items())
+    on_grids = () if nnc_qp is not None else tuple(on_grid(name, w, weight_bits) for name, w in weights.items())
     return Segment(
         first_frame=first_frame,
         config=config,
         tensors=on_grids,
         nnc=None if nnc_qp is None else nnc.encode(weights, qp=nnc_qp),
         embeddings=tuple(
-            quantize(name, values.cpu().contiguous().numpy(), embed_bits)
-            for name, values in zip(EMBEDDINGS, embeddings, strict=False)
+            on_grid(name, _array(values), embed_bits) for name, values in zip(EMBEDDINGS, embeddings, strict=False)
         ),
         ll_ranges=ll_ranges.cpu().numpy().astype(np.float16),
     )
@@ -78,6 +82,11 @@ def _weights(segment: Segment) -> dict[str, Tensor]:
     if segment.nnc is not None:
         return {name: torch.from_numpy(values) for name, values in nnc.decode(segment.nnc).items()}
     return {tensor.name: _tensor(tensor) for tensor in segment.tensors}
+
+
+def _array(tensor: Tensor) -> npt.NDArray[np.float32]:
+    array: npt.NDArray[np.float32] = tensor.detach().cpu().contiguous().numpy()
+    return array
 
 
 def _tensor(tensor: QuantizedTensor) -> Tensor:

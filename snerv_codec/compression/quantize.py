@@ -1,11 +1,16 @@
 """Uniform grids: value = offset + scale · symbol (the published pipeline's quantiser; SPEC.md, "Tensors")."""
 
+from collections.abc import Sequence
+from math import prod
+
 import numpy as np
 import numpy.typing as npt
 
-from bitstream.types import QuantizedTensor
+from bitstream.types import MAX_BITS, QuantizedTensor
 
 Floats = npt.NDArray[np.float32]
+
+EMBEDDINGS = ("embeddings", "temporal")  # names of the tensors for `DecoderConfig.embedding_shapes`
 
 # A grid for each slice along an axis is tried only where it adds fewer scales than this share of the values.
 MAX_SCALE_SHARE = 0.02
@@ -20,6 +25,34 @@ def quantize(name: str, values: Floats, bits: int) -> QuantizedTensor:
     axes = [i for i, size in enumerate(values.shape) if 1 < size < MAX_SCALE_SHARE * values.size]
     candidates = [_quantize_along(name, values, bits, axis) for axis in (None, *axes)]
     return min(candidates, key=lambda tensor: float(np.abs(dequantize(tensor) - values).mean()))
+
+
+def grid_axis(shape: Sequence[int]) -> int | None:
+    """The first axis along which a grid for each slice costs little; None where there is none."""
+    return next((i for i, size in enumerate(shape) if 1 < size < MAX_SCALE_SHARE * prod(shape)), None)
+
+
+def quantize_on(name: str, values: Floats, steps: Floats) -> QuantizedTensor:
+    """The nearest multiples of `steps`, 16-bit floats that broadcast to `values` and differ along one axis at most.
+
+    Raises `ValueError` where a multiple is beyond 16 bits or 16-bit float.
+    """
+    axis = next((i for i, size in enumerate(steps.shape) if size > 1), None)
+    multiples = np.rint(values / steps)
+    zero_bits = int(np.abs(multiples).max()).bit_length()
+    if zero_bits >= MAX_BITS:
+        raise ValueError(f"{name}: steps of {steps.min():g} are too small for values up to {np.abs(values).max():g}")
+    scales = steps.astype(np.float16).ravel()
+    zero = 1 << zero_bits  # a power of two, so that zero lies on the grid exactly
+    return QuantizedTensor(
+        name=name,
+        shape=values.shape,
+        bits=zero_bits + 1,
+        symbols=(multiples + zero).astype(np.uint16).ravel(),
+        scales=scales,
+        offsets=-scales * np.float16(zero),
+        axis=axis,
+    )
 
 
 def dequantize(tensor: QuantizedTensor) -> Floats:

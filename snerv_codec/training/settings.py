@@ -1,25 +1,62 @@
-"""How a model is fitted: the paper's recipe as defaults (paper, section 4.1 and supplement B)."""
+"""How a model is fitted: the paper's recipe as defaults (paper, section 4.1 and supplement B), and two others."""
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
-from bitstream.types import Model
+from bitstream.types import MAX_BITS, Model
 from snerv_codec.errors import SettingsError
+
+RecipeName = Literal["paper", "hinerv", "rd"]
+Grids = Literal["noisy", "learned"]
 
 # Share of training in which the rate rises.
 WARMUP: dict[Model, float] = {"b": 0.1, "t": 0.2, "t2d": 0.2}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """What follows the fit: perhaps a pruning with fine-tuning, perhaps training on the grids of the file.
+
+    Epochs are shares of the fit's, rates shares of its learning rate. `score` orders the weights to prune
+    (`compression.prune`); `grids` are those of `compression.quantizers`.
+    """
+
+    prune: float = 0.0
+    score: Literal["magnitude", "relative"] = "magnitude"
+    prune_epochs: float = 0.1
+    grids: Grids | None = None
+    grid_epochs: float = 0.0
+    grid_rate: float = 1.0
+    weight_bits: int = 8
+    embed_bits: int = 6
+
+
+RECIPES: dict[RecipeName, Recipe] = {
+    "paper": Recipe(prune=0.1),
+    "hinerv": Recipe(
+        prune=0.15, score="relative", prune_epochs=0.2, grids="noisy", grid_epochs=0.1, grid_rate=0.1, weight_bits=6
+    ),
+    "rd": Recipe(grids="learned", grid_epochs=0.5),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
     """A run of epochs with its own schedule: linear from 10 % of the rate over `warmup`, then cosine to 0.
 
-    Each phase starts with a fresh optimiser.
+    Each phase starts with a fresh optimiser. `prune` is the share of weights dropped at its start, by
+    `score`. With `grids`, the networks learn with the values that the file will hold; noisy ones have `bits`
+    for weights and for embeddings.
     """
 
     name: str
     epochs: int
     learning_rate: float
     warmup: float
+    prune: float = 0.0
+    score: Literal["magnitude", "relative"] = "magnitude"
+    grids: Grids | None = None
+    bits: tuple[int, int] = (8, 6)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,11 +65,14 @@ class FitSettings:
 
     `alpha` weighs L1 (L2 where `squared`) against SSIM, in the loss of the frame and, with `bands`, of its
     subbands. `warmup` is the share of a phase in which the rate rises (None: the paper's for the model),
-    `clip` bounds the gradient's norm, `prune` is the share of the decoder's convolution weights set to zero
-    after the fit; `prune_epochs` of fine-tuning follow (None: a tenth of `epochs`) at `prune_rate` times
-    the learning rate.
+    `clip` bounds the gradient's norm. `recipe` says what follows the fit of `epochs`, and what None stands
+    for: `prune` is the share of the decoder's convolution weights set to zero after the fit; `prune_epochs`
+    of fine-tuning follow at `prune_rate` times the learning rate, and `grid_epochs` on the file's grids.
+    With recipe "rd" the loss of these is distortion + `rate_weight` · bits a value, and grids are learned; else
+    they have `weight_bits` and `embed_bits`.
     """
 
+    recipe: RecipeName = "paper"
     epochs: int = 300
     batch: int = 1
     learning_rate: float = 1e-3
@@ -42,28 +82,68 @@ class FitSettings:
     warmup: float | None = None
     clip: float = 1.0
     seed: int = 0
-    prune: float = 0.1
+    prune: float | None = None
     prune_epochs: int | None = None
     prune_rate: float = 0.3
+    grid_epochs: int | None = None
+    rate_weight: float = 0.02
+    weight_bits: int | None = None
+    embed_bits: int | None = None
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("batch", 1), ("seed", 0), ("prune_epochs", 0)):
+        if self.recipe not in get_args(RecipeName):
+            raise SettingsError(f"recipe {self.recipe!r} is not one of {', '.join(get_args(RecipeName))}")
+        for name, least in (("epochs", 1), ("batch", 1), ("seed", 0), ("prune_epochs", 0), ("grid_epochs", 0)):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise SettingsError(f"{name.replace('_', '-')} {value} is below {least}")
         if not 0 < self.learning_rate <= 1:
             raise SettingsError(f"learning rate {self.learning_rate} is not in (0, 1]")
+        if not 0 <= self.rate_weight <= 1e3:
+            raise SettingsError(f"rate weight {self.rate_weight} is not in 0..1000")
         for name, below in (("alpha", 1.0), ("warmup", 1.0), ("prune", 0.95)):
             value = getattr(self, name)
             if value is not None and not 0 <= value <= below:
                 raise SettingsError(f"{name} {value} is not in 0..{below}")
+        for name in ("weight_bits", "embed_bits"):
+            bits = getattr(self, name)
+            if bits is not None and not 1 <= bits <= MAX_BITS:
+                raise SettingsError(f"{name.replace('_', '-')} {bits} is not in 1..{MAX_BITS}")
 
-    def phases(self, model: Model = "b") -> tuple[Phase, Phase]:
-        """The fit of `model`, and the fine-tuning of what pruning left (perhaps of no epochs)."""
+    @property
+    def bits(self) -> tuple[int, int]:
+        """Bits of a weight and of an embedding value before entropy coding, where grids are not learned."""
+        recipe = RECIPES[self.recipe]
+        return self.weight_bits or recipe.weight_bits, self.embed_bits or recipe.embed_bits
+
+    def phases(self, model: Model = "b") -> tuple[Phase, ...]:
+        """The fit of `model` and what its recipe has after it, phases of no epochs included."""
+        recipe = RECIPES[self.recipe]
         warmup = WARMUP[model] if self.warmup is None else self.warmup
-        tune = max(1, self.epochs // 10) if self.prune_epochs is None else self.prune_epochs
-        rate = self.learning_rate * self.prune_rate
-        return (
-            Phase(name="fit", epochs=self.epochs, learning_rate=self.learning_rate, warmup=warmup),
-            Phase(name="prune", epochs=tune if self.prune else 0, learning_rate=rate, warmup=warmup),
-        )
+        prune = recipe.prune if self.prune is None else self.prune
+        tune = max(1, round(self.epochs * recipe.prune_epochs)) if self.prune_epochs is None else self.prune_epochs
+        fit = Phase(name="fit", epochs=self.epochs, learning_rate=self.learning_rate, warmup=warmup)
+        phases = [
+            fit,
+            Phase(
+                name="prune",
+                epochs=tune if prune else 0,
+                learning_rate=self.learning_rate * self.prune_rate,
+                warmup=warmup,
+                prune=prune,
+                score=recipe.score,
+            ),
+        ]
+        if recipe.grids:
+            share = max(1, round(self.epochs * recipe.grid_epochs))
+            phases.append(
+                Phase(
+                    name="grid",
+                    epochs=share if self.grid_epochs is None else self.grid_epochs,
+                    learning_rate=self.learning_rate * recipe.grid_rate,
+                    warmup=warmup,
+                    grids=recipe.grids,
+                    bits=self.bits,
+                )
+            )
+        return tuple(phases)

@@ -3,23 +3,30 @@
 import json
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from bitstream.types import DecoderConfig
+from snerv_codec.compression.prune import magnitude_masks
+from snerv_codec.compression.quantize import EMBEDDINGS
+from snerv_codec.compression.quantizers import NoisyQuantizer, Quantizer, RateQuantizer
 from snerv_codec.events import EpochDone
 from snerv_codec.model.blocks import place
-from snerv_codec.model.decoder import to_pixels
+from snerv_codec.model.decoder import Prediction, to_pixels
 from snerv_codec.model.variants import build_networks
 from snerv_codec.training.checkpoint import Checkpoint
-from snerv_codec.training.frames import FrameSet
+from snerv_codec.training.frames import Batch, FrameSet
 from snerv_codec.training.losses import fitting_loss
 from snerv_codec.training.settings import FitSettings, Phase
 
 WARMUP_START = 0.1
 EMBED_CHUNK = 8
+NOISE_SHARE = 0.9  # of values on the grid in a step of HiNeRV's recipe
+STEP_RATE = 10  # learning rate of the logarithms of learned steps, in that of the networks
 
 
 class Trainer:
@@ -36,8 +43,11 @@ class Trainer:
         self.networks = nn.ModuleDict({"encoder": self.encoder, "decoder": self.decoder})
         place(self.networks, frames.device)
         self.masks: dict[str, Tensor] = {}
+        self.quantizer: Quantizer | None = None
         self.phase, self.epoch = "", 0
         self.results: dict[str, float] = {}
+        self.believed_bytes: float | None = None
+        self._restored: dict[str, Tensor | str | int] = {}
         self._start_optimizer()
 
     def run(
@@ -51,11 +61,12 @@ class Trainer:
 
         The PSNR that it ends with is kept in `results`.
         """
-        if phase.name in self.results:
+        finished, here = phase.name in self.results, self.phase == phase.name
+        if finished and not (here and self._restored):
             return
-        if self.phase != phase.name:
-            self.phase, self.epoch = phase.name, 0
-            self._start_optimizer()
+        self._begin(phase)
+        if finished:
+            return
         while self.epoch < phase.epochs:
             start = time.perf_counter()
             loss, psnr = self._run_epoch(phase)
@@ -64,9 +75,15 @@ class Trainer:
                 checkpoint.save(self.state())
             seconds = time.perf_counter() - start
             on_epoch(EpochDone(phase.name, self.epoch, phase.epochs, loss, psnr, seconds))
-        self.results[phase.name] = self.psnr()
+        self._finish(phase)
         if checkpoint is not None:
             checkpoint.save(self.state())
+
+    def steps(self) -> dict[str, Tensor] | None:
+        """The steps of the grids that the networks have learned with, by tensor; None where there are none."""
+        if self.quantizer is None:
+            return None
+        return {name: step.detach() for name, step in self.quantizer.steps(self._values(self.embeddings())).items()}
 
     def hold_zeros(self, masks: dict[str, Tensor]) -> None:
         """Set the decoder's parameters to zero where their mask is false, and keep them there."""
@@ -85,7 +102,7 @@ class Trainer:
         total = torch.zeros((), device=self.frames.device)
         for indices in torch.split(self._numbers(), self.settings.batch):
             batch = self.frames.batch(indices)
-            prediction = self.frames.crop(self.decoder(self.encoder(batch.inputs), batch.ll_range))
+            prediction, _ = self._predict(batch)
             total += _psnr(to_pixels(prediction.frame).float() / 255, batch.target.frame).sum()
         return total.item() / len(self.frames)
 
@@ -95,8 +112,10 @@ class Trainer:
             "phase": self.phase,
             "epoch": self.epoch,
             "results": json.dumps(self.results),
+            "believed_bytes": json.dumps(self.believed_bytes),
+            **{f"mask:{name}": mask for name, mask in self.masks.items()},
         }
-        for name, parameter in self.networks.named_parameters():
+        for name, parameter in self._parameters():
             state[f"weight:{name}"] = parameter.detach()
             for key, value in self.optimizer.state.get(parameter, {}).items():
                 state[f"{key}:{name}"] = value
@@ -106,36 +125,104 @@ class Trainer:
         """Go back to where `state` was taken, with the same frames, configuration and settings."""
         self.phase, self.epoch = str(state["phase"]), int(state["epoch"])
         self.results = json.loads(str(state["results"]))
-        self._start_optimizer()
+        self.believed_bytes = json.loads(str(state["believed_bytes"]))
+        self.masks = {
+            name: _tensor(state, f"mask:{name}").to(self.frames.device)
+            for name, _ in self.decoder.named_parameters()
+            if f"mask:{name}" in state
+        }
         with torch.no_grad():
             for name, parameter in self.networks.named_parameters():
                 parameter.copy_(_tensor(state, f"weight:{name}"))
-                if f"step:{name}" not in state:
-                    continue  # saved before the phase's first step
-                self.optimizer.state[parameter] = {
-                    "step": _tensor(state, f"step:{name}").clone(),
-                    "exp_avg": torch.empty_like(parameter).copy_(_tensor(state, f"exp_avg:{name}")),
-                    "exp_avg_sq": torch.empty_like(parameter).copy_(_tensor(state, f"exp_avg_sq:{name}")),
-                }
+        self._restored = state  # the rest waits for the phase that it belongs to
+
+    def _begin(self, phase: Phase) -> None:
+        """Start a phase from its first epoch, or from where a restored state stands in it."""
+        state, self._restored = self._restored, {}
+        again = bool(state) and self.phase == phase.name
+        if not again:
+            self.phase, self.epoch = phase.name, 0
+            if phase.prune:
+                self.hold_zeros(magnitude_masks(self.decoder, phase.prune, phase.score))
+        self.quantizer = self._make_quantizer(phase)
+        self._start_optimizer()
+        if again:
+            self._restore_optimizer(state)
+        if self.quantizer is not None and self.epoch >= phase.epochs:
+            self._prepare()
+
+    @torch.no_grad()
+    def _restore_optimizer(self, state: dict[str, Tensor | str | int]) -> None:
+        for name, parameter in self._parameters():
+            parameter.copy_(_tensor(state, f"weight:{name}"))
+            if f"step:{name}" not in state:
+                continue  # saved before the phase's first step
+            self.optimizer.state[parameter] = {
+                "step": _tensor(state, f"step:{name}").clone(),
+                "exp_avg": torch.empty_like(parameter).copy_(_tensor(state, f"exp_avg:{name}")),
+                "exp_avg_sq": torch.empty_like(parameter).copy_(_tensor(state, f"exp_avg_sq:{name}")),
+            }
+
+    def _finish(self, phase: Phase) -> None:
+        if self.quantizer is not None:
+            self.quantizer.eval()
+            if isinstance(self.quantizer, RateQuantizer):
+                self.believed_bytes = self.quantizer.believed_bytes(self._values(self.embeddings()))
+            else:
+                self._prepare()
+        self.results[phase.name] = self.psnr()
+
+    def _make_quantizer(self, phase: Phase) -> Quantizer | None:
+        if phase.grids == "noisy":
+            return NoisyQuantizer(*phase.bits, NOISE_SHARE)
+        if phase.grids == "learned":
+            return RateQuantizer(self._values(self.embeddings())).to(self.frames.device)
+        return None
+
+    def _prepare(self) -> None:
+        """Let the quantiser see everything that the file would hold."""
+        assert self.quantizer is not None
+        with torch.no_grad():
+            self.quantizer.prepare(self._values(self.embeddings()))
+
+    def _values(self, embeddings: Iterable[Tensor]) -> dict[str, Tensor]:
+        """What a file holds, by name: the decoder's parameters, and these embeddings."""
+        return {**dict(self.decoder.named_parameters()), **dict(zip(EMBEDDINGS, embeddings, strict=False))}
+
+    def _parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """All that is learned, by the names of the state."""
+        yield from self.networks.named_parameters()
+        if self.quantizer is not None:
+            yield from self.quantizer.named_parameters(prefix="quantizer")
 
     def _start_optimizer(self) -> None:
-        self.optimizer = torch.optim.Adam(self.networks.parameters(), lr=self.settings.learning_rate, fused=True)
+        groups: list[dict[str, Any]] = [{"params": list(self.networks.parameters()), "scale": 1.0}]
+        learned = [] if self.quantizer is None else list(self.quantizer.parameters())
+        if learned:
+            groups.append({"params": learned, "scale": STEP_RATE})
+        self.optimizer = torch.optim.Adam(groups, lr=self.settings.learning_rate, fused=True)
 
     def _run_epoch(self, phase: Phase) -> tuple[float, float]:
         batches = self._shuffled(phase)
+        if self.quantizer is not None:
+            torch.manual_seed(self._seed(phase))  # of the noise
+            self._prepare()
         totals = torch.zeros(2, device=self.frames.device)
         for number, indices in enumerate(batches):
             done = (self.epoch + number / len(batches)) / phase.epochs
-            self.optimizer.param_groups[0]["lr"] = learning_rate(phase, done)
+            for group in self.optimizer.param_groups:
+                group["lr"] = learning_rate(phase, done) * group["scale"]
             totals += self._step(indices)
         loss, psnr = (totals / len(batches)).tolist()  # the epoch's only wait for the device
         return loss, psnr
 
     def _step(self, indices: Tensor) -> Tensor:
         batch = self.frames.batch(indices)
-        prediction = self.frames.crop(self.decoder(self.encoder(batch.inputs), batch.ll_range))
+        prediction, bits = self._predict(batch)
         settings = self.settings
         loss = fitting_loss(prediction, batch.target, settings.alpha, bands=settings.bands, squared=settings.squared)
+        if bits is not None:
+            loss = loss + settings.rate_weight * bits
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.networks.parameters(), self.settings.clip)
@@ -144,15 +231,27 @@ class Trainer:
         psnr = _psnr(prediction.frame.detach().clamp(0, 1), batch.target.frame)
         return torch.stack((loss.detach(), psnr.mean()))
 
+    def _predict(self, batch: Batch) -> tuple[Prediction, Tensor | None]:
+        """The frames of a batch, by the values that a file would hold; and the bits a value, where they matter."""
+        embeddings = self.encoder(batch.inputs)
+        if self.quantizer is None:
+            return self.frames.crop(self.decoder(embeddings, batch.ll_range)), None
+        values, bits = self.quantizer(self._values(embeddings))
+        embeddings = tuple(values.pop(name) for name in EMBEDDINGS if name in values)
+        return self.frames.crop(functional_call(self.decoder, values, (embeddings, batch.ll_range))), bits
+
     def _numbers(self) -> Tensor:
         """0, ..., T - 1, to index the frames with."""
         return torch.arange(len(self.frames), device=self.frames.frames.device)
 
     def _shuffled(self, phase: Phase) -> tuple[Tensor, ...]:
-        position = [self.settings.seed, *phase.name.encode(), self.epoch]
-        generator = torch.Generator().manual_seed(_mix(position))
+        generator = torch.Generator().manual_seed(self._seed(phase))
         order = torch.randperm(len(self.frames), generator=generator)
         return torch.split(order.to(self.frames.frames.device), self.settings.batch)
+
+    def _seed(self, phase: Phase) -> int:
+        """That of the epoch which is about to run."""
+        return _mix([self.settings.seed, *phase.name.encode(), self.epoch])
 
     @torch.no_grad()
     def _apply_masks(self) -> None:

@@ -1,8 +1,9 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from bitstream.types import DecoderConfig
-from snerv_codec.compression.prune import magnitude_masks
 from snerv_codec.errors import InputError, SettingsError
 from snerv_codec.model.wavelet import dwt
 from snerv_codec.training.checkpoint import Checkpoint
@@ -11,7 +12,7 @@ from snerv_codec.training.settings import FitSettings
 from snerv_codec.training.trainer import Trainer, learning_rate
 
 CONFIG = DecoderConfig((16, 2, 3), (2, 2, 2, 1, 1), 12, 1)  # 32x48
-SETTINGS = FitSettings(epochs=6, prune_epochs=2, seed=3)
+SETTINGS = FitSettings(epochs=6, prune=0.3, prune_epochs=2, seed=3)
 
 
 def moving_gradient(count=4, height=31, width=47):
@@ -27,11 +28,11 @@ class Interrupt(Exception):
 TEMPORAL = DecoderConfig((16, 2, 3), (2, 2, 2, 1, 1), 12, 1, "t", (3, 4, 6))
 
 
-def run(directory, *, stop_after=None, resume=False):
-    """Fit both phases, perhaps stopping after some epochs; return the trainer."""
+def run(directory, settings=SETTINGS, *, stop_after=None, resume=False):
+    """All phases of a fit, perhaps stopping after some epochs; return the trainer."""
     torch.use_deterministic_algorithms(True)
-    trainer = Trainer(FrameSet(moving_gradient(), CONFIG), CONFIG, SETTINGS)
-    checkpoint = Checkpoint(directory, {"seed": SETTINGS.seed})
+    trainer = Trainer(FrameSet(moving_gradient(), CONFIG), CONFIG, settings)
+    checkpoint = Checkpoint(directory, {"seed": settings.seed})
     if resume:
         trainer.restore(checkpoint.load())
     seen = []
@@ -41,23 +42,41 @@ def run(directory, *, stop_after=None, resume=False):
         if len(seen) == stop_after:
             raise Interrupt
 
-    fit, prune = SETTINGS.phases()
-    trainer.run(fit, checkpoint=checkpoint, on_epoch=watch)
-    trainer.hold_zeros(magnitude_masks(trainer.decoder, 0.3))
-    trainer.run(prune, checkpoint=checkpoint, on_epoch=watch)
+    for phase in settings.phases():
+        trainer.run(phase, checkpoint=checkpoint, on_epoch=watch)
     return trainer, seen
 
 
-@pytest.mark.parametrize("stop_after", [1, 4, 6, 7])
-def test_a_resumed_fit_ends_bit_for_bit_where_an_uninterrupted_one_does(tmp_path, stop_after):
-    whole, _ = run(tmp_path / "whole")
+@pytest.mark.parametrize(
+    ("recipe", "stop_after"), [("paper", n) for n in (1, 4, 6, 7)] + [("hinerv", n) for n in (7, 8, 9)] + [("rd", 8)]
+)
+def test_a_resumed_fit_ends_bit_for_bit_where_an_uninterrupted_one_does(tmp_path, recipe, stop_after):
+    settings = replace(SETTINGS, recipe=recipe, grid_epochs=2)
+    epochs = sum(phase.epochs for phase in settings.phases())
+    whole, _ = run(tmp_path / "whole", settings)
     with pytest.raises(Interrupt):
-        run(tmp_path / "cut", stop_after=stop_after)
-    resumed, seen = run(tmp_path / "cut", resume=True)
-    assert len(seen) == SETTINGS.epochs + 2 - stop_after  # no epoch was lost
-    assert resumed.results == whole.results
-    for mine, theirs in zip(resumed.networks.parameters(), whole.networks.parameters(), strict=True):
-        assert torch.equal(mine, theirs)
+        run(tmp_path / "cut", settings, stop_after=stop_after)
+    resumed, seen = run(tmp_path / "cut", settings, resume=True)
+    assert len(seen) == epochs - stop_after  # no epoch was lost
+    same_end(resumed, whole)
+
+
+@pytest.mark.parametrize("recipe", ["hinerv", "rd"])
+def test_a_fit_that_ended_before_it_was_packed_is_taken_up_with_its_grids(tmp_path, recipe):
+    settings = replace(SETTINGS, recipe=recipe, epochs=2, grid_epochs=1)
+    whole, _ = run(tmp_path, settings)
+    again, seen = run(tmp_path, settings, resume=True)
+    assert seen == []
+    same_end(again, whole)
+
+
+def same_end(mine, theirs):
+    assert mine.results == theirs.results
+    assert mine.believed_bytes == theirs.believed_bytes
+    for one, other in zip(mine.networks.parameters(), theirs.networks.parameters(), strict=True):
+        assert torch.equal(one, other)
+    if theirs.steps() is not None:
+        assert all(torch.equal(step, theirs.steps()[name]) for name, step in mine.steps().items())
 
 
 def test_fitting_improves_the_picture_and_the_zeros_stay(tmp_path):
@@ -110,7 +129,7 @@ def test_the_border_weighs_nothing_and_flat_frames_have_no_range():
 
 def test_the_temporal_extension_warms_up_for_longer():
     assert FitSettings().phases("b")[0].warmup == 0.1
-    assert [phase.warmup for phase in FitSettings().phases("t")] == [0.2, 0.2]
+    assert {phase.warmup for phase in FitSettings().phases("t")} == {0.2}
     assert FitSettings(warmup=0).phases("t")[0].warmup == 0
 
 

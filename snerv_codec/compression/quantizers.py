@@ -1,0 +1,202 @@
+"""Quantisation inside the training: networks that learn with the values a file will hold.
+
+A quantiser takes all that a file holds of a model, by name: the decoder's parameters and the embeddings. It
+returns the values on their grids, differentiable by the straight-through estimator, and what they cost. Its
+grids are symmetric, multiples of a step that is a 16-bit float, so packing them changes nothing.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bitstream.bits import BitWriter
+from bitstream.fitting import fit
+from bitstream.rangecoder import TOTAL
+from snerv_codec.compression.quantize import EMBEDDINGS, grid_axis
+
+Values = Mapping[str, Tensor]
+
+START_BITS, START_VECTOR_BITS = 6.0, 8.0  # entropy of a Gaussian on the first steps; the second for biases
+CHANNELS = 1  # the axis of embeddings along which steps differ
+MARGIN = 8  # symbols beyond those seen for which code lengths are extrapolated
+STRETCH = 1.1  # of steps, to see what larger and smaller ones cost
+EDGE_BITS = 4  # that a symbol beyond those seen costs more than its neighbour
+
+
+class Quantized(NamedTuple):
+    """Values on their grids, and the bits that the coder will spend on each (of all frames), on average."""
+
+    values: dict[str, Tensor]
+    bits: Tensor
+
+
+class Quantizer(nn.Module):
+    """What the trainer asks of a quantiser."""
+
+    def prepare(self, values: Values) -> None:
+        """At the start of an epoch, with the values as they are and the embeddings of all frames."""
+
+    def steps(self, values: Values) -> dict[str, Tensor]:
+        """The step of each tensor, shaped so that it broadcasts: along one axis at most it has several."""
+        raise NotImplementedError
+
+    def forward(self, values: Values) -> Quantized:
+        """Quantise; the embeddings may be those of some frames only."""
+        raise NotImplementedError
+
+
+class NoisyQuantizer(Quantizer):
+    """Grids of 2**bits levels up to each slice's greatest magnitude (HiNeRV's recipe, "quantisation noise").
+
+    In training a random `share` of the values is on the grid; the rest is not, and takes a clean gradient.
+    """
+
+    def __init__(self, bits: int, embed_bits: int, share: float) -> None:
+        super().__init__()
+        self.bits, self.embed_bits, self.share = bits, embed_bits, share
+
+    @torch.no_grad()
+    def steps(self, values: Values) -> dict[str, Tensor]:
+        """Steps that reach from zero to the greatest magnitude."""
+        steps = {}
+        for name, tensor in values.items():
+            axis = CHANNELS if name in EMBEDDINGS else grid_axis(tensor.shape)
+            others = [i for i in range(tensor.dim()) if i != axis]
+            greatest = tensor.abs().amax(dim=others, keepdim=True) if others else tensor.abs()
+            levels = 2 ** ((self.embed_bits if name in EMBEDDINGS else self.bits) - 1) - 1
+            steps[name] = _round_up(greatest / levels)
+        return steps
+
+    def prepare(self, values: Values) -> None:
+        """Fix the steps of the embeddings, which a batch does not show, for an epoch."""
+        steps = self.steps({name: values[name] for name in EMBEDDINGS if name in values})
+        for name, step in steps.items():
+            self.register_buffer(name, step, persistent=False)
+
+    def forward(self, values: Values) -> Quantized:
+        """Quantise; costs nothing, for there is no rate in this recipe's loss."""
+        steps = self.steps({name: tensor for name, tensor in values.items() if name not in EMBEDDINGS})
+        steps |= {name: self.get_buffer(name) for name in EMBEDDINGS if name in values}
+        quantized = {name: self._mix(tensor, steps[name]) for name, tensor in values.items()}
+        return Quantized(quantized, torch.zeros((), device=next(iter(values.values())).device))
+
+    def _mix(self, values: Tensor, step: Tensor) -> Tensor:
+        on_grid = (values / step).round() * step
+        if self.training:
+            on_grid = torch.where(torch.rand_like(values) < self.share, on_grid, values)
+        return values + (on_grid - values).detach()
+
+
+class RateQuantizer(Quantizer):
+    """Steps learned with the values, and the rate under the very curves that the entropy coder will use.
+
+    Distortion sees rounded values (straight through). Rate sees the code lengths of values that are not
+    rounded, by curves that are fitted at the start of every epoch. What larger steps save no curve tells
+    that stays the same (a flat one has no slope at all), so that is measured then too.
+    """
+
+    def __init__(self, values: Values) -> None:
+        super().__init__()
+        self.names = tuple(values)
+        self.log_steps = nn.ParameterList(_first_step(name, tensor).log() for name, tensor in values.items())
+        self.lengths: dict[str, CodeLengths] = {}
+        self.savings: dict[str, Tensor] = {}  # bits a value that an e-fold of the step saves
+        self.counts: dict[str, int] = {}
+
+    def steps(self, values: Values) -> dict[str, Tensor]:
+        """The learned steps, at the file's precision."""
+        return {name: _through_half(log_step.exp()) for name, log_step in zip(self.names, self.log_steps, strict=True)}
+
+    @torch.no_grad()
+    def prepare(self, values: Values) -> None:
+        """Fit the curves to the symbols as they are."""
+        for name, step in self.steps(values).items():
+            scaled = values[name] / step
+            self.counts[name] = scaled.numel()
+            self.lengths[name] = CodeLengths(scaled.round())
+            finer, coarser = (_entropy((scaled * factor).round()) for factor in (STRETCH, 1 / STRETCH))
+            self.savings[name] = (finer - coarser) / (2 * math.log(STRETCH))
+
+    def forward(self, values: Values) -> Quantized:
+        """Quantise, with the mean number of bits a value."""
+        steps, quantized, parts = self.steps(values), {}, []
+        for name, tensor in values.items():
+            step = steps[name]
+            scaled = tensor / step
+            quantized[name] = (scaled + (scaled.round() - scaled).detach()) * step
+            growth = step.log().mean()
+            saved = self.savings[name] * (growth - growth.detach())
+            parts.append((self.lengths[name](tensor / step.detach()).mean() - saved) * self.counts[name])
+        return Quantized(quantized, torch.stack(parts).sum() / sum(self.counts.values()))
+
+    @torch.no_grad()
+    def believed_bytes(self, values: Values) -> float:
+        """What the coder will make of `values`, all frames', by the curves of the last `prepare`."""
+        steps, bits = self.steps(values), 0.0
+        for name, tensor in values.items():
+            lengths = self.lengths[name]
+            bits += float(lengths((tensor / steps[name]).round()).sum()) + lengths.table_bits
+        return bits / 8
+
+
+class CodeLengths:
+    """Bits that a symbol takes under the curve fitted to some symbols.
+
+    Between symbols it is the probability that is linear, as if rounding were noise.
+    """
+
+    def __init__(self, symbols: Tensor) -> None:
+        least, greatest = (int(bound) for bound in torch.stack(torch.aminmax(symbols)).tolist())
+        self.first = least - MARGIN
+        if least == greatest:
+            shares, self.table_bits = np.ones(1), 0
+        else:
+            counts = torch.bincount((symbols - least).flatten().long(), minlength=greatest - least + 1)
+            curve, table = fit(counts.cpu().numpy().astype(np.int64)), BitWriter()
+            shares = curve.frequencies() / TOTAL
+            curve.write(table)
+            self.table_bits = 8 * len(table.finish())
+        fall = 2.0 ** (-EDGE_BITS * np.arange(1, MARGIN + 1))
+        extended = np.concatenate((shares[0] * fall[::-1], shares, shares[-1] * fall)).astype(np.float32)
+        self.shares = torch.from_numpy(extended).to(symbols.device)
+
+    def __call__(self, scaled: Tensor) -> Tensor:
+        """Bits for values in units of the step."""
+        place = (scaled - self.first).clamp(0, len(self.shares) - 1.001)
+        low = place.detach().floor()
+        index = low.long()
+        here = self.shares[index]
+        return -(here + (place - low) * (self.shares[index + 1] - here)).log2()
+
+
+def _entropy(symbols: Tensor) -> Tensor:
+    """Bits a symbol, at order 0."""
+    counts = torch.bincount((symbols - symbols.min()).flatten().long())
+    entropy: Tensor = torch.special.entr(counts / symbols.numel()).sum() / math.log(2)
+    return entropy
+
+
+def _first_step(name: str, values: Tensor) -> Tensor:
+    """The step at which a Gaussian of the same spread has an entropy of so many bits."""
+    values = values.detach()
+    if name in EMBEDDINGS:
+        spread = values.std(dim=[i for i in range(values.dim()) if i != CHANNELS], keepdim=True, correction=0)
+    else:
+        spread = values.std(correction=0)
+    bits = START_BITS if values.dim() > 1 else START_VECTOR_BITS
+    return spread.clamp_min(1e-5) * math.sqrt(2 * math.pi * math.e) / 2**bits
+
+
+def _through_half(values: Tensor) -> Tensor:
+    return values + (values.detach().half().float() - values.detach())
+
+
+def _round_up(values: Tensor) -> Tensor:
+    """16-bit floats that are not below `values`, and positive."""
+    half = values.half().float()
+    above = (half * (1 + 2**-10)).half().float()
+    return torch.where(half < values, above, half).clamp_min(2**-24)

@@ -1,0 +1,119 @@
+"""What training sees of the grids and of the rate is what the file will hold and cost."""
+
+import numpy as np
+import pytest
+import torch
+
+from bitstream.entropy import encode_symbols
+from bitstream.types import DecoderConfig
+from snerv_codec.compression.packing import pack_segment, unpack_decoder, unpack_embeddings
+from snerv_codec.compression.quantize import dequantize, quantize_on
+from snerv_codec.compression.quantizers import CodeLengths, NoisyQuantizer, RateQuantizer
+from snerv_codec.model.decoder import Decoder
+
+CONFIG = DecoderConfig((16, 2, 3), (2, 2, 1, 1, 1), 20, 1)
+
+
+def model():
+    torch.manual_seed(0)
+    decoder = Decoder(CONFIG)
+    embeddings = torch.randn(5, 16, 2, 3) * torch.linspace(0.1, 2, 16)[:, None, None]
+    return decoder, {**dict(decoder.named_parameters()), "embeddings": embeddings}
+
+
+def quantizers(values):
+    return RateQuantizer(values), NoisyQuantizer(6, 6, 0.9)
+
+
+def test_multiples_of_a_step_come_back_exactly_and_zero_is_zero():
+    steps = np.array([[0.007], [0.3]], np.float16).astype(np.float32)
+    multiples = np.array([[0, -1, 5, 300, -2047], [0, 0, 0, 1, -1]])
+    tensor = quantize_on("w", steps * (multiples + np.float32(0.3)), steps)
+    assert tensor.axis == 0
+    assert np.array_equal(dequantize(tensor), steps * multiples.astype(np.float32))
+    assert (dequantize(tensor)[multiples == 0] == 0).all()
+    with pytest.raises(ValueError, match="too small"):
+        quantize_on("w", np.ones((2, 5), np.float32), np.full((1, 1), 1e-5, np.float32))
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+def test_the_values_that_training_sees_are_those_of_the_file(kind):
+    decoder, values = model()
+    quantizer = quantizers(values)[kind].eval()
+    quantizer.prepare(values)
+    seen = quantizer(values).values
+    packed = pack_segment(
+        decoder,
+        CONFIG,
+        [values["embeddings"]],
+        torch.zeros(5, 2),
+        weight_bits=1,
+        embed_bits=1,
+        steps=quantizer.steps(values),
+    )
+    for name, parameter in unpack_decoder(packed).named_parameters():
+        assert torch.equal(parameter, seen[name]), name
+    assert torch.equal(unpack_embeddings(packed)[0][0], seen["embeddings"])
+    assert kind == 0 or max(tensor.bits for tensor in packed.tensors) <= 6
+
+
+def test_noise_leaves_a_tenth_of_the_values_and_passes_gradients():
+    _, values = model()
+    quantizer = NoisyQuantizer(3, 3, 0.9)
+    quantizer.prepare(values)
+    name = "fuse.0.merge.weight"
+    weight = values[name]
+    seen = quantizer(values).values[name]
+    assert 0.05 < float((seen == weight).float().mean()) < 0.15
+    seen.sum().backward()
+    assert (weight.grad == 1).all()
+
+
+def test_code_lengths_are_what_the_coder_takes():
+    symbols = torch.from_numpy(np.random.default_rng(0).laplace(0, 4, 20_000).round().astype(np.float32))
+    lengths = CodeLengths(symbols)
+    believed = float(lengths(symbols).sum()) + lengths.table_bits
+    _, coded = encode_symbols((symbols - symbols.min()).numpy().astype(np.uint16), 16)
+    assert len(coded) == pytest.approx(believed / 8, abs=6)
+    x = torch.tensor([2.25, -3.5, 1e4, -1e4], requires_grad=True)
+    between = lengths(x)
+    between.sum().backward()
+    assert x.grad[0] > 0 > x.grad[1]
+    assert 2 * 2 ** -between[1].item() == pytest.approx(sum(2 ** -lengths(torch.tensor([-3.0, -4.0])).numpy()))
+    assert torch.isfinite(between).all()
+    assert float(CodeLengths(torch.zeros(9))(torch.zeros(1))) == 0
+
+
+def test_the_rate_pulls_values_inwards_and_steps_up():
+    _, values = model()
+    quantizer = RateQuantizer(values)
+    quantizer.prepare(values)
+    bits = quantizer(values).bits
+    assert 3 < bits.item() < 9
+    bits.backward()
+    for name, log_step in zip(quantizer.names, quantizer.log_steps, strict=True):
+        share = values[name].numel() / sum(quantizer.counts.values())
+        if values[name].numel() > 1000:  # an e-fold of the step saves 1 / ln 2 bits, at high rates
+            assert log_step.grad.sum().item() == pytest.approx(-share / np.log(2), rel=0.2), name
+    weight = values["fuse.0.merge.weight"]
+    far = weight.abs() > weight.std()
+    assert float((weight.grad * weight.sign())[far].mean()) > 0
+    some = quantizer({**values, "embeddings": values["embeddings"][:1]}).bits
+    assert some.item() == pytest.approx(bits.item(), rel=0.05)  # a batch stands for all frames
+
+
+def test_the_believed_bytes_are_the_written_ones():
+    decoder, values = model()
+    quantizer = RateQuantizer(values)
+    quantizer.prepare(values)
+    segment = pack_segment(
+        decoder,
+        CONFIG,
+        [values["embeddings"]],
+        torch.zeros(5, 2),
+        weight_bits=1,
+        embed_bits=1,
+        steps=quantizer.steps(values),
+    )
+    coded = [encode_symbols(tensor.symbols, tensor.bits)[1] for tensor in (*segment.tensors, *segment.embeddings)]
+    assert sum(map(len, coded)) == pytest.approx(quantizer.believed_bytes(values), rel=0.02)
