@@ -119,7 +119,7 @@ def decode(
 
     started = time.perf_counter()
     if str(output) != "-":
-        check_target(Path(output), overwrite=overwrite, source=source)
+        check_target(Path(output), overwrite=overwrite, folder=Path(output).suffix == "", source=source)
     with Decoder(source, device=device, batch=batch) as decoder:
         numbers = _select(frames, len(decoder))
         info, tracks = _cut(decoder.info, decoder.tracks(), numbers)
