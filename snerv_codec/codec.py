@@ -53,6 +53,8 @@ def encode(
     started, settings, output = time.perf_counter(), settings or EncodeSettings(), Path(output)
     check_target(output, overwrite=overwrite, source=source)
     video = read_video(source, settings.source, memory=available_memory())
+    for message in video.warnings:
+        on_event(Warned(message))
     config = decoder_config(video.info, settings)
     on_event(Planned(make_plan(str(source), video.info, config, settings)))
     frames = video.frames
