@@ -17,6 +17,7 @@ COMMANDS = {
     "encode": "Fit a model to a video and write it as a .snrv file.",
     "decode": "Turn a .snrv file back into a video.",
     "info": "Tell what a .snrv file holds.",
+    "eval": "Measure a distorted video against its reference: PSNR, SSIM, MS-SSIM, VMAF.",
     "verify": "Check a .snrv file for damage.",
     "demo": "Encode and decode a clip and show the result.",
 }

@@ -1,5 +1,6 @@
 """How progress and results look: bars and tables for people, one JSON object a line for programs."""
 
+import itertools
 import json
 import sys
 from types import TracebackType
@@ -10,7 +11,14 @@ import click
 from snerv_codec.events import EpochDone, Event, FrameDone, Planned, Warned
 from snerv_codec.report import EncodeReport, Plan
 
-LABELS = {"fit": "fitting", "prune": "fine-tuning", "measure": "measuring", "decode": "decoding", "verify": "verifying"}
+LABELS = {
+    "fit": "fitting",
+    "prune": "fine-tuning",
+    "measure": "measuring",
+    "decode": "decoding",
+    "verify": "verifying",
+    "evaluate": "evaluating",
+}
 
 
 class View:
@@ -51,11 +59,12 @@ class View:
             note = f"epoch {done}/{total}  loss {event.loss:.4f}  PSNR {event.psnr:.2f} dB"
         else:
             task, done, total = event.task, event.done, event.total
-            note = f"frame {done}/{total}"
+            note = f"frame {done}/{total or '?'}"
         if task != self._task:
             self._finish()
             label = f"{LABELS[task]:>11}"
-            self._bar = click.progressbar(length=total, label=label, item_show_func=str, file=sys.stderr)
+            steps = range(total) if total else itertools.count()  # without an end, the bar moves to and fro
+            self._bar = click.progressbar(steps, label=label, item_show_func=str, file=sys.stderr)
             self._bar.__enter__()
             self._task, self._done = task, 0
         self._bar.update(done - self._done, note)
