@@ -14,7 +14,6 @@ of one segment has:
 """
 
 import hashlib
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +29,7 @@ import snerv_codec
 from benchmarks import ffmpeg
 from benchmarks.datasets import Dataset
 from snerv_codec.errors import SettingsError
+from snerv_codec.machine import available_cores
 from snerv_codec.model.sizing import parse_size
 from snerv_codec.settings import EncodeSettings
 from snerv_codec.training.settings import FitSettings
@@ -101,7 +101,7 @@ class Anchor:
         return {"arguments": " ".join(self._arguments(point)), "conversion": ffmpeg.CONVERSION}
 
     def code(self, dataset: Dataset, point: str, target: Path) -> Coded:
-        path, threads = target.with_name(target.name + ".mp4"), len(os.sched_getaffinity(0))
+        path, threads = target.with_name(target.name + ".mp4"), available_cores()
         source = ("-i", dataset.master_420(), "-threads", str(threads))
         encoding = ffmpeg.run(*source, *self._arguments(point), path)
         decoding = ffmpeg.run("-threads", str(threads), "-i", path, "-f", "null", "-")
