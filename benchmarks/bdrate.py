@@ -54,6 +54,17 @@ def bd_quality(anchor: Points, test: Points) -> Delta:
     return Delta(None if reason else _library("bd_psnr", anchor, test), overlap, reason)
 
 
+def rate_at(points: Points, quality: float) -> float | None:
+    """The rate at which a curve has `quality`, on the interpolation of BD-rates; None outside its range."""
+    exponent = _value_at([(quality, log10(rate)) for rate, quality in points], quality)
+    return None if exponent is None else 10**exponent
+
+
+def quality_at(points: Points, rate: float) -> float | None:
+    """The quality that a curve has at `rate`, on the interpolation of BD-rates; None outside its range."""
+    return _value_at([(log10(rate), quality) for rate, quality in points], log10(rate))
+
+
 def mean_delta(deltas: Sequence[Delta]) -> Delta:
     """The mean over sequences, refused where one of them has no value; the overlap is the least."""
     refused = [delta for delta in deltas if delta.value is None]
@@ -82,6 +93,16 @@ def _overlap(anchor: Sequence[float], test: Sequence[float]) -> tuple[float, str
     narrower = min(max(values) - min(values) for values in (anchor, test))
     share = max(common, 0.0) / narrower if narrower else 0.0
     return share, f"the curves overlap by {share:.0%} of at least {MIN_OVERLAP:.0%}" if share < MIN_OVERLAP else ""
+
+
+def _value_at(pairs: Points, at: float) -> float | None:
+    """y at x = `at` of (x, y) `pairs`; None outside them, or where they do not rise."""
+    from scipy.interpolate import PchipInterpolator  # comes with bjontegaard, which takes the same
+
+    x, y = zip(*sorted(pairs), strict=True) if pairs else ((), ())
+    if len(x) < 2 or any(a >= b for a, b in pairwise(x)) or not x[0] <= at <= x[-1]:
+        return None
+    return float(PchipInterpolator(x, y)(at))
 
 
 def _library(name: str, anchor: Points, test: Points) -> float:
