@@ -98,6 +98,9 @@ ul{max-width:46rem;padding-left:1.2rem;margin:.5rem 0}
 li{margin:.3rem 0}
 figure{margin:1.25rem 0}
 figcaption{font-weight:600;margin-bottom:.25rem}
+.figures-3>figure:nth-of-type(n+2){display:inline-block;width:calc(50% - .75rem);vertical-align:top}
+.figures-3>figure:nth-of-type(2){margin-right:1.2rem}
+@media(max-width:44rem){.figures-3>figure:nth-of-type(n+2){display:block;width:100%}}
 svg{width:100%;height:auto;display:block}
 .table{overflow-x:auto;margin:1rem 0}
 table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums}

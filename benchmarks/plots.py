@@ -25,7 +25,7 @@ PALETTE = {
 _STYLES = (("-veryslow", "--"), ("-2", "--"), ("-psnr", ":"))
 _SIMILARITY_TICKS = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999)
 _RATE_TICKS = tuple(digit * 10.0**power for power in range(-4, 3) for digit in (1, 2, 5))
-_SIZE = (7.2, 4.6)  # inches
+WIDE, HALF = (9.0, 4.8), (5.4, 4.2)  # inches
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +47,22 @@ def family(codec: str) -> str:
     return "weak" if codec.endswith("-weak") else codec.partition("-")[0]
 
 
-def draw(curves: Sequence[Curve], metric: Metric, ceiling: float | None, stem: str, folder: Path) -> Figure | None:
+def draw(
+    curves: Sequence[Curve],
+    metric: Metric,
+    ceiling: float | None,
+    stem: str,
+    folder: Path,
+    size: tuple[float, float] = WIDE,
+) -> Figure | None:
     """Draw quality over bpp on a log axis to `folder`/`stem`.svg and .png; None where no curve has the metric."""
     drawn = [curve for curve in curves if curve.values(metric)]
     if not drawn:
         return None
     pyplot = _library()
-    with pyplot.rc_context({"svg.fonttype": "none", "svg.hashsalt": stem, "font.size": 10}):
-        figure, axes = pyplot.subplots(figsize=_SIZE, layout="constrained")
+    ink = PALETTE["ink"][0]
+    with pyplot.rc_context({"svg.fonttype": "none", "svg.hashsalt": stem, "text.color": ink, "axes.labelcolor": ink}):
+        figure, axes = pyplot.subplots(figsize=size, layout="constrained")
         for number, curve in enumerate(drawn):
             _line(axes, curve, metric, number)
         _decorate(axes, drawn, metric, ceiling)

@@ -17,7 +17,7 @@ from benchmarks import record
 from benchmarks.bdrate import MIN_OVERLAP, MIN_POINTS, Delta, compare, mean_delta, quality_at, rate_at
 from benchmarks.curves import METRICS, Curve, load_ceiling, load_curves
 from benchmarks.page import Block, Section, Table, Text, html, markdown
-from benchmarks.plots import draw, family
+from benchmarks.plots import HALF, WIDE, draw, family
 from snerv_codec.errors import UserError
 
 PSNR = METRICS[0]
@@ -70,19 +70,19 @@ def clip_section(name: str, curves: Sequence[Curve], folder: Path) -> Section:
 
 def distance_table(curves: Sequence[Curve], ours: str) -> Table:
     """BD-rates by every metric, and BD-PSNR, of one of our codecs on one clip against every anchor."""
-    notes: list[str] = []
+    refused: dict[str, list[str]] = {}
     rows = []
     for anchor in (curve.codec for curve in curves if not is_ours(curve.codec)):
         pairs = [next(iter(compare(curves, anchor, ours, metric).values())) for metric in METRICS]
         named = zip((f"{anchor}, {metric.name}" for metric in METRICS), pairs, strict=True)
-        cells = [_delta(rate, "%", name, notes) for name, (rate, _) in named]
-        rows.append((anchor, *cells, _delta(pairs[0][1], "dB", f"{anchor}, BD-PSNR", notes)))
+        cells = [_delta(rate, "%", name, refused) for name, (rate, _) in named]
+        rows.append((anchor, *cells, _delta(pairs[0][1], "dB", f"{anchor}, BD-PSNR", refused)))
     header = ("anchor", *(f"BD-rate, {metric.name}" for metric in METRICS), "BD-PSNR")
     first = (
         "BD-rate: how much more rate for the same quality; below 0 is better. In brackets, how much of the narrower "
         f"curve's range both share; {MIN_POINTS} points and {MIN_OVERLAP:.0%} are the least."
     )
-    return Table(header, rows, (first, *notes))
+    return Table(header, rows, (first, *_refusals(refused)))
 
 
 def nearness_table(curves: Sequence[Curve], ours: str) -> Table:
@@ -148,15 +148,16 @@ def means(curves: Sequence[Curve]) -> Iterator[Section]:
         members = [curve for curve in curves if curve.dataset.startswith(f"{name}-")]
         ours = sorted({curve.codec for curve in members if is_ours(curve.codec)})
         anchors = sorted({curve.codec for curve in members if not is_ours(curve.codec)})
-        rows, notes = [], []
+        rows: list[tuple[str, ...]] = []
+        refused: dict[str, list[str]] = {}
         for test in ours:
             for anchor in anchors:
                 found = [compare(members, anchor, test, metric) for metric in METRICS]
                 deltas = [mean_delta([rate for rate, _ in pairs.values()]) for pairs in found if pairs]
-                cells = [_delta(delta, "%", f"{test}, {anchor}", notes) for delta in deltas]
+                cells = [_delta(delta, "%", f"{test}, {anchor}", refused) for delta in deltas]
                 rows.append((f"{test} against {anchor}", *cells))
         if rows:
-            table = Table(("mean of BD-rates", *(metric.name for metric in METRICS)), rows, tuple(notes))
+            table = Table(("mean of BD-rates", *(metric.name for metric in METRICS)), rows, tuple(_refusals(refused)))
             yield Section(f"{name}: all sequences", [table])
 
 
@@ -208,17 +209,22 @@ def _figures(curves: Sequence[Curve], clip: str, folder: Path, suffix: str) -> l
     for metric in METRICS:
         limit = ceiling["quality"].get(metric.key) if ceiling else None
         limit = metric.scaled(limit) if limit is not None else None
-        drawn.append(draw(curves, metric, limit, f"{clip}-{metric.key.replace('_', '-')}{suffix}", folder))
+        stem = f"{clip}-{metric.key.replace('_', '-')}{suffix}"
+        drawn.append(draw(curves, metric, limit, stem, folder, WIDE if metric is PSNR else HALF))
     return [figure for figure in drawn if figure]
 
 
-def _delta(delta: Delta, unit: str, about: str, notes: list[str]) -> str:
-    """A delta as a cell; a refusal goes to the notes."""
+def _delta(delta: Delta, unit: str, about: str, refused: dict[str, list[str]]) -> str:
+    """A delta as a cell; where there is none, what it is `about` joins those refused for the same reason."""
     if delta.value is None:
-        notes.append(f"{about}: refused, {delta.reason}.")
+        refused.setdefault(delta.reason, []).append(about)
         return NONE
     digits = 2 if unit == "dB" else 1
     return f"{delta.value:+.{digits}f} {unit} ({delta.overlap:.0%})"
+
+
+def _refusals(refused: dict[str, list[str]]) -> list[str]:
+    return [f"Refused because {reason}: {', '.join(about)}." for reason, about in refused.items()]
 
 
 def _figure(value: float | None, digits: int) -> str:
