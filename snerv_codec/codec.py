@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from bitstream import nnc
 from bitstream.container import write_stream
 from bitstream.types import DecoderConfig, Segment, SideTrack, Stream, VideoInfo
 from snerv_codec.errors import OutputError, SettingsError
@@ -53,6 +54,8 @@ def encode(
 
     started, settings, output = time.perf_counter(), settings or EncodeSettings(), Path(output)
     check_target(output, overwrite=overwrite, source=source)
+    if settings.entropy == "nnc":
+        nnc.require()
     video = read_video(source, settings.source, memory=available_memory())
     config = decoder_config(video.info, settings)
     on_event(Planned(make_plan(str(source), video.info, config, settings)))
@@ -66,6 +69,7 @@ def encode(
         trainer.frames.ll_ranges,
         weight_bits=settings.weight_bits,
         embed_bits=settings.embed_bits,
+        nnc_qp=settings.qp if settings.entropy == "nnc" else None,
     )
     fitted_psnr, pruned_psnr = trainer.results["fit"], trainer.results["prune"]
     del trainer  # what follows needs the memory
@@ -175,7 +179,7 @@ def _fit(
         trainer.restore(checkpoint.load())
     elif resume:
         on_event(Warned(f"{checkpoint.directory}: holds no interrupted run; starting from the beginning"))
-    fit, prune = settings.fit.phases()
+    fit, prune = settings.fit.phases(config.model)
     trainer.run(fit, checkpoint=checkpoint, on_epoch=on_event)
     trainer.hold_zeros(magnitude_masks(trainer.decoder, settings.fit.prune))
     trainer.run(prune, checkpoint=checkpoint, on_epoch=on_event)

@@ -17,6 +17,7 @@ from bitstream.types import Segment, SideTrack, VideoInfo
 from snerv_codec.compression.packing import unpack_decoder, unpack_embeddings
 from snerv_codec.errors import SettingsError
 from snerv_codec.machine import choose_device, require_memory
+from snerv_codec.model.blocks import place
 from snerv_codec.model.decoder import to_pixels
 from snerv_codec.model.sizing import decoding_memory
 
@@ -121,8 +122,8 @@ class SegmentPlayer:
         require_memory(need, device, "decoding", "lower --batch or use a machine with more memory")
         self.numbers = range(segment.first_frame, segment.first_frame + segment.frame_count)
         self.size, self.device, self.batch = (info.height, info.width), device, batch
-        network = unpack_decoder(segment).to(device)
-        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = unpack_decoder(segment)
+        place(self.network, device)
         self.embeddings, self.ll_ranges = unpack_embeddings(segment)
 
     def play(self, numbers: range) -> Iterator[Frame]:
@@ -133,7 +134,9 @@ class SegmentPlayer:
     @torch.inference_mode()
     def _compute(self, rows: list[int]) -> Frame:
         filled = rows + rows[-1:] * (self.batch - len(rows))
-        embedding, ll_range = self.embeddings[filled].to(self.device), self.ll_ranges[filled].to(self.device)
-        frame = self.network(embedding, ll_range).frame[: len(rows), :, : self.size[0], : self.size[1]]
+        embeddings = [values[filled].to(self.device) for values in self.embeddings]
+        frame = self.network(embeddings, self.ll_ranges[filled].to(self.device)).frame[
+            : len(rows), :, : self.size[0], : self.size[1]
+        ]
         pixels: Frame = to_pixels(frame).permute(0, 2, 3, 1).contiguous().cpu().numpy()
         return pixels

@@ -3,14 +3,18 @@
 from math import prod
 from pathlib import Path
 
+from bitstream import nnc
 from bitstream.types import DecoderConfig, VideoInfo
 from snerv_codec.machine import choose_device
 from snerv_codec.media.reader import read_video
 from snerv_codec.report import Plan
 from snerv_codec.settings import EncodeSettings
 
-# Bits a weight that entropy coding saves, as seen on fitted models.
+# Bits a weight that entropy coding saves, and those of an NNC bitstream at its default QP, as seen on fitted
+# models. Four QPs are a factor of two in the step.
 ENTROPY_GAIN = 0.3
+NNC_BITS = 6.3
+QPS_A_BIT = 4
 
 
 def plan(source: str | Path, settings: EncodeSettings | None = None) -> Plan:
@@ -32,6 +36,8 @@ def decoder_config(info: VideoInfo, settings: EncodeSettings) -> DecoderConfig:
         channels=settings.channels,
         blocks=settings.blocks,
         strides=settings.strides,
+        model=settings.model,
+        temporal_size=settings.temporal_size,
     )
 
 
@@ -40,7 +46,7 @@ def make_plan(source: str, info: VideoInfo, config: DecoderConfig, settings: Enc
     from snerv_codec.model.sizing import decoding_memory, fitting_memory, model_cost
 
     cost = model_cost(config, info.frame_count)
-    weights = cost.decoder_parameters * (settings.weight_bits - ENTROPY_GAIN)
+    weights = cost.decoder_parameters * _bits_a_weight(settings)
     embeddings = cost.embedding_parameters * settings.embed_bits
     return Plan(
         source=source,
@@ -49,10 +55,12 @@ def make_plan(source: str, info: VideoInfo, config: DecoderConfig, settings: Enc
         frames=info.frame_count,
         rate=f"{float(info.rate):g}",
         device=str(choose_device(settings.device)),
+        model=config.model,
         channels=config.channels,
         blocks=config.blocks,
         strides=config.strides,
         embedding_shape=config.embedding_shape,
+        temporal_shape=config.temporal_shape,
         decoder_parameters=cost.decoder_parameters,
         embedding_parameters=cost.embedding_parameters,
         encoder_parameters=cost.encoder_parameters,
@@ -66,3 +74,9 @@ def make_plan(source: str, info: VideoInfo, config: DecoderConfig, settings: Enc
         fitting_memory=fitting_memory(config, settings.fit.batch),
         decoding_memory=decoding_memory(config, 1),
     )
+
+
+def _bits_a_weight(settings: EncodeSettings) -> float:
+    if settings.entropy == "nnc":
+        return max(NNC_BITS - (settings.qp - nnc.DEFAULT_QP) / QPS_A_BIT, 0.5)
+    return settings.weight_bits - ENTROPY_GAIN

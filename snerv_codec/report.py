@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bitstream.types import DecoderConfig
+from bitstream.types import DecoderConfig, Model
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,10 +16,12 @@ class Plan:
     frames: int
     rate: str
     device: str
+    model: Model
     channels: int
     blocks: int
     strides: tuple[int, ...]
     embedding_shape: tuple[int, int, int]
+    temporal_shape: tuple[int, int, int] | None
     decoder_parameters: int
     embedding_parameters: int
     encoder_parameters: int

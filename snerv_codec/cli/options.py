@@ -56,6 +56,7 @@ class Integers(Parsed):
 
 
 CROP = Size2D("HxW", r"(\d+)[xX](\d+)", "640x1280 (height x width)")
+TEMPORAL_SIZE = Size2D("HxW", r"(\d+)[xX](\d+)", "20x40 (height x width)")
 VIDEO_SIZE = Size2D("WxH", r"(\d+)[xX](\d+)", "1920x1080 (width x height)")
 FRAMES = FrameRange("A:B", r"(\d*):(\d*)", "0:33, 10: or :100")
 RATE = Rate("RATE", r"\d+(\.\d+)?(/\d+)?", "25, 29.97 or 30000/1001")

@@ -3,6 +3,7 @@
 import itertools
 import json
 import sys
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
@@ -64,7 +65,7 @@ class View:
             self._finish()
             label = f"{LABELS[task]:>11}"
             steps = range(total) if total else itertools.count()  # without an end, the bar moves to and fro
-            self._bar = click.progressbar(steps, label=label, item_show_func=str, file=sys.stderr)
+            self._bar = click.progressbar(steps, label=label, item_show_func=_note, file=sys.stderr)
             self._bar.__enter__()
             self._task, self._done = task, 0
         self._bar.update(done - self._done, note)
@@ -76,12 +77,15 @@ class View:
         self._bar, self._task = None, ""
 
 
+def _note(text: str | None) -> str:
+    return text or ""
+
+
 def show_plan(plan: Plan) -> str:
     """The plan as a table."""
     rows = {
         "input": f"{plan.source}: {plan.frames} frames of {plan.width}x{plan.height}, {plan.rate} fps",
-        "decoder": f"C0 {plan.channels}, N_RB {plan.blocks}, strides {','.join(map(str, plan.strides))}, "
-        f"embedding {'x'.join(map(str, plan.embedding_shape))}, padding {plan.padding:.1%}",
+        "decoder": f"{show_decoder(plan.to_json())}, padding {plan.padding:.1%}",
         "parameters": f"{plan.total_parameters:,} = {plan.decoder_parameters:,} decoder + "
         f"{plan.embedding_parameters:,} embeddings (encoder, not stored: {plan.encoder_parameters:,})",
         "arithmetic": f"{plan.decoder_macs / 1e9:.2f} GMAC a frame to decode, "
@@ -108,6 +112,16 @@ def show_report(report: EncodeReport) -> str:
         f"decoding {report.frames / max(report.seconds_decoding, 1e-9):.1f} frames/s",
     }
     return table(rows)
+
+
+def show_decoder(config: Mapping[str, Any]) -> str:
+    """The fields of a `DecoderConfig`, by name, in one line."""
+    shapes = [config["embedding_shape"], *([config["temporal_shape"]] * 2 if config["temporal_shape"] else [])]
+    return (
+        f"model {config['model']}, C0 {config['channels']}, N_RB {config['blocks']}, "
+        f"strides {','.join(map(str, config['strides']))}, "
+        f"embedding {' + '.join('x'.join(map(str, shape)) for shape in shapes)}"
+    )
 
 
 def table(rows: dict[str, str]) -> str:

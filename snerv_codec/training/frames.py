@@ -7,17 +7,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bitstream.types import DecoderConfig
-from snerv_codec.model.decoder import Prediction
-from snerv_codec.model.wavelet import dwt
+from snerv_codec.model.decoder import Prediction, scale_low
+from snerv_codec.model.variants import FORMAT, Variant
+from snerv_codec.model.wavelet import dwt, low_in_time
 
 CHUNK = 8
-RANGE_STEP = 2**-10  # of 16-bit floats between 1 and 2; a frame of a lesser range is flat
 
 
 class Batch(NamedTuple):
     """What one step needs of its frames."""
 
-    low: Tensor  # (N, 3, h, w): padded LL scaled to [0, 1], the encoder's input
+    inputs: tuple[
+        Tensor, ...
+    ]  # the encoder's, (N, 3, h, w) each in [0, 1]: padded LL, perhaps low bands in time (or pixels)
     ll_range: Tensor  # (N, 2): least and greatest LL value
     target: Prediction  # the true frame and subbands, without the padded border
 
@@ -27,12 +29,19 @@ class FrameSet:
 
     Frames are padded to the decoder's size by repeating the last row and column; `crop` removes that
     border from a prediction, so it weighs nothing in the loss.
+
+    For the temporal models a frame comes with its neighbours: the range is that of all three LL bands, by
+    which they are scaled, and the encoder gets their low bands in time too. At an end, the neighbour that
+    exists stands in for the other.
     """
 
-    def __init__(self, frames: Tensor, config: DecoderConfig, device: torch.device | None = None) -> None:
-        self.frames = frames
+    def __init__(
+        self, frames: Tensor, config: DecoderConfig, device: torch.device | None = None, variant: Variant = FORMAT
+    ) -> None:
+        self.frames, self.variant = frames, variant
         self.device = frames.device if device is None else device
         self.height, self.width = frames.shape[1:3]
+        self.temporal = config.temporal_shape is not None
         height, width = config.padded_size
         self.border = (0, width - self.width, 0, height - self.height)
         self.ll_ranges = self._find_ranges()
@@ -44,9 +53,13 @@ class FrameSet:
         """The frames at `indices`, a 1-D integer tensor on the device of `frames`."""
         frame, ll, high = self._bands(indices)
         ll_range = self.ll_ranges[indices.to(self.device)]
-        least, greatest = ll_range[:, :, None, None, None].unbind(1)
-        low = ((ll - least) / (greatest - least).clamp_min(RANGE_STEP)).clamp(0, 1)
-        return Batch(low, ll_range, self.crop(Prediction(frame, low, high)))
+        low = scale_low(ll, ll_range)
+        inputs = [low if self.variant.wavelet else frame]
+        if self.temporal:
+            for neighbours in self._neighbours(indices):
+                other = scale_low(self._bands(neighbours)[1], ll_range)
+                inputs.append(low_in_time(low, other) / 2)  # stays below 1
+        return Batch(tuple(inputs), ll_range, self.crop(Prediction(frame, low, high)))
 
     def crop(self, prediction: Prediction) -> Prediction:
         """The prediction without the padded border; views, no copies."""
@@ -66,8 +79,21 @@ class FrameSet:
 
     def _find_ranges(self) -> Tensor:
         """Each frame's LL range, (T, 2), at the precision of the file: 16-bit float."""
-        ranges = []
-        for indices in torch.split(torch.arange(len(self), device=self.frames.device), CHUNK):
+        least, greatest = [], []
+        every = torch.arange(len(self), device=self.frames.device)
+        for indices in torch.split(every, CHUNK):
             _, ll, _ = self._bands(indices)
-            ranges.append(torch.stack((ll.amin(dim=(1, 2, 3)), ll.amax(dim=(1, 2, 3))), dim=1))
-        return torch.cat(ranges).half().float()
+            least.append(ll.amin(dim=(1, 2, 3)))
+            greatest.append(ll.amax(dim=(1, 2, 3)))
+        low, high = torch.cat(least), torch.cat(greatest)
+        if self.temporal:
+            before, after = self._neighbours(every)
+            low = torch.stack((low[before], low, low[after])).amin(dim=0)
+            high = torch.stack((high[before], high, high[after])).amax(dim=0)
+        return torch.stack((low, high), dim=1).half().float()
+
+    def _neighbours(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """The frames before and after, mirrored at the ends; a single frame is its own neighbour."""
+        last = len(self) - 1
+        before, after = (indices - 1).abs(), last - (indices + 1 - last).abs()
+        return before.clamp_max(last), after.clamp_min(0)

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from bitstream.types import DecoderConfig
 from snerv_codec.events import EpochDone
-from snerv_codec.model.decoder import Decoder, to_pixels
-from snerv_codec.model.encoder import Encoder
+from snerv_codec.model.blocks import place
+from snerv_codec.model.decoder import to_pixels
+from snerv_codec.model.variants import build_networks
 from snerv_codec.training.checkpoint import Checkpoint
 from snerv_codec.training.frames import FrameSet
 from snerv_codec.training.losses import fitting_loss
@@ -31,10 +32,9 @@ class Trainer:
     def __init__(self, frames: FrameSet, config: DecoderConfig, settings: FitSettings) -> None:
         torch.manual_seed(settings.seed)
         self.frames, self.settings = frames, settings
-        self.encoder = Encoder(config.strides, config.embedding_shape[0])
-        self.decoder = Decoder(config)
+        self.encoder, self.decoder = build_networks(config, frames.variant)
         self.networks = nn.ModuleDict({"encoder": self.encoder, "decoder": self.decoder})
-        self.networks.to(frames.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        place(self.networks, frames.device)
         self.masks: dict[str, Tensor] = {}
         self.phase, self.epoch = "", 0
         self.results: dict[str, float] = {}
@@ -74,9 +74,10 @@ class Trainer:
         self._apply_masks()
 
     @torch.no_grad()
-    def embeddings(self) -> Tensor:
-        """The embeddings of all frames, (T, channels, h, w)."""
-        return torch.cat([self.encoder(self.frames.batch(i).low) for i in torch.split(self._numbers(), EMBED_CHUNK)])
+    def embeddings(self) -> tuple[Tensor, ...]:
+        """The embeddings of all frames: (T, *shape) for each of the configuration's embedding shapes."""
+        parts = [self.encoder(self.frames.batch(i).inputs) for i in torch.split(self._numbers(), EMBED_CHUNK)]
+        return tuple(torch.cat(part) for part in zip(*parts, strict=True))
 
     @torch.no_grad()
     def psnr(self) -> float:
@@ -84,7 +85,7 @@ class Trainer:
         total = torch.zeros((), device=self.frames.device)
         for indices in torch.split(self._numbers(), self.settings.batch):
             batch = self.frames.batch(indices)
-            prediction = self.frames.crop(self.decoder(self.encoder(batch.low), batch.ll_range))
+            prediction = self.frames.crop(self.decoder(self.encoder(batch.inputs), batch.ll_range))
             total += _psnr(to_pixels(prediction.frame).float() / 255, batch.target.frame).sum()
         return total.item() / len(self.frames)
 
@@ -132,8 +133,9 @@ class Trainer:
 
     def _step(self, indices: Tensor) -> Tensor:
         batch = self.frames.batch(indices)
-        prediction = self.frames.crop(self.decoder(self.encoder(batch.low), batch.ll_range))
-        loss = fitting_loss(prediction, batch.target, self.settings.alpha)
+        prediction = self.frames.crop(self.decoder(self.encoder(batch.inputs), batch.ll_range))
+        settings = self.settings
+        loss = fitting_loss(prediction, batch.target, settings.alpha, bands=settings.bands, squared=settings.squared)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.networks.parameters(), self.settings.clip)
