@@ -140,7 +140,7 @@ class Snerv:
     @property
     def version(self) -> str:
         """A digest of the sources that decide the file: another version of the codec is another point."""
-        return f"snerv {_source_digest()}"
+        return f"snerv {source_digest()}"
 
     def points(self, dataset: Dataset) -> tuple[str, ...]:
         small = dataset.width * dataset.height * dataset.frames < 10_000_000
@@ -158,7 +158,7 @@ class Snerv:
 
         from snerv_codec import Decoder, encode
 
-        path = target.with_name(target.name + ".snrv")
+        path = target.with_name(f"{target.name}-{source_digest()}.snrv")  # another version must not resume it
         resume = path.with_name(path.name + ".work").exists()
         with _timed() as encoding:
             report = encode(dataset.master, path, replace(self.encode, size=point), overwrite=not resume, resume=resume)
@@ -238,7 +238,7 @@ def _timed() -> Iterator[list[Times]]:
 
 
 @cache
-def _source_digest() -> str:
+def source_digest() -> str:
     """Twelve hexadecimal digits of the packages' sources, the command line and the demo left out."""
     digest = hashlib.sha256()
     for package in (bitstream, snerv_codec):

@@ -51,7 +51,7 @@ def run_point(dataset: Dataset, codec: Codec, point: str, *, cache: Path = datas
     """Code, decode and measure one point, and record it, failed or not. Returns the record's values."""
     values = {"kind": "rate-distortion", "status": "done", **identity(dataset, codec, point)}
     try:
-        values |= _measure(dataset, codec, point, cache / "coded" / dataset.name / codec.name)
+        values |= _measure(dataset, codec, point, cache / "coded" / f"{dataset.name}-{dataset.sha256[:8]}" / codec.name)
     except Exception as error:  # whatever it is, the other points are still wanted
         reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         values |= {"status": "failed", "reason": reason}
