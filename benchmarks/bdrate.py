@@ -13,8 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import log10
+from pathlib import Path
 from statistics import fmean
 
+from benchmarks import record
 from benchmarks.curves import METRICS, Curve, Metric, load_curves
 from snerv_codec.errors import ResourceError
 
@@ -134,8 +136,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--test", required=True, help="a codec on record")
     parser.add_argument("--anchor", nargs="+", required=True, help="codecs on record")
     parser.add_argument("--dataset", nargs="+", help="these clips only")
+    parser.add_argument("--results", type=Path, default=record.RESULTS, help="folder of the records [%(default)s]")
     options = parser.parse_args(argv)
-    curves = [curve for curve in load_curves() if not options.dataset or curve.dataset in options.dataset]
+    curves = [
+        curve for curve in load_curves(options.results) if not options.dataset or curve.dataset in options.dataset
+    ]
     for anchor in options.anchor:
         for metric in METRICS:
             found = compare(curves, anchor, options.test, metric)

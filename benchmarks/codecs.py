@@ -255,7 +255,7 @@ _LEAN = ("-fflags", "+bitexact")
 
 def _anchors() -> dict[str, Anchor]:
     """The table of anchors, by name."""
-    crf, av1_crf, vvc_qp = tuple(range(10, 43, 4)), tuple(range(4, 61, 8)), tuple(range(12, 48, 5))
+    crf, av1_crf, vvc_qp = tuple(range(10, 51, 4)), tuple(range(4, 61, 8)), tuple(range(12, 58, 5))
     one_264 = ("-g", "999999", "-sc_threshold", "0", "-bsf:v", "filter_units=remove_types=6", *_LEAN)
     one_265 = ("-x265-params", "keyint=-1:scenecut=0:info=0", *_LEAN)
     table = []

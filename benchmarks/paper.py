@@ -97,7 +97,7 @@ TABLES: dict[str, tuple[str, tuple[Row, ...]]] = {
             Row("B 3M", 39.64, fit="b-3M"),
             Row("T 0.35M", 30.40, fit="t-0.35M"),
             Row("T 0.75M", 33.19, fit="t-0.75M"),
-            Row("T 1.5M", 36.68, fit="t-1.5M"),
+            Row("T 1.5M", 36.68, fit="t-1.5M"),  # 36.53 in table 9
             Row("T 3M", 39.09, fit="t-3M"),
         ),
     ),

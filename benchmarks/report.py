@@ -9,19 +9,19 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from benchmarks import record
 from benchmarks.bdrate import MIN_OVERLAP, MIN_POINTS, Delta, compare, mean_delta, quality_at, rate_at
 from benchmarks.curves import METRICS, Curve, load_ceiling, load_curves
 from benchmarks.page import Block, Section, Table, Text, html, markdown
 from benchmarks.plots import HALF, WIDE, draw, family
+from benchmarks.reproduce import table_sections
 from snerv_codec.errors import UserError
 
 PSNR = METRICS[0]
-OUTPUT = record.RESULTS / "report"
 # What the first figures show; the others are in a figure of their own.
 MAIN = ("x264-medium", "x265-medium", "x265-veryslow", "svtav1-6", "vvenc-medium")
 NEAREST = ("x264-medium", "x265-medium", "svtav1-6", "vvenc-medium")
@@ -36,34 +36,49 @@ READING = (
 )
 
 
+REPRODUCTION = (
+    "Of the fitted models, as in the paper: before pruning, quantisation and coding, frames rounded to 8 bits. Each "
+    "line of ours is results/reproduce/FIT.json."
+)
+Record = dict[str, Any]
+
+
 def is_ours(codec: str) -> bool:
     """Whether the codec is this project's."""
     return family(codec) == "snerv"
 
 
-def report_blocks(curves: Sequence[Curve], folder: Path) -> list[Block]:
-    """The whole report; figures are drawn into `folder`."""
+def report_blocks(curves: Sequence[Curve], results: Path, folder: Path) -> list[Block]:
+    """The whole report on records in `results`; figures are drawn into `folder`."""
+    clips = list(dict.fromkeys(curve.dataset for curve in curves))
+    ceilings = {clip: found for clip in clips if (found := load_ceiling(clip, results))}
     blocks: list[Block] = [Text(READING)]
-    by_clip = [(name, list(group)) for name, group in groupby(curves, key=lambda curve: curve.dataset)]
-    for name, group in by_clip:
-        blocks.append(clip_section(name, group, folder))
+    for clip in clips:
+        here = [curve for curve in curves if curve.dataset == clip]
+        blocks.append(clip_section(clip, here, ceilings.get(clip), folder))
     blocks += means(curves)
-    return [*blocks, Section("What to keep in mind", [Text("", tuple(caveats(curves)))]), sources(curves)]
+    if (results / "reproduce").is_dir():
+        tables = table_sections(results / "reproduce")
+        blocks.append(Section("The paper's tables on Bunny", [Text(REPRODUCTION), *tables]))
+    blocks.append(Section("What to keep in mind", [Text("", tuple(caveats(curves, ceilings)))]))
+    return [*blocks, sources(curves)]
 
 
-def clip_section(name: str, curves: Sequence[Curve], folder: Path) -> Section:
+def clip_section(name: str, curves: Sequence[Curve], ceiling: Record | None, folder: Path) -> Section:
     """Everything about one clip."""
     clip = next(point["dataset"] for curve in curves for point in (*curve.points, *curve.failed))
     facts = f"{clip['width']}x{clip['height']}, {clip['frames']} frames at {clip['rate']} a second"
     main = [curve for curve in curves if is_ours(curve.codec) or curve.codec in MAIN]
     blocks: list[Block] = [Text(f"{clip['description'][0].upper()}{clip['description'][1:]}. {facts}.")]
-    blocks += _figures(main or curves, name, folder, "")
+    blocks += _figures(main or curves, ceiling, name, folder)
     for ours in filter(is_ours, (curve.codec for curve in curves)):
         tables = [distance_table(curves, ours), nearness_table(curves, ours)]
         blocks.append(Section(f"{ours} against the anchors", tables))
     blocks.append(Section("Speed", [speed_table(curves)]))
     if len(main) < len(curves):
-        blocks.append(Section("Every codec in one figure", _figures(curves, name, folder, "-all"), folded=True))
+        blocks.append(
+            Section("Every codec in one figure", _figures(curves, ceiling, f"{name}-all", folder), folded=True)
+        )
     blocks.append(Section("Every point", [points_table(curves)], folded=True))
     return Section(name, blocks)
 
@@ -161,16 +176,13 @@ def means(curves: Sequence[Curve]) -> Iterator[Section]:
             yield Section(f"{name}: all sequences", [table])
 
 
-def caveats(curves: Sequence[Curve]) -> Iterator[str]:
+def caveats(curves: Sequence[Curve], ceilings: dict[str, Record]) -> Iterator[str]:
     """What stands between these figures and a conclusion."""
-    for name in dict.fromkeys(curve.dataset for curve in curves):
-        ceiling = load_ceiling(name)
-        if ceiling:
-            psnr = ceiling["quality"]["psnr"]
-            yield (
-                f"{name}: from RGB to 4:2:0 and back, with nothing coded, leaves {psnr:.2f} dB: the ceiling of all "
-                "anchors, which code 4:2:0. snerv codes RGB."
-            )
+    for name, ceiling in ceilings.items():
+        yield (
+            f"{name}: from RGB to 4:2:0 and back, with nothing coded, leaves {ceiling['quality']['psnr']:.2f} dB: the "
+            "ceiling of all anchors, which code 4:2:0. snerv codes RGB."
+        )
     if any(curve.dataset.startswith("bunny") for curve in curves):
         yield (
             "Bunny is decoded H.264: its details are those that a transform codec kept, which flatters transform "
@@ -203,14 +215,13 @@ def sources(curves: Sequence[Curve]) -> Section:
     return Section("Where the figures come from", [Text("Every figure is computed from records of these runs:", items)])
 
 
-def _figures(curves: Sequence[Curve], clip: str, folder: Path, suffix: str) -> list[Block]:
-    ceiling = load_ceiling(clip)
+def _figures(curves: Sequence[Curve], ceiling: Record | None, stem: str, folder: Path) -> list[Block]:
     drawn = []
     for metric in METRICS:
-        limit = ceiling["quality"].get(metric.key) if ceiling else None
-        limit = metric.scaled(limit) if limit is not None else None
-        stem = f"{clip}-{metric.key.replace('_', '-')}{suffix}"
-        drawn.append(draw(curves, metric, limit, stem, folder, WIDE if metric is PSNR else HALF))
+        value = ceiling["quality"].get(metric.key) if ceiling else None
+        limit = None if value is None else metric.scaled(value)
+        size = WIDE if metric is PSNR else HALF
+        drawn.append(draw(curves, metric, limit, f"{stem}-{metric.key.replace('_', '-')}", folder, size))
     return [figure for figure in drawn if figure]
 
 
@@ -241,24 +252,26 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", nargs="+", help="these clips only")
     parser.add_argument("--codec", nargs="+", help="these codecs only")
-    parser.add_argument("--output", type=Path, default=OUTPUT, help="folder of the report [%(default)s]")
+    parser.add_argument("--results", type=Path, default=record.RESULTS, help="folder of the records [%(default)s]")
+    parser.add_argument("--output", type=Path, help="folder of the report [report, in that of the records]")
     options = parser.parse_args(argv)
+    output = options.output or options.results / "report"
     curves = [
         curve
-        for curve in load_curves()
+        for curve in load_curves(options.results)
         if curve.dataset in (options.dataset or [curve.dataset]) and curve.codec in (options.codec or [curve.codec])
     ]
     if not curves:
-        sys.exit("no such records in results/rd; python -m benchmarks.rate_distortion makes them")
-    options.output.mkdir(parents=True, exist_ok=True)
+        sys.exit(f"no such records in {options.results}/rd; python -m benchmarks.rate_distortion makes them")
+    output.mkdir(parents=True, exist_ok=True)
     title = "snerv and its rivals: rate and distortion"
     try:
-        blocks = report_blocks(curves, options.output)
+        blocks = report_blocks(curves, options.results, output)
     except UserError as error:
         sys.exit(str(error))
-    (options.output / "index.html").write_text(html(title, blocks))
-    (options.output / "report.md").write_text(markdown(title, blocks))
-    print(options.output / "index.html")
+    (output / "index.html").write_text(html(title, blocks))
+    (output / "report.md").write_text(markdown(title, blocks))
+    print(output / "index.html")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import argparse
 import hashlib
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
@@ -150,11 +151,12 @@ def fitted_ms_ssim(trainer: Trainer, frames: Frames) -> float | None:
     return fmean(known) if known else None
 
 
-def table_sections(records: Path) -> list[Section]:
-    """Every table of the paper with our figures from `records`, as far as there are any."""
+def table_sections(records: Path, numbers: Iterable[str] = TABLES) -> list[Section]:
+    """Tables of the paper with our figures from the folder `records`, as far as there are any."""
     header = ("", "PSNR, paper", "ours", "difference", "MS-SSIM, paper", "ours", "difference", "fit")
     sections = []
-    for number, (title, rows) in TABLES.items():
+    for number in numbers:
+        title, rows = TABLES[number]
         lines = []
         for row in rows:
             found = (record.read_record(row.fit, folder=records) if row.fit else None) or {}
@@ -206,7 +208,7 @@ def main(argv: list[str] | None = None) -> int:
         records = work.records
         failed = [name for name in names if not _run(name, work)]
     title = "The paper's tables on Bunny" + (", as toys: these figures mean nothing" if options.quick else "")
-    print(markdown(title, table_sections(records)))
+    print(markdown(title, table_sections(records, options.table or TABLES)))
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return int(bool(failed))
