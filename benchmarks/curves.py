@@ -46,7 +46,7 @@ class Curve:
 
 
 def load_curves(results: Path) -> list[Curve]:
-    """All curves on record in a folder, sorted by clip and codec."""
+    """All curves on record in a folder, by clip and codec."""
     curves = []
     for folder in sorted(path for path in results.glob("rd/*/*") if path.is_dir()):
         records = [json.loads(path.read_text()) for path in folder.glob("*.json")]

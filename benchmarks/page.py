@@ -25,6 +25,13 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
+class Row:
+    """Blocks beside each other, below each other on a narrow page."""
+
+    blocks: "Sequence[Block]"
+
+
+@dataclass(frozen=True, slots=True)
 class Section:
     """A heading with what belongs to it; `folded` ones open at a click."""
 
@@ -33,7 +40,7 @@ class Section:
     folded: bool = False
 
 
-Block = Text | Table | Figure | Section
+Block = Text | Table | Figure | Row | Section
 
 
 def markdown(title: str, blocks: Sequence[Block]) -> str:
@@ -62,6 +69,8 @@ def _markdown(block: Block, level: int) -> str:
         rule = "|".join(["---", *["---:"] * (len(block.header) - 1)])
         lines = [f"| {' | '.join(block.header)} |", f"|{rule}|", *(f"| {' | '.join(row)} |" for row in block.rows)]
         return "\n".join(lines) + "".join(f"\n\n{note}" for note in block.notes)
+    if isinstance(block, Row):
+        return "\n\n".join(_markdown(inner, level) for inner in block.blocks)
     return "\n\n".join([f"{'#' * level} {block.title}", *(_markdown(inner, level + 1) for inner in block.blocks)])
 
 
@@ -77,10 +86,11 @@ def _html(block: Block, level: int) -> str:
         notes = "".join(f'<p class="note">{escape(note)}</p>' for note in block.notes)
         return f'<div class="table"><table><thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table></div>{notes}'
     inner = "\n".join(_html(each, level + 1) for each in block.blocks)
+    if isinstance(block, Row):
+        return f'<div class="row">{inner}</div>'
     if block.folded:
         return f"<details><summary>{escape(block.title)}</summary>{inner}</details>"
-    figures = sum(isinstance(each, Figure) for each in block.blocks)
-    return f'<section class="figures-{figures}"><h{level}>{escape(block.title)}</h{level}>{inner}</section>'
+    return f"<section><h{level}>{escape(block.title)}</h{level}>{inner}</section>"
 
 
 def _cell(text: str, column: int) -> str:
@@ -98,9 +108,8 @@ ul{max-width:46rem;padding-left:1.2rem;margin:.5rem 0}
 li{margin:.3rem 0}
 figure{margin:1.25rem 0}
 figcaption{font-weight:600;margin-bottom:.25rem}
-.figures-3>figure:nth-of-type(n+2){display:inline-block;width:calc(50% - .75rem);vertical-align:top}
-.figures-3>figure:nth-of-type(2){margin-right:1.2rem}
-@media(max-width:44rem){.figures-3>figure:nth-of-type(n+2){display:block;width:100%}}
+.row{display:grid;grid-template-columns:repeat(auto-fit,minmax(19rem,1fr));gap:1.5rem}
+.row figure{margin:0}
 svg{width:100%;height:auto;display:block}
 .table{overflow-x:auto;margin:1rem 0}
 table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums}

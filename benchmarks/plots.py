@@ -47,6 +47,12 @@ def family(codec: str) -> str:
     return "weak" if codec.endswith("-weak") else codec.partition("-")[0]
 
 
+def rank(codec: str) -> int:
+    """Where a codec stands in legends and tables: ours first, the papers' weak anchors last."""
+    families = list(PALETTE)
+    return families.index(family(codec)) if family(codec) in families else len(families)
+
+
 def draw(
     curves: Sequence[Curve],
     metric: Metric,
@@ -116,7 +122,7 @@ def _decorate(axes: Any, curves: Sequence[Curve], metric: Metric, ceiling: float
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(faint)
     axes.tick_params(color=faint, labelcolor=ink)
-    axes.legend(frameon=False, labelcolor=ink, loc="lower right")
+    axes.legend(frameon=False, labelcolor=ink, loc="best")
 
 
 def _themed(svg: str, title: str, stem: str) -> str:

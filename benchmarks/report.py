@@ -16,15 +16,15 @@ from typing import Any
 from benchmarks import record
 from benchmarks.bdrate import MIN_OVERLAP, MIN_POINTS, Delta, compare, mean_delta, quality_at, rate_at
 from benchmarks.curves import METRICS, Curve, load_ceiling, load_curves
-from benchmarks.page import Block, Section, Table, Text, html, markdown
-from benchmarks.plots import HALF, WIDE, draw, family
+from benchmarks.page import Block, Row, Section, Table, Text, html, markdown
+from benchmarks.plots import HALF, WIDE, draw, family, rank
 from benchmarks.reproduce import table_sections
 from snerv_codec.errors import UserError
 
 PSNR = METRICS[0]
 # What the first figures show; the others are in a figure of their own.
-MAIN = ("x264-medium", "x265-medium", "x265-veryslow", "svtav1-6", "vvenc-medium")
-NEAREST = ("x264-medium", "x265-medium", "svtav1-6", "vvenc-medium")
+MAIN = ("x264-medium", "x265-medium", "x265-veryslow", "svtav1-6", "vvenc-medium", "vvenc-medium-psnr")
+NEAREST = ("x264-medium", "x265-medium", "svtav1-6", "vvenc-medium-psnr")
 NONE = "–"
 
 READING = (
@@ -52,7 +52,7 @@ def report_blocks(curves: Sequence[Curve], results: Path, folder: Path) -> list[
     """The whole report on records in `results`; figures are drawn into `folder`."""
     clips = list(dict.fromkeys(curve.dataset for curve in curves))
     ceilings = {clip: found for clip in clips if (found := load_ceiling(clip, results))}
-    blocks: list[Block] = [Text(READING)]
+    blocks: list[Block] = [Text(READING), summary_table(curves)]
     for clip in clips:
         here = [curve for curve in curves if curve.dataset == clip]
         blocks.append(clip_section(clip, here, ceilings.get(clip), folder))
@@ -85,19 +85,18 @@ def clip_section(name: str, curves: Sequence[Curve], ceiling: Record | None, fol
 
 def distance_table(curves: Sequence[Curve], ours: str) -> Table:
     """BD-rates by every metric, and BD-PSNR, of one of our codecs on one clip against every anchor."""
-    refused: dict[str, list[str]] = {}
+    refused = Refusals()
     rows = []
     for anchor in (curve.codec for curve in curves if not is_ours(curve.codec)):
-        pairs = [next(iter(compare(curves, anchor, ours, metric).values())) for metric in METRICS]
-        named = zip((f"{anchor}, {metric.name}" for metric in METRICS), pairs, strict=True)
-        cells = [_delta(rate, "%", name, refused) for name, (rate, _) in named]
-        rows.append((anchor, *cells, _delta(pairs[0][1], "dB", f"{anchor}, BD-PSNR", refused)))
+        pairs = {metric.name: next(iter(compare(curves, anchor, ours, metric).values())) for metric in METRICS}
+        cells = [refused.cell(rate, "%", anchor, name) for name, (rate, _) in pairs.items()]
+        rows.append((anchor, *cells, refused.cell(pairs[PSNR.name][1], "dB", anchor, "BD-PSNR")))
     header = ("anchor", *(f"BD-rate, {metric.name}" for metric in METRICS), "BD-PSNR")
     first = (
         "BD-rate: how much more rate for the same quality; below 0 is better. In brackets, how much of the narrower "
         f"curve's range both share; {MIN_POINTS} points and {MIN_OVERLAP:.0%} are the least."
     )
-    return Table(header, rows, (first, *_refusals(refused)))
+    return Table(header, rows, (first, *refused.notes()))
 
 
 def nearness_table(curves: Sequence[Curve], ours: str) -> Table:
@@ -130,7 +129,8 @@ def speed_table(curves: Sequence[Curve]) -> Table:
             seconds, cpu = ([each[key] / frames for each in known] for key in ("seconds", "cpu_seconds"))
             cells += [_short(1 / median(seconds)), _short(median(cpu))] if known else [NONE, NONE]
         gpus = {point["environment"]["gpu"] for point in curve.points}
-        where = ", ".join(sorted(gpu or f"{times[0]['threads']} threads" for gpu in gpus))
+        threads = f"{times[0]['threads']} thread{'s' if times[0]['threads'] > 1 else ''}"
+        where = ", ".join(sorted(gpu or threads for gpu in gpus))
         rows.append((curve.codec, *cells, where))
     header = ("codec", "encoding, fps", "CPU s a frame", "decoding, fps", "CPU s a frame", "on")
     note = (
@@ -157,22 +157,34 @@ def points_table(curves: Sequence[Curve]) -> Table:
     return Table(header, rows, (where, *notes))
 
 
+def summary_table(curves: Sequence[Curve]) -> Table:
+    """BD-rate by PSNR of each of our codecs on each clip against the nearest rivals."""
+    refused = Refusals()
+    rows = []
+    for clip, ours in ((curve.dataset, curve.codec) for curve in curves if is_ours(curve.codec)):
+        here = [curve for curve in curves if curve.dataset == clip]
+        found = {anchor: compare(here, anchor, ours, PSNR).get(clip) for anchor in NEAREST}
+        cells = [
+            refused.cell(pair[0], "%", anchor, f"{clip} {ours}") if pair else NONE for anchor, pair in found.items()
+        ]
+        rows.append((f"{ours} on {clip}", *cells))
+    return Table(("BD-rate by PSNR against", *NEAREST), rows, refused.notes())
+
+
 def means(curves: Sequence[Curve]) -> Iterator[Section]:
     """Mean BD-rates over the sequences of a family such as UVG, taken for every sequence first."""
     for name in ("uvg", "davis"):
         members = [curve for curve in curves if curve.dataset.startswith(f"{name}-")]
-        ours = sorted({curve.codec for curve in members if is_ours(curve.codec)})
-        anchors = sorted({curve.codec for curve in members if not is_ours(curve.codec)})
-        rows: list[tuple[str, ...]] = []
-        refused: dict[str, list[str]] = {}
-        for test in ours:
-            for anchor in anchors:
-                found = [compare(members, anchor, test, metric) for metric in METRICS]
-                deltas = [mean_delta([rate for rate, _ in pairs.values()]) for pairs in found if pairs]
-                cells = [_delta(delta, "%", f"{test}, {anchor}", refused) for delta in deltas]
-                rows.append((f"{test} against {anchor}", *cells))
+        refused = Refusals()
+        rows = []
+        for ours in sorted({curve.codec for curve in members if is_ours(curve.codec)}):
+            for anchor in sorted({curve.codec for curve in members if not is_ours(curve.codec)}):
+                found = {metric.name: compare(members, anchor, ours, metric).values() for metric in METRICS}
+                deltas = {key: mean_delta([rate for rate, _ in pairs]) for key, pairs in found.items() if pairs}
+                cells = [refused.cell(delta, "%", f"{ours}, {anchor}", key) for key, delta in deltas.items()]
+                rows.append((f"{ours} against {anchor}", *cells))
         if rows:
-            table = Table(("mean of BD-rates", *(metric.name for metric in METRICS)), rows, tuple(_refusals(refused)))
+            table = Table(("mean of BD-rates", *(metric.name for metric in METRICS)), rows, refused.notes())
             yield Section(f"{name}: all sequences", [table])
 
 
@@ -222,20 +234,34 @@ def _figures(curves: Sequence[Curve], ceiling: Record | None, stem: str, folder:
         limit = None if value is None else metric.scaled(value)
         size = WIDE if metric is PSNR else HALF
         drawn.append(draw(curves, metric, limit, f"{stem}-{metric.key.replace('_', '-')}", folder, size))
-    return [figure for figure in drawn if figure]
+    figures = [figure for figure in drawn if figure]
+    return [*figures[:1], Row(figures[1:])]
 
 
-def _delta(delta: Delta, unit: str, about: str, refused: dict[str, list[str]]) -> str:
-    """A delta as a cell; where there is none, what it is `about` joins those refused for the same reason."""
-    if delta.value is None:
-        refused.setdefault(delta.reason, []).append(about)
-        return NONE
-    digits = 2 if unit == "dB" else 1
-    return f"{delta.value:+.{digits}f} {unit} ({delta.overlap:.0%})"
+class Refusals:
+    """Cells of deltas, and why some of them are empty."""
 
+    def __init__(self) -> None:
+        self._about: dict[str, dict[str, list[str]]] = {}
+        self._cells = 0
 
-def _refusals(refused: dict[str, list[str]]) -> list[str]:
-    return [f"Refused because {reason}: {', '.join(about)}." for reason, about in refused.items()]
+    def cell(self, delta: Delta, unit: str, row: str, column: str) -> str:
+        """The delta with its overlap; a dash where it was refused."""
+        self._cells += 1
+        if delta.value is None:
+            self._about.setdefault(delta.reason, {}).setdefault(row, []).append(column)
+            return NONE
+        digits = 2 if unit == "dB" else 1 if abs(delta.value) < 100 else 0
+        return f"{delta.value:+.{digits}f} {unit} ({delta.overlap:.0%})"
+
+    def notes(self) -> tuple[str, ...]:
+        """A sentence a reason, with what it concerns."""
+        notes = []
+        for reason, rows in self._about.items():
+            whole = sum(map(len, rows.values())) == self._cells
+            names = "; ".join(f"{row} ({', '.join(columns)})" for row, columns in rows.items())
+            notes.append(f"Refused, as {reason}: {'all' if whole else names}.")
+        return tuple(notes)
 
 
 def _figure(value: float | None, digits: int) -> str:
@@ -261,6 +287,7 @@ def main(argv: list[str] | None = None) -> None:
         for curve in load_curves(options.results)
         if curve.dataset in (options.dataset or [curve.dataset]) and curve.codec in (options.codec or [curve.codec])
     ]
+    curves.sort(key=lambda curve: (curve.dataset, rank(curve.codec), curve.codec))
     if not curves:
         sys.exit(f"no such records in {options.results}/rd; python -m benchmarks.rate_distortion makes them")
     output.mkdir(parents=True, exist_ok=True)
