@@ -114,6 +114,7 @@ svg{width:100%;height:auto;display:block}
 .table{overflow-x:auto;margin:1rem 0}
 table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums}
 th,td{padding:.35rem .9rem .35rem 0;text-align:right;border-bottom:1px solid var(--faint);vertical-align:top}
+td{white-space:nowrap}
 td:last-child,th:last-child{padding-right:0}
 thead th{font-weight:600;vertical-align:bottom}
 tbody th{font-weight:400;text-align:left;white-space:nowrap}

@@ -22,10 +22,11 @@ PALETTE = {
     "vvenc": ("#7654b3", "#b79be6"),
     "weak": ("#8a9099", "#8a9099"),
 }
-_STYLES = (("-veryslow", "--"), ("-2", "--"), ("-psnr", ":"))
+_STYLES = (("-veryslow-psnr", "-."), ("-veryslow", "--"), ("-2", "--"), ("-psnr", ":"))
 _SIMILARITY_TICKS = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999)
 _RATE_TICKS = tuple(digit * 10.0**power for power in range(-4, 3) for digit in (1, 2, 5))
 WIDE, HALF = (9.0, 4.8), (5.4, 4.2)  # inches
+CROWDED = 8  # more curves than this have their legend beside them
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,8 @@ def _decorate(axes: Any, curves: Sequence[Curve], metric: Metric, ceiling: float
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(faint)
     axes.tick_params(color=faint, labelcolor=ink)
-    axes.legend(frameon=False, labelcolor=ink, loc="best")
+    place = {"loc": "center left", "bbox_to_anchor": (1, 0.5)} if len(curves) > CROWDED else {"loc": "best"}
+    axes.legend(frameon=False, labelcolor=ink, **place)
 
 
 def _themed(svg: str, title: str, stem: str) -> str:

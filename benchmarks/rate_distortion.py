@@ -72,11 +72,9 @@ def record_ceiling(dataset: Dataset, *, results: Path | None = None) -> None:
         return
     back = dataset.folder / "ceiling.mkv"
     ffmpeg.run("-i", dataset.master_420(), *ffmpeg.TO_RGB, "-c:v", "ffv1", back)
-    quality = _quality(dataset, back)
+    values = {"kind": "ceiling", "dataset": dataset.to_json(), "settings": settings, "quality": _quality(dataset, back)}
     back.unlink()
-    record.write_record(
-        name, {"kind": "ceiling", "dataset": dataset.to_json(), "settings": settings, "quality": quality}
-    )
+    record.write_record(name, values, folder=results)
 
 
 def _measure(dataset: Dataset, codec: Codec, point: str, folder: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from benchmarks import record
 from benchmarks.bdrate import MIN_OVERLAP, MIN_POINTS, Delta, compare, mean_delta, quality_at, rate_at
 from benchmarks.curves import METRICS, Curve, load_ceiling, load_curves
 from benchmarks.page import Block, Row, Section, Table, Text, html, markdown
-from benchmarks.plots import HALF, WIDE, draw, family, rank
+from benchmarks.plots import CROWDED, HALF, WIDE, draw, family, rank
 from benchmarks.reproduce import table_sections
 from snerv_codec.errors import UserError
 
@@ -52,7 +52,9 @@ def report_blocks(curves: Sequence[Curve], results: Path, folder: Path) -> list[
     """The whole report on records in `results`; figures are drawn into `folder`."""
     clips = list(dict.fromkeys(curve.dataset for curve in curves))
     ceilings = {clip: found for clip in clips if (found := load_ceiling(clip, results))}
-    blocks: list[Block] = [Text(READING), summary_table(curves)]
+    blocks: list[Block] = [Text(READING)]
+    if any(is_ours(curve.codec) for curve in curves):
+        blocks.append(summary_table(curves))
     for clip in clips:
         here = [curve for curve in curves if curve.dataset == clip]
         blocks.append(clip_section(clip, here, ceilings.get(clip), folder))
@@ -160,15 +162,16 @@ def points_table(curves: Sequence[Curve]) -> Table:
 def summary_table(curves: Sequence[Curve]) -> Table:
     """BD-rate by PSNR of each of our codecs on each clip against the nearest rivals."""
     refused = Refusals()
+    anchors = [anchor for anchor in NEAREST if anchor in {curve.codec for curve in curves}]
     rows = []
     for clip, ours in ((curve.dataset, curve.codec) for curve in curves if is_ours(curve.codec)):
         here = [curve for curve in curves if curve.dataset == clip]
-        found = {anchor: compare(here, anchor, ours, PSNR).get(clip) for anchor in NEAREST}
+        found = {anchor: compare(here, anchor, ours, PSNR).get(clip) for anchor in anchors}
         cells = [
             refused.cell(pair[0], "%", anchor, f"{clip} {ours}") if pair else NONE for anchor, pair in found.items()
         ]
         rows.append((f"{ours} on {clip}", *cells))
-    return Table(("BD-rate by PSNR against", *NEAREST), rows, refused.notes())
+    return Table(("BD-rate by PSNR against", *anchors), rows, refused.notes())
 
 
 def means(curves: Sequence[Curve]) -> Iterator[Section]:
@@ -232,10 +235,10 @@ def _figures(curves: Sequence[Curve], ceiling: Record | None, stem: str, folder:
     for metric in METRICS:
         value = ceiling["quality"].get(metric.key) if ceiling else None
         limit = None if value is None else metric.scaled(value)
-        size = WIDE if metric is PSNR else HALF
+        size = WIDE if metric is PSNR or len(curves) > CROWDED else HALF
         drawn.append(draw(curves, metric, limit, f"{stem}-{metric.key.replace('_', '-')}", folder, size))
     figures = [figure for figure in drawn if figure]
-    return [*figures[:1], Row(figures[1:])]
+    return figures if len(curves) > CROWDED else [*figures[:1], Row(figures[1:])]
 
 
 class Refusals:
