@@ -37,6 +37,17 @@ def write_record(name: str, values: dict[str, Any]) -> Path:
     return path
 
 
+def read_record(name: str) -> dict[str, Any] | None:
+    """The record results/`name`.json, or None where there is none."""
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def as_json(values: dict[str, Any]) -> dict[str, Any]:
+    """`values` as they come back from a record: tuples are lists."""
+    return json.loads(json.dumps(values))
+
+
 def _output(*command: str) -> str:
     try:
         done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import BinaryIO
 
 from bitstream import sections
-from bitstream.errors import Corrupt, LimitExceeded
+from bitstream.errors import Corrupt, LimitExceeded, naming
 from bitstream.indexsection import SegmentEntry, read_index, write_index
 from bitstream.sections import SectionEntry, SectionFile, write_prologue, write_section
 from bitstream.segmentsection import count_values, read_segment, write_segment
@@ -96,12 +96,14 @@ class StreamFile:
     """
 
     header: StreamHeader
+    _name = ""
     _file: BinaryIO
     _sections: SectionFile
     _segments: tuple[SectionEntry, ...]
 
     def __init__(self, path: Path | str) -> None:
-        with ExitStack() as on_error:
+        self._name = str(path)
+        with naming(self._name), ExitStack() as on_error:
             self._load(on_error.enter_context(Path(path).open("rb")))
             on_error.pop_all()
 
@@ -127,31 +129,34 @@ class StreamFile:
         """Segment number `index`, counted from 0; `IndexError` where there is none."""
         entry = self.header.segments[index]
         section = self._segments[index]
-        with _contradictions_are_corrupt():
-            segment = read_segment(self._sections.payload(section), entry.first_frame, entry.frame_count, entry.config)
-        if (len(segment.all_tensors), count_values(segment)) != (entry.tensor_count, entry.value_count):
-            raise Corrupt(f"segment {index} does not hold the tensors that the index announces")
-        return segment
+        with naming(self._name):
+            with _contradictions_are_corrupt():
+                payload = self._sections.payload(section)
+                segment = read_segment(payload, entry.first_frame, entry.frame_count, entry.config)
+            if (len(segment.all_tensors), count_values(segment)) != (entry.tensor_count, entry.value_count):
+                raise Corrupt(f"segment {index} does not hold the tensors that the index announces")
+            return segment
 
     def read_tracks(self) -> tuple[SideTrack, ...]:
         """All side tracks with their packets."""
         read = self._sections.payload
-        with _contradictions_are_corrupt():
+        with naming(self._name), _contradictions_are_corrupt():
             return tuple(read_track(read(track), read(packets)) for track, packets in self._track_pairs())
 
     def read_stream(self) -> Stream:
         """Everything at once."""
         values = sum(entry.value_count for entry in self.header.segments)
-        if values > MAX_LOADED_VALUES:
-            raise LimitExceeded(f"{values} tensor values is above the limit of {MAX_LOADED_VALUES} at once")
-        segments = tuple(self.read_segment(i) for i in range(len(self.header.segments)))
-        with _contradictions_are_corrupt():
+        with naming(self._name), _contradictions_are_corrupt():
+            if values > MAX_LOADED_VALUES:
+                raise LimitExceeded(f"{values} tensor values is above the limit of {MAX_LOADED_VALUES} at once")
+            segments = tuple(self.read_segment(i) for i in range(len(self.header.segments)))
             return Stream(self.header.video, segments, self.read_tracks(), self.header.summary)
 
     def verify(self) -> None:
         """Check the checksum of every section, known or not."""
-        for section in self._sections.sections:
-            self._sections.payload(section)
+        with naming(self._name):
+            for section in self._sections.sections:
+                self._sections.payload(section)
 
     def _load(self, file: BinaryIO) -> None:
         self._file = file

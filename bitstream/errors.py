@@ -8,6 +8,9 @@ BitstreamError
 └── LimitExceeded       larger than the format allows or than this reader accepts
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class BitstreamError(Exception):
     """A `.snrv` stream that cannot be read or written; the message is one line fit for a user."""
@@ -31,3 +34,14 @@ class Corrupt(BitstreamError):
 
 class LimitExceeded(BitstreamError):
     """A size in the stream is above a stated limit."""
+
+
+@contextmanager
+def naming(name: object) -> Iterator[None]:
+    """Put the name of the file before the message of what is wrong with it; nothing for an empty name."""
+    try:
+        yield
+    except BitstreamError as error:
+        if name and not str(error).startswith(f"{name}: "):
+            raise type(error)(f"{name}: {error}") from error
+        raise

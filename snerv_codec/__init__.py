@@ -1,10 +1,11 @@
 """SNeRV, an implicit neural video codec: a small network is fitted to one video and becomes the file.
 
-from snerv_codec import Decoder, EncodeSettings, decode, encode
+from snerv_codec import Decoder, EncodeSettings, decode, encode, evaluate
 
 report = encode("in.mp4", "out.snrv", EncodeSettings(size="1M"))
 decode("out.snrv", "again.mp4")
 frames = Decoder("out.snrv")[10:20]  # uint8 (10, H, W, 3)
+quality = evaluate("in.mp4", "out.snrv").summary  # psnr, ssim, ms_ssim, vmaf, ...
 """
 
 from importlib import import_module
@@ -13,11 +14,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from snerv_codec.codec import decode, encode
     from snerv_codec.decoding import Decoder
+    from snerv_codec.evaluation import evaluate
     from snerv_codec.settings import EncodeSettings
 
-__all__ = ["Decoder", "EncodeSettings", "decode", "encode"]
+__all__ = ["Decoder", "EncodeSettings", "decode", "encode", "evaluate"]
 
-_HOMES = {"Decoder": "decoding", "EncodeSettings": "settings", "decode": "codec", "encode": "codec"}
+_HOMES = {
+    "Decoder": "decoding",
+    "EncodeSettings": "settings",
+    "decode": "codec",
+    "encode": "codec",
+    "evaluate": "evaluation",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from bitstream.container import write_stream
 from bitstream.types import DecoderConfig, Segment, SideTrack, Stream, VideoInfo
-from snerv_codec.errors import SettingsError
+from snerv_codec.errors import OutputError, SettingsError
 from snerv_codec.events import Event, FrameDone, Planned, Warned
 from snerv_codec.files import atomic_path, check_target
-from snerv_codec.machine import available_memory, choose_device
+from snerv_codec.machine import available_memory, choose_device, require_memory
 from snerv_codec.media.reader import read_video
 from snerv_codec.media.tracks import cut_tracks
 from snerv_codec.media.writer import open_writer
@@ -25,6 +25,7 @@ from snerv_codec.settings import EncodeSettings
 
 if TYPE_CHECKING:
     from snerv_codec.training.checkpoint import Checkpoint
+    from snerv_codec.training.frames import FrameSet
     from snerv_codec.training.trainer import Trainer
 
 OnEvent = Callable[[Event], None]
@@ -160,23 +161,39 @@ def _fit(
     overwrite: bool,
     on_event: OnEvent,
 ) -> "Trainer":
-    import torch
-
     from snerv_codec.compression.prune import magnitude_masks
-    from snerv_codec.training.frames import FrameSet
     from snerv_codec.training.trainer import Trainer
 
-    device = choose_device(settings.device)
     identity = {"frames": zlib.crc32(frames.data), "config": asdict(config), **asdict(settings.fit)}
-    trainer = Trainer(FrameSet(torch.from_numpy(frames).to(device), config), config, settings.fit)
     checkpoint = _checkpoint(output, identity)
-    if resume:
+    if checkpoint.exists() and not (resume or overwrite):
+        raise OutputError(
+            f"{checkpoint.directory}: an interrupted run; use --resume to go on with it, --overwrite to drop it"
+        )
+    trainer = Trainer(_place(frames, config, settings), config, settings.fit)
+    if resume and checkpoint.exists():
         trainer.restore(checkpoint.load())
+    elif resume:
+        on_event(Warned(f"{checkpoint.directory}: holds no interrupted run; starting from the beginning"))
     fit, prune = settings.fit.phases(config.model)
     trainer.run(fit, checkpoint=checkpoint, on_epoch=on_event)
     trainer.hold_zeros(magnitude_masks(trainer.decoder, settings.fit.prune))
     trainer.run(prune, checkpoint=checkpoint, on_epoch=on_event)
     return trainer
+
+
+def _place(frames: Frames, config: DecoderConfig, settings: EncodeSettings) -> "FrameSet":
+    """The frames where the fit reads them: on its device, or on the host where that has no room for them all."""
+    import torch
+
+    from snerv_codec.model.sizing import fitting_memory
+    from snerv_codec.training.frames import FrameSet
+
+    device, need = choose_device(settings.device), fitting_memory(config, settings.fit.batch)
+    require_memory(need, device, "fitting", "lower --size or --batch, or crop the video with --crop")
+    fits = need + frames.nbytes <= available_memory(device)
+    on_host = torch.from_numpy(frames)
+    return FrameSet(on_host.to(device) if fits else on_host, config, device)
 
 
 def _checkpoint(output: Path, identity: Mapping[str, object]) -> "Checkpoint":

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 
 from bitstream.container import StreamFile
+from bitstream.errors import naming
 from bitstream.types import Segment, SideTrack, VideoInfo
 from snerv_codec.compression.packing import unpack_decoder, unpack_embeddings
 from snerv_codec.errors import SettingsError
@@ -39,8 +40,8 @@ class Decoder:
     def __init__(self, path: str | Path, *, device: str = "auto", batch: int | None = None) -> None:
         if batch is not None and batch < 1:
             raise SettingsError(f"batch {batch} is below 1")
-        self._file = StreamFile(Path(path))
         self._device = choose_device(device)
+        self._path, self._file = Path(path), StreamFile(path)
         self._batch = batch
         self._player: SegmentPlayer | None = None
 
@@ -107,7 +108,8 @@ class Decoder:
             starts = [entry.first_frame for entry in self._file.header.segments]
             index = bisect_right(starts, number) - 1
             segment = self._file.read_segment(index)
-            self._player = SegmentPlayer(segment, self.info, self._device, self._batch)
+            with naming(self._path):
+                self._player = SegmentPlayer(segment, self.info, self._device, self._batch)
         return self._player
 
 

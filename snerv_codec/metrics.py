@@ -1,32 +1,115 @@
-"""Quality and rate, each defined once. Frames are uint8 RGB, (H, W, 3) or (T, H, W, 3)."""
+"""Quality and rate, each defined once. Frames are uint8, (H, W, 3) or (T, H, W, 3); RGB where nothing else is said.
 
+Everything is computed on the CPU, so that figures do not depend on the device that decodes.
+"""
+
+from collections.abc import Sequence
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 Frames = npt.NDArray[np.uint8]
 
 PSNR_CAP = 100.0  # dB; identical frames would be infinite
-MS_SSIM_MIN_SIDE = 161  # five scales of an 11-pixel window
+
+# SSIM (Wang et al., 2004) and MS-SSIM (Wang et al., 2003) as pytorch-msssim defines them for colour.
+WINDOW, SIGMA = 11, 1.5
+C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+MS_SSIM_MIN_SIDE = (WINDOW - 1) * 2 ** (len(SCALE_WEIGHTS) - 1) + 1  # 161: the window must fit the last scale
+STRIP = 64  # rows of maps computed at a time: they stay in the cache, and memory does not grow with the frame
 
 
-def psnr(reference: Frames, distorted: Frames) -> float:
-    """RGB PSNR of one frame in dB, at most 100."""
-    error = np.square(np.subtract(reference, distorted, dtype=np.int32)).mean(dtype=np.float64)
+def mse(reference: Frames, distorted: Frames) -> float:
+    """Mean squared error over all samples, in squared code values."""
+    return float(np.square(np.subtract(reference, distorted, dtype=np.int32)).mean(dtype=np.float64))
+
+
+def psnr_of_mse(error: float) -> float:
+    """PSNR in dB of a mean squared error of 8-bit samples, at most 100."""
     return min(PSNR_CAP, float(10 * np.log10(255**2 / error))) if error else PSNR_CAP
 
 
-def ms_ssim(reference: Frames, distorted: Frames) -> float | None:
-    """RGB MS-SSIM of one frame, 0..1; None below 161 pixels a side, where its scales do not fit."""
-    if min(reference.shape[:2]) < MS_SSIM_MIN_SIDE:
-        return None
-    import torch
-    from pytorch_msssim import ms_ssim as library_ms_ssim
+def psnr(reference: Frames, distorted: Frames) -> float:
+    """PSNR of one frame in dB over all its samples, at most 100."""
+    return psnr_of_mse(mse(reference, distorted))
 
-    pair = (torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None] for frame in (reference, distorted))
-    reference_tensor, distorted_tensor = (tensor.float() for tensor in pair)
-    return float(library_ms_ssim(reference_tensor, distorted_tensor, data_range=255))
+
+def psnr_yuv(y: float, u: float, v: float) -> float:
+    """The weighted mean of the planes' PSNRs that video coding reports: (6Y + U + V) / 8."""
+    return (6 * y + u + v) / 8
+
+
+def ssim(reference: Frames, distorted: Frames) -> float:
+    """SSIM of one frame, mean over R, G and B: 11x11 Gaussian window, σ = 1.5, no padding, data range 255."""
+    return similarities(reference, distorted)[0]
+
+
+def ms_ssim(reference: Frames, distorted: Frames) -> float | None:
+    """MS-SSIM of one frame, 0..1, mean over R, G and B; None below 161 pixels a side, where its scales do not fit."""
+    return similarities(reference, distorted)[1]
+
+
+def similarities(reference: Frames, distorted: Frames) -> tuple[float, float | None]:
+    """SSIM and MS-SSIM of one frame, which share most of their work."""
+    import torch
+    import torch.nn.functional as F
+
+    multiscale = min(reference.shape[:2]) >= MS_SSIM_MIN_SIDE
+    with torch.inference_mode():
+        images = (torch.from_numpy(np.ascontiguousarray(frame)) for frame in (reference, distorted))
+        x, y = (image.permute(2, 0, 1)[None].float() for image in images)
+        # Sum and difference hold what x and y do: Σ(x + y)² and Σ(x − y)² give both the variances and the covariance.
+        pair = torch.cat((x + y, x - y), 1).contiguous(memory_format=torch.channels_last)  # (1, 6, H, W)
+        full, contrast = _ssim_terms(pair)
+        first, multi = float(full.mean()), contrast.new_ones(3)
+        if not multiscale:
+            return first, None
+        for weight in SCALE_WEIGHTS[:-1]:
+            multi *= contrast.relu() ** weight
+            pair = F.avg_pool2d(pair, 2, padding=[side % 2 for side in pair.shape[2:]])
+            full, contrast = _ssim_terms(pair)
+        multi *= full.relu() ** SCALE_WEIGHTS[-1]
+        return first, float(multi.mean())
+
+
+def _ssim_terms(pair: "Tensor") -> tuple["Tensor", "Tensor"]:
+    """Mean SSIM, and mean of its contrast and structure term, for each channel of x + y and x − y stacked."""
+    import torch
+    import torch.nn.functional as F
+
+    offsets = torch.arange(WINDOW) - WINDOW // 2
+    window = torch.exp(-(offsets**2) / (2 * SIGMA**2))
+    window = (window / window.sum()).expand(12, 1, 1, -1)
+    full, contrast = torch.zeros(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)
+    rows, columns = (side - WINDOW + 1 for side in pair.shape[2:])
+    for top in range(0, rows, STRIP):
+        strip = pair[:, :, top : top + STRIP + WINDOW - 1]
+        maps = torch.cat((strip, strip * strip), 1).contiguous(memory_format=torch.channels_last)
+        maps = F.conv2d(F.conv2d(maps, window.transpose(2, 3), groups=12), window, groups=12)
+        mean_sum, mean_difference, square_sum, square_difference = maps.chunk(4, 1)
+        mean_sum, mean_difference = mean_sum**2, mean_difference**2
+        variance_sum, variance_difference = square_sum - mean_sum, square_difference - mean_difference
+        cs = (variance_sum - variance_difference + 2 * C2) / (variance_sum + variance_difference + 2 * C2)
+        luminance = (mean_sum - mean_difference + 2 * C1) / (mean_sum + mean_difference + 2 * C1)
+        contrast += cs.double().sum((0, 2, 3))
+        full += (cs * luminance).double().sum((0, 2, 3))
+    return full / (rows * columns), contrast / (rows * columns)
+
+
+def harmonic_mean(values: Sequence[float]) -> float:
+    """The harmonic mean as libvmaf pools: of the values plus 1, less 1, so that zeros are allowed."""
+    return len(values) / sum(1 / (value + 1) for value in values) - 1
+
+
+def low_percentile(values: Sequence[float]) -> float:
+    """What the worst 1 % of frames reach at most: the first percentile, interpolated linearly."""
+    return float(np.percentile(values, 1))
 
 
 def bits_per_pixel(size: int, width: int, height: int, frames: int) -> float:

@@ -1,6 +1,6 @@
 """What an encode promises (`Plan`) and what it delivered (`EncodeReport`): the contract of `--json`."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from bitstream.types import DecoderConfig, Model
@@ -74,8 +74,9 @@ class EncodeReport:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; `quality` is flattened, `config` an object of its own."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {**values, "config": asdict(self.config), **asdict(values.pop("quality"))}
+        values = asdict(self)
+        quality: dict[str, Any] = values.pop("quality")
+        return values | quality
 
 
 @dataclass(frozen=True, slots=True)

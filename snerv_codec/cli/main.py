@@ -2,6 +2,7 @@
 
 import errno
 import importlib
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -16,6 +17,7 @@ COMMANDS = {
     "encode": "Fit a model to a video and write it as a .snrv file.",
     "decode": "Turn a .snrv file back into a video.",
     "info": "Tell what a .snrv file holds.",
+    "eval": "Measure a distorted video against its reference: PSNR, SSIM, MS-SSIM, VMAF.",
     "verify": "Check a .snrv file for damage.",
     "demo": "Encode and decode a clip and show the result.",
 }
@@ -84,5 +86,10 @@ def _fail(message: str, code: int) -> int:
 
 
 def run() -> None:
-    """Entry point of the `snerv` command."""
+    """Entry point of the `snerv` command. Being asked to end is like Ctrl-C: nothing half-written stays."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())
+
+
+if __name__ == "__main__":
+    run()

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping
+from itertools import count
 from types import TracebackType
 from typing import Any
 
@@ -11,7 +12,14 @@ import click
 from snerv_codec.events import EpochDone, Event, FrameDone, Planned, Warned
 from snerv_codec.report import EncodeReport, Plan
 
-LABELS = {"fit": "fitting", "prune": "fine-tuning", "measure": "measuring", "decode": "decoding", "verify": "verifying"}
+LABELS = {
+    "fit": "fitting",
+    "prune": "fine-tuning",
+    "measure": "measuring",
+    "decode": "decoding",
+    "verify": "verifying",
+    "evaluate": "evaluating",
+}
 
 
 class View:
@@ -52,11 +60,12 @@ class View:
             note = f"epoch {done}/{total}  loss {event.loss:.4f}  PSNR {event.psnr:.2f} dB"
         else:
             task, done, total = event.task, event.done, event.total
-            note = f"frame {done}/{total}"
+            note = f"frame {done}/{total or '?'}"
         if task != self._task:
             self._finish()
             label = f"{LABELS[task]:>11}"
-            self._bar = click.progressbar(length=total, label=label, item_show_func=str, file=sys.stderr)
+            steps = range(total) if total else count()  # without an end, the bar moves to and fro
+            self._bar = click.progressbar(steps, label=label, item_show_func=str, file=sys.stderr)
             self._bar.__enter__()
             self._task, self._done = task, 0
         self._bar.update(done - self._done, note)
@@ -117,10 +126,10 @@ def table(rows: dict[str, str]) -> str:
     return "\n".join(f"{name:>{width}}  {value}" for name, value in rows.items())
 
 
-def size(count: float) -> str:
+def size(number: float) -> str:
     """Bytes for people: 512 bytes, 3.1 MB."""
     for unit in ("bytes", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"
+        if number < 1000:
+            return f"{number:.0f} {unit}" if unit == "bytes" else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} GB"

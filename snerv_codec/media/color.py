@@ -26,6 +26,14 @@ MATRICES = {
     9: Colorspace.BT2020,
     10: Colorspace.BT2020,
 }
+MATRIX_NAMES = {
+    Colorspace.ITU709: "BT.709",
+    Colorspace.FCC: "FCC",
+    Colorspace.ITU601: "BT.601",
+    Colorspace.SMPTE240M: "SMPTE 240M",
+    Colorspace.BT2020: "BT.2020",
+}
+BT709_LIMITED = Color(matrix=1, full_range=False)
 FULL_RANGE = 2  # ffmpeg's number for it
 
 
@@ -59,6 +67,17 @@ def range_number(color: Color) -> int:
     return {None: 0, False: 1, True: FULL_RANGE}[color.full_range]
 
 
+def measured_in(color: Color) -> Color:
+    """The matrix and range in which Y, U and V of a video with these tags are measured: BT.709 limited without tags."""
+    matrix = color.matrix if color.matrix in MATRICES else BT709_LIMITED.matrix
+    return Color(matrix=matrix, full_range=bool(color.full_range))
+
+
+def matrix_name(color: Color) -> str:
+    """The matrix and range of `measured_in` for people, such as "BT.709 limited"."""
+    return f"{MATRIX_NAMES[MATRICES[color.matrix]]} {'full' if color.full_range else 'limited'}"
+
+
 class Converter:
     """Converts frames of one video; keeps the tables of the conversion between frames."""
 
@@ -89,3 +108,8 @@ class Converter:
             converted.colorspace = color.matrix
             converted.color_range = range_number(color)
         return converted
+
+    def to_planes(self, pixels: Frame, color: Color) -> Frame:
+        """Y, U and V as uint8 (3, H, W), at the full size each, by the matrix and range of `color`."""
+        planes: Any = self.from_rgb(np.ascontiguousarray(pixels), "yuv444p", color).to_ndarray()
+        return np.asarray(planes, np.uint8)

@@ -2,11 +2,11 @@
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
+from itertools import chain, pairwise
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -63,52 +63,75 @@ def read_video(
     damaged or not a video, `SettingsError` for a selection that it cannot give, and `ResourceError` before
     the frames take more than `memory` bytes.
     """
-    selection = selection or Selection()
-    gathered = _Gathered(_name(source), selection, keep, memory)
+    with open_video(source, selection) as stream:
+        frames = _collect(stream, memory) if keep else np.empty((0, 0, 0, 3), np.uint8)
+        stream.skip()
+        return Video(stream.info(), frames, stream.tracks())
+
+
+@contextmanager
+def open_video(
+    source: str | Path, selection: Selection | None = None, *, tracks: bool = True
+) -> Iterator["VideoStream"]:
+    """`source` open for reading its selected frames one at a time, so that memory does not grow with their count.
+
+    With `tracks` false, sound and subtitles are passed over. Raises as `read_video` does, here or while reading.
+    """
+    video = VideoStream(_name(source), selection or Selection())
     if Path(source).is_dir():
-        _read_folder(Path(source), gathered)
-        return gathered.video(())
-    with _opened(source, selection) as container:
-        stream = _choose_stream(container, gathered.name, selection.stream)
-        sides = {s.index: TrackReader(s, s.type) for s in (*container.streams.audio, *container.streams.subtitles)}
-        try:
-            _read_container(container, stream, sides, gathered)
-        except av.error.FFmpegError as error:
-            raise InputError(
-                f"{gathered.name}: damaged at frame {gathered.seen} ({error.strerror}); "
-                f"repair it, or select the frames before with --frames 0:{gathered.seen}"
-            ) from error
-        tracks = [side.track() for side in sides.values()]
-        return gathered.video(tuple(track for track in tracks if track is not None))
+        _read_folder(Path(source), video)
+        yield video
+        return
+    with _opened(source, video.selection) as container:
+        _read_container(container, video, (*container.streams.audio, *container.streams.subtitles) if tracks else ())
+        yield video
 
 
-def _read_container(container: Any, stream: Any, sides: dict[int, TrackReader], gathered: "_Gathered") -> None:
-    gathered.describe_stream(stream)
+def _read_container(container: Any, video: "VideoStream", sides: Iterable[Any]) -> None:
+    stream = _choose_stream(container, video.name, video.selection.stream)
+    readers = {side.index: TrackReader(side, side.type) for side in sides}
+    video.describe_stream(stream, tuple(readers.values()))
+    video.start(_container_frames(container, stream, readers, video))
+
+
+def _container_frames(
+    container: Any, stream: Any, sides: dict[int, TrackReader], video: "VideoStream"
+) -> Iterator[Any]:
     packets = 0
-    for packet in container.demux(stream, *(side.stream for side in sides.values())):
-        if packet.stream_index in sides:
-            sides[packet.stream_index].add(packet)
-        elif not gathered.complete:
-            packets += bool(packet.size)
-            if packet.is_corrupt:
-                raise InputError(f"{gathered.name}: damaged at frame {gathered.seen}; repair it before encoding")
-            for frame in packet.decode():
-                gathered.add(frame)
-        elif not sides:
-            break
-    if not gathered.complete and packets < stream.frames:
+    try:
+        for packet in container.demux(stream, *(side.stream for side in sides.values())):
+            if packet.stream_index in sides:
+                sides[packet.stream_index].add(packet)
+            elif not video.complete:
+                packets += bool(packet.size)
+                if packet.is_corrupt:
+                    raise InputError(f"{video.name}: damaged at frame {video.seen}; repair it before encoding")
+                yield from packet.decode()
+            elif not sides:
+                break
+    except av.error.FFmpegError as error:
         raise InputError(
-            f"{gathered.name}: cut short: {packets} of {stream.frames} frames are there; "
-            f"use --frames 0:{gathered.seen} to encode those"
+            f"{video.name}: damaged at frame {video.seen} ({error.strerror}); "
+            f"repair it, or select the frames before with --frames 0:{video.seen}"
+        ) from error
+    if not video.complete and packets < stream.frames:
+        raise InputError(
+            f"{video.name}: cut short: {packets} of {stream.frames} frames are there; "
+            f"use --frames 0:{video.seen} to encode those"
         )
 
 
-def _read_folder(folder: Path, gathered: "_Gathered") -> None:
+def _read_folder(folder: Path, video: "VideoStream") -> None:
     paths = sorted((p for p in folder.iterdir() if p.suffix.lower() in IMAGES), key=_natural)
     if not paths:
         raise InputError(f"{folder}: holds no images ({', '.join(IMAGES)})")
+    video.claimed = len(paths)
+    video.start(_folder_frames(paths, video))
+
+
+def _folder_frames(paths: list[Path], video: "VideoStream") -> Iterator[Any]:
     for path in paths:
-        if gathered.complete:
+        if video.complete:
             return
         try:
             with av.open(str(path)) as image:
@@ -116,70 +139,149 @@ def _read_folder(folder: Path, gathered: "_Gathered") -> None:
         except (av.error.FFmpegError, OSError, StopIteration, IndexError) as error:
             raise InputError(f"{path}: not an image that can be read") from error
         frame.pts = None
-        gathered.add(frame, str(path))
+        video.part = str(path)
+        yield frame
 
 
-class _Gathered:
-    """Frames as they come: chosen, checked to be alike, converted, and kept in one growing array."""
+def _collect(video: "VideoStream", memory: int | None) -> Frames:
+    """All frames in one array that grows in place: there is no second copy of the video."""
+    frames, count = np.empty((0, 0, 0, 3), np.uint8), 0
+    for frame in video:
+        if count == len(frames):
+            shape = (max(FIRST_CAPACITY, count + count // 2), *frame.shape)
+            if memory is not None and prod(shape) > memory:
+                raise ResourceError(
+                    f"{video.name}: {count + 1} frames and more do not fit the {memory / 1e9:.1f} GB of memory left; "
+                    "select fewer with --frames, or crop them with --crop"
+                )
+            frames.resize(shape, refcheck=False)
+        frames[count] = frame
+        count += 1
+    return frames[:count]
 
-    def __init__(self, name: str, selection: Selection, keep: bool, memory: int | None) -> None:
+
+def centred(height: int, width: int, crop: tuple[int, int]) -> tuple[slice, slice]:
+    """Rows and columns of a centred `crop`, (height, width), of a frame."""
+    top, left = (height - crop[0]) // 2, (width - crop[1]) // 2
+    return slice(top, top + crop[0]), slice(left, left + crop[1])
+
+
+class VideoStream:
+    """The selected frames of an open source, in order: uint8 RGB (H, W, 3), all checked to be alike.
+
+    `height`, `width` and `color` are known at once; `info()` and `tracks()` once all frames were read or skipped.
+    Raises `SettingsError` at the end where the selection reaches beyond it.
+    """
+
+    def __init__(self, name: str, selection: Selection) -> None:
         self.name, self.selection = name, selection
-        self.start, self.stop = selection.frames or (0, None)
-        if self.start < 0 or (self.stop is not None and self.stop <= self.start):
-            raise SettingsError(f"frames {self.start}:{self.stop} select nothing")
+        self._start, self._stop = selection.frames or (0, None)
+        if self._start < 0 or (self._stop is not None and self._stop <= self._start):
+            raise SettingsError(f"frames {self._start}:{self._stop} select nothing")
+        self.part: str | None = None  # the file of the current frame, where each has its own
+        self.claimed = 0  # frames that the source says to have; 0 where it does not
         self.seen = 0
         self.complete = False
-        self._keep, self._memory = keep, memory
         self._converter = color.Converter()
+        self._chosen: Iterator[Any] = iter(())
+        self._sides: tuple[TrackReader, ...] = ()
         self._first: Any = None
-        self._frames = np.empty((0, 0, 0, 3), np.uint8)
         self._times: list[int | None] = []
         self._end: int | None = None
         self._time_base, self._rate, self._aspect = 1 / DEFAULT_RATE, selection.rate or DEFAULT_RATE, Fraction(1)
 
-    def describe_stream(self, stream: Any) -> None:
-        """Take over what only the stream knows."""
+    def __iter__(self) -> Iterator[Frames]:
+        for frame in self._chosen:
+            rows, columns = centred(frame.height, frame.width, (self.height, self.width))
+            yield self._converter.to_rgb(frame)[rows, columns]
+
+    def skip(self) -> None:
+        """Read what is left without converting it."""
+        for _ in self._chosen:
+            pass
+
+    @property
+    def source_size(self) -> tuple[int, int]:
+        """Height and width before the crop."""
+        return self._first.height, self._first.width
+
+    @property
+    def count(self) -> int:
+        """Selected frames so far."""
+        return len(self._times)
+
+    @property
+    def expected(self) -> int | None:
+        """How many frames will be selected, as far as the source tells beforehand; None where it does not."""
+        if not self.claimed:
+            return None if self._stop is None else self._stop - self._start
+        return max(1, min(self.claimed, self._stop or self.claimed) - self._start)
+
+    def tracks(self) -> tuple[SideTrack, ...]:
+        """Sound and subtitles of the selected frames, from their start."""
+        tracks = tuple(track for side in self._sides if (track := side.track()) is not None)
+        if self.selection.frames is None:
+            return tracks
+        base, times, last = self._timeline()
+        return cut_tracks(tracks, times[0] * base, (times[-1] + last) * base)
+
+    def start(self, frames: Iterator[Any]) -> None:
+        """Take the source's `frames` as they are decoded, and read up to the first selected one."""
+        chosen = self._choose(frames)
+        self._chosen = chain([next(chosen)], chosen)
+
+    def describe_stream(self, stream: Any, sides: tuple[TrackReader, ...]) -> None:
+        """Take over what only the stream knows, and the tracks beside it."""
+        self._sides = sides
         self._time_base = Fraction(stream.time_base)
         self._rate = Fraction(stream.average_rate or stream.guessed_rate or DEFAULT_RATE)
+        self.claimed = stream.frames or round((stream.duration or 0) * self._time_base * self._rate)
         self._aspect = Fraction(stream.sample_aspect_ratio or 1)
 
-    def add(self, frame: Any, name: str | None = None) -> None:
-        """Take the next frame. Raises `InputError` where it is damaged or not like the first."""
+    def _choose(self, frames: Iterator[Any]) -> Iterator[Any]:
+        yield from filter(self._take, frames)
+        start, stop, count = self._start, self._stop, self.count
+        if not self.seen:
+            raise InputError(f"{self.name}: holds no frames")
+        if count == 0 or (stop is not None and count < stop - start):
+            raise SettingsError(f"{self.name}: has {self.seen} frames, not all of {start}:{stop or ''}")
+
+    def _take(self, frame: Any) -> bool:
+        """Whether the next frame is selected. Raises `InputError` where it is damaged or not like the first."""
         number, self.seen = self.seen, self.seen + 1
         if frame.is_corrupt:
             raise InputError(f"{self.name}: frame {number} is damaged; repair it, or select others with --frames")
         if self._first is None:
             self._first = frame
+            rgb = color.sampling(frame)[1] == "rgb"
+            self.color = Color() if rgb else color.describe(frame)
         size, first = (frame.width, frame.height), (self._first.width, self._first.height)
         if size != first:
             raise InputError(
-                f"{name or self.name}: frame {number} is {size[0]}x{size[1]} and the first {first[0]}x{first[1]}; "
+                f"{self.part or self.name}: frame {number} is {size[0]}x{size[1]} and the first {first[0]}x{first[1]}; "
                 "a video must keep its size: split it, or select frames of one size with --frames"
             )
-        if self.stop is not None and number >= self.stop:
+        if self._stop is not None and number >= self._stop:
             self._end, self.complete = frame.pts, True
-        elif number >= self.start:
-            self._store(frame)
+        if self.complete or number < self._start:
+            return False
+        if not self._times:
+            self.height, self.width = self._cropped()
+        if self.count >= MAX_FRAMES:
+            raise InputError(f"{self.name}: has more than {MAX_FRAMES} frames; select some with --frames")
+        self._times.append(frame.pts)
+        return True
 
-    def video(self, tracks: tuple[SideTrack, ...]) -> Video:
-        """Everything together. Raises `SettingsError` where the selection reaches beyond the end."""
-        if self._first is None:
-            raise InputError(f"{self.name}: holds no frames")
-        count = len(self._times)
-        if count == 0 or (self.stop is not None and count < self.stop - self.start):
-            raise SettingsError(f"{self.name}: has {self.seen} frames, not all of {self.start}:{self.stop or ''}")
+    def info(self) -> VideoInfo:
+        """Everything about the frames that were read. Raises `InputError` where a `.snrv` file cannot hold it."""
         base, times, last = self._timeline()
         if self.selection.frames is not None:
-            origin, end = times[0] * base, (times[-1] + last) * base
-            tracks = cut_tracks(tracks, origin, end)
             times = tuple(time - times[0] for time in times)
         depth, chroma = color.sampling(self._first)
-        tags = color.describe(self._first) if chroma != "rgb" else Color()
-        height, width = self._cropped()
         try:
-            info = VideoInfo(
-                width=width,
-                height=height,
+            return VideoInfo(
+                width=self.width,
+                height=self.height,
                 time_base=base,
                 timestamps=times,
                 final_duration=last,
@@ -188,32 +290,10 @@ class _Gathered:
                 rotation=round(-self._first.rotation / 90) * 90 % 360,
                 bit_depth=depth,
                 chroma=chroma,
-                color=tags,
+                color=self.color,
             )
         except ValueError as error:
             raise InputError(f"{self.name}: cannot be coded: {error}") from error
-        return Video(info, self._frames[:count] if self._keep else self._frames, tracks)
-
-    def _store(self, frame: Any) -> None:
-        height, width = self._cropped()
-        number = len(self._times)
-        if number >= MAX_FRAMES:
-            raise InputError(f"{self.name}: has more than {MAX_FRAMES} frames; select some with --frames")
-        self._times.append(frame.pts)
-        if not self._keep:
-            return
-        if number == len(self._frames):
-            self._grow((max(FIRST_CAPACITY, number + number // 2), height, width, 3))
-        top, left = (frame.height - height) // 2, (frame.width - width) // 2
-        self._frames[number] = self._converter.to_rgb(frame)[top : top + height, left : left + width]
-
-    def _grow(self, shape: tuple[int, ...]) -> None:
-        if self._memory is not None and prod(shape) > self._memory:
-            raise ResourceError(
-                f"{self.name}: {len(self._times)} frames and more do not fit the {self._memory / 1e9:.1f} GB of memory "
-                "left; select fewer with --frames, or crop them with --crop"
-            )
-        self._frames.resize(shape, refcheck=False)  # grows in place: no second copy of the video
 
     def _cropped(self) -> tuple[int, int]:
         height, width = self.selection.crop or (self._first.height, self._first.width)

@@ -25,7 +25,7 @@ class Batch(NamedTuple):
 
 
 class FrameSet:
-    """`frames` is uint8 (T, H, W, 3), RGB; it stays so, on the device where the fitting runs.
+    """`frames` is uint8 (T, H, W, 3), RGB; it stays so, where it is: on `device`, which computes, or on the host.
 
     Frames are padded to the decoder's size by repeating the last row and column; `crop` removes that
     border from a prediction, so it weighs nothing in the loss.
@@ -35,8 +35,11 @@ class FrameSet:
     exists stands in for the other.
     """
 
-    def __init__(self, frames: Tensor, config: DecoderConfig, variant: Variant = FORMAT) -> None:
+    def __init__(
+        self, frames: Tensor, config: DecoderConfig, device: torch.device | None = None, *, variant: Variant = FORMAT
+    ) -> None:
         self.frames, self.variant = frames, variant
+        self.device = frames.device if device is None else device
         self.height, self.width = frames.shape[1:3]
         self.temporal = config.temporal_shape is not None
         height, width = config.padded_size
@@ -47,9 +50,9 @@ class FrameSet:
         return len(self.frames)
 
     def batch(self, indices: Tensor) -> Batch:
-        """The frames at `indices`, a 1-D integer tensor on the frames' device."""
+        """The frames at `indices`, a 1-D integer tensor on the device of `frames`."""
         frame, ll, high = self._bands(indices)
-        ll_range = self.ll_ranges[indices]
+        ll_range = self.ll_ranges[indices.to(self.device)]
         low = scale_low(ll, ll_range)
         inputs = [low if self.variant.wavelet else frame]
         if self.temporal:
@@ -68,7 +71,7 @@ class FrameSet:
         )
 
     def _bands(self, indices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        frame = self.frames[indices].permute(0, 3, 1, 2).float() / 255
+        frame = self.frames[indices].to(self.device, non_blocking=True).permute(0, 3, 1, 2).float() / 255
         if any(self.border):
             frame = F.pad(frame, self.border, mode="replicate")
         ll, *details = dwt(frame)
@@ -84,7 +87,7 @@ class FrameSet:
             greatest.append(ll.amax(dim=(1, 2, 3)))
         low, high = torch.cat(least), torch.cat(greatest)
         if self.temporal:
-            before, after = self._neighbours(every)
+            before, after = self._neighbours(every.to(self.device))
             low = torch.stack((low[before], low, low[after])).amin(dim=0)
             high = torch.stack((high[before], high, high[after])).amax(dim=0)
         return torch.stack((low, high), dim=1).half().float()

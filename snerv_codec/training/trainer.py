@@ -31,11 +31,10 @@ class Trainer:
 
     def __init__(self, frames: FrameSet, config: DecoderConfig, settings: FitSettings) -> None:
         torch.manual_seed(settings.seed)
-        device = frames.frames.device
         self.frames, self.settings = frames, settings
         self.encoder, self.decoder = build_networks(config, frames.variant)
         self.networks = nn.ModuleDict({"encoder": self.encoder, "decoder": self.decoder})
-        place(self.networks, device)
+        place(self.networks, frames.device)
         self.masks: dict[str, Tensor] = {}
         self.phase, self.epoch = "", 0
         self.results: dict[str, float] = {}
@@ -77,15 +76,14 @@ class Trainer:
     @torch.no_grad()
     def embeddings(self) -> tuple[Tensor, ...]:
         """The embeddings of all frames: (T, *shape) for each of the configuration's embedding shapes."""
-        indices = torch.arange(len(self.frames), device=self.frames.frames.device)
-        parts = [self.encoder(self.frames.batch(i).inputs) for i in torch.split(indices, EMBED_CHUNK)]
+        parts = [self.encoder(self.frames.batch(i).inputs) for i in torch.split(self._numbers(), EMBED_CHUNK)]
         return tuple(torch.cat(part) for part in zip(*parts, strict=True))
 
     @torch.no_grad()
     def psnr(self) -> float:
         """Mean PSNR (dB) of all frames, rounded to 8 bits, by the networks as they are."""
-        total = torch.zeros((), device=self.frames.frames.device)
-        for indices in torch.split(torch.arange(len(self.frames), device=total.device), self.settings.batch):
+        total = torch.zeros((), device=self.frames.device)
+        for indices in torch.split(self._numbers(), self.settings.batch):
             batch = self.frames.batch(indices)
             prediction = self.frames.crop(self.decoder(self.encoder(batch.inputs), batch.ll_range))
             total += _psnr(to_pixels(prediction.frame).float() / 255, batch.target.frame).sum()
@@ -125,7 +123,7 @@ class Trainer:
 
     def _run_epoch(self, phase: Phase) -> tuple[float, float]:
         batches = self._shuffled(phase)
-        totals = torch.zeros(2, device=self.frames.frames.device)
+        totals = torch.zeros(2, device=self.frames.device)
         for number, indices in enumerate(batches):
             done = (self.epoch + number / len(batches)) / phase.epochs
             self.optimizer.param_groups[0]["lr"] = learning_rate(phase, done)
@@ -145,6 +143,10 @@ class Trainer:
         self._apply_masks()
         psnr = _psnr(prediction.frame.detach().clamp(0, 1), batch.target.frame)
         return torch.stack((loss.detach(), psnr.mean()))
+
+    def _numbers(self) -> Tensor:
+        """0, ..., T - 1, to index the frames with."""
+        return torch.arange(len(self.frames), device=self.frames.frames.device)
 
     def _shuffled(self, phase: Phase) -> tuple[Tensor, ...]:
         position = [self.settings.seed, *phase.name.encode(), self.epoch]

@@ -36,7 +36,7 @@ def gradient(count=3):
 @pytest.mark.parametrize(("config", "variant"), VARIANTS)
 def test_every_variant_learns_with_all_its_parameters(config, variant):
     settings = FitSettings(epochs=3, prune_epochs=0, seed=2)
-    trainer = Trainer(FrameSet(gradient(), config, variant), config, settings)
+    trainer = Trainer(FrameSet(gradient(), config, variant=variant), config, settings)
     before = [parameter.clone() for parameter in trainer.networks.parameters()]
     losses = []
     trainer.run(settings.phases(config.model)[0], on_epoch=lambda event: losses.append(event.loss))

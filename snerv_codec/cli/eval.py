@@ -1,0 +1,82 @@
+"""`snerv eval`."""
+
+import json
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from snerv_codec.cli import options
+from snerv_codec.cli.render import View, table
+from snerv_codec.files import check_target
+from snerv_codec.media.reader import Selection
+
+if TYPE_CHECKING:
+    from snerv_codec.evaluation import Evaluation
+
+
+@click.command("eval")
+@click.argument("reference", metavar="REFERENCE")
+@click.argument("distorted", metavar="DISTORTED")
+@click.option("--crop", type=options.CROP, help="Centre crop of REFERENCE, height x width: 640x1280.")
+@click.option("--frames", type=options.FRAMES, help="Frames A to B - 1 of REFERENCE: 0:33, 10:, :100.")
+@click.option("--stream", type=int, help="Which of several video streams of REFERENCE, from 0.")
+@click.option("--fps", type=options.RATE, help="Rate of a folder of images or of raw video; changes no figure.")
+@click.option("--video-size", type=options.VIDEO_SIZE, help="Width x height of REFERENCE if it is raw .yuv.")
+@click.option("--pix-fmt", help="Pixel format of raw .yuv.  [default: yuv420p]")
+@click.option("--device", default="auto", show_default=True, help="For .snrv files: auto, cpu, cuda or cuda:N.")
+@click.option("--no-vmaf", is_flag=True, help="Leave VMAF out.")
+@click.option("--csv", "csv_file", type=click.Path(path_type=Path), help="Write a line a frame to this file.")
+@click.option("--overwrite", is_flag=True, help="Replace the file of --csv.")
+@click.option("--json", "as_json", is_flag=True, help="A JSON object, frames included, instead of text.")
+def command(
+    reference: str,
+    distorted: str,
+    crop: tuple[int, int] | None,
+    frames: tuple[int, int | None] | None,
+    stream: int | None,
+    fps: Fraction | None,
+    video_size: tuple[int, int] | None,
+    pix_fmt: str | None,
+    device: str,
+    no_vmaf: bool,
+    csv_file: Path | None,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Measure DISTORTED against REFERENCE, frame by frame.
+
+    Each is a video, a .snrv file, a folder of PNG or JPEG frames, raw .yuv, or "-" for y4m on standard input.
+    --crop and --frames select from REFERENCE alone, as in `snerv encode`.
+    """
+    if csv_file is not None:
+        for source in (reference, distorted):
+            check_target(csv_file, overwrite=overwrite, source=source)
+    from snerv_codec.evaluation import evaluate
+
+    selection = Selection(stream=stream, crop=crop, frames=frames, rate=fps, video_size=video_size, pix_fmt=pix_fmt)
+    with View(as_json=False) as view:
+        result = evaluate(reference, distorted, selection=selection, device=device, vmaf=not no_vmaf, on_event=view)
+    if csv_file is not None:
+        result.write_csv(csv_file, overwrite=overwrite)
+    click.echo(json.dumps(result.to_json()) if as_json else _render(result))
+
+
+def _render(result: "Evaluation") -> str:
+    mean = result.summary
+    rows = {"video": f"{result.distorted}: {result.frames} frames of {result.width}x{result.height}"}
+    if result.bytes is not None and result.bpp is not None:
+        rows["rate"] = f"{result.bytes:,} bytes, {result.bpp:.4f} bpp"
+    rows["PSNR"] = f"{mean['psnr']:.3f} dB RGB, mean of frames; {mean['psnr_of_mean_mse']:.3f} dB of the mean error"
+    planes = ", ".join(f"{name.upper()} {mean[f'psnr_{name}']:.3f}" for name in "yuv")
+    rows["PSNR YUV"] = f"{mean['psnr_yuv']:.3f} dB (6Y+U+V)/8; {planes} ({result.matrix}, 4:4:4)"
+    rows["SSIM"] = f"{mean['ssim']:.5f} (RGB)"
+    if "ms_ssim" in mean:
+        rows["MS-SSIM"] = f"{mean['ms_ssim']:.5f} (RGB)"
+    if "vmaf" in mean:
+        rows["VMAF"] = (
+            f"{mean['vmaf']:.3f} mean, {mean['vmaf_harmonic']:.3f} harmonic, {mean['vmaf_low']:.3f} 1 % low "
+            f"({result.vmaf_model}, libvmaf {result.vmaf_version})"
+        )
+    return table(rows)
