@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("snerv-codec", "torch", "numpy", "av", "constriction", "pytorch-msssim")
+PACKAGES = ("snerv-codec", "torch", "numpy", "av", "constriction")
 
 
 def environment() -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Stream <-> bytes, and random access to the segments of a file.
 
-INFO | INDX | SEGM ... | text | trak pdat ... | DONE, each a checked section (bitstream.sections). Opening a
-file reads INFO, INDX and the headers of the rest, so a segment costs one read wherever it lies.
+INFO | INDX | SEGM or SNNC ... | text | trak pdat ... | DONE, each a checked section (bitstream.sections).
+Opening a file reads INFO, INDX and the headers of the rest, so a segment costs one read wherever it lies.
 """
 
 from collections.abc import Iterator
@@ -43,7 +43,8 @@ def write_stream(stream: Stream) -> bytes:
     """The file that holds `stream`. Raises `LimitExceeded` for one that no reader would accept."""
     parts, entries, offset = [], [], 0
     for segment in stream.segments:
-        part = write_section(sections.SEGMENT, write_segment(segment))
+        kind = sections.NNC_SEGMENT if segment.nnc else sections.SEGMENT
+        part = write_section(kind, write_segment(segment))
         entries.append(
             SegmentEntry(
                 first_frame=segment.first_frame,
@@ -51,7 +52,7 @@ def write_stream(stream: Stream) -> bytes:
                 config=segment.config,
                 offset=offset,
                 length=len(part),
-                tensor_count=len(segment.all_tensors),
+                tensor_count=len(segment.shapes) + len(segment.embeddings),
                 value_count=count_values(segment),
             )
         )
@@ -131,9 +132,15 @@ class StreamFile:
         section = self._segments[index]
         with naming(self._name):
             with _contradictions_are_corrupt():
-                payload = self._sections.payload(section)
-                segment = read_segment(payload, entry.first_frame, entry.frame_count, entry.config)
-            if (len(segment.all_tensors), count_values(segment)) != (entry.tensor_count, entry.value_count):
+                segment = read_segment(
+                    self._sections.payload(section),
+                    entry.first_frame,
+                    entry.frame_count,
+                    entry.config,
+                    nnc=section.type == sections.NNC_SEGMENT,
+                )
+            tensors = len(segment.shapes) + len(segment.embeddings)
+            if (tensors, count_values(segment)) != (entry.tensor_count, entry.value_count):
                 raise Corrupt(f"segment {index} does not hold the tensors that the index announces")
             return segment
 
@@ -161,7 +168,7 @@ class StreamFile:
     def _load(self, file: BinaryIO) -> None:
         self._file = file
         self._sections = SectionFile(file)
-        self._segments = tuple(self._of_type(sections.SEGMENT))
+        self._segments = tuple(self._of_type(sections.SEGMENT, sections.NNC_SEGMENT))
         table = self._sections.sections
         if [section.type for section in table[:2]] != [sections.VIDEO, sections.INDEX]:
             raise Corrupt("the stream does not start with INFO and INDX")
@@ -205,8 +212,8 @@ class StreamFile:
         except UnicodeDecodeError:
             raise Corrupt("the summary is not UTF-8") from None
 
-    def _of_type(self, kind: bytes) -> list[SectionEntry]:
-        return [section for section in self._sections.sections if section.type == kind and not section.flags]
+    def _of_type(self, *kinds: bytes) -> list[SectionEntry]:
+        return [section for section in self._sections.sections if section.type in kinds and not section.flags]
 
     def _track_pairs(self) -> Iterator[tuple[SectionEntry, SectionEntry]]:
         table = self._sections.sections

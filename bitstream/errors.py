@@ -5,7 +5,8 @@ BitstreamError
 ├── UnsupportedVersion  a newer major version, or a mandatory part that this reader does not know
 ├── Truncated           the bytes end before what they announce
 ├── Corrupt             a checksum fails, or a value contradicts another or its own range
-└── LimitExceeded       larger than the format allows or than this reader accepts
+├── LimitExceeded       larger than the format allows or than this reader accepts
+└── MissingExtra        the stream needs an optional package that is not installed
 """
 
 from collections.abc import Iterator
@@ -34,6 +35,10 @@ class Corrupt(BitstreamError):
 
 class LimitExceeded(BitstreamError):
     """A size in the stream is above a stated limit."""
+
+
+class MissingExtra(BitstreamError):
+    """Reading or writing the stream needs a package that is not installed; the message says which."""
 
 
 @contextmanager

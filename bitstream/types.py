@@ -42,6 +42,12 @@ def _check_fraction(name: str, value: Fraction) -> None:
     _check(in_range, f"{name} {value} is not a positive ratio of 31-bit integers")
 
 
+def _check_shape(name: str, shape: tuple[int, ...]) -> None:
+    _check(0 < len(name.encode()) <= 255, f"tensor name {name!r} is not 1..255 bytes")
+    _check(1 <= len(shape) <= 8 and min(shape) >= 1, f"{name}: shape {shape} is not valid")
+    _check(prod(shape) <= MAX_TENSOR_VALUES, f"{name}: shape {shape} is too large")
+
+
 @dataclass(frozen=True, slots=True)
 class Color:
     """Colour tags: code points of ITU-T H.273 (2: unspecified) and the range of the source's samples."""
@@ -183,9 +189,7 @@ class QuantizedTensor:
 
     def __post_init__(self) -> None:
         name, shape = self.name, self.shape
-        _check(0 < len(name.encode()) <= 255, f"tensor name {name!r} is not 1..255 bytes")
-        _check(1 <= len(shape) <= 8 and min(shape) >= 1, f"{name}: shape {shape} is not valid")
-        _check(prod(shape) <= MAX_TENSOR_VALUES, f"{name}: shape {shape} is too large")
+        _check_shape(name, shape)
         _check(1 <= self.bits <= MAX_BITS, f"{name}: {self.bits} bits is not in 1..{MAX_BITS}")
         ok = self.symbols.dtype == np.uint16 and self.symbols.shape == (prod(shape),)
         _check(ok, f"{name}: symbols are not {prod(shape)} values of uint16")
@@ -212,6 +216,21 @@ class QuantizedTensor:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class NncTensors:
+    """Tensors as one ISO/IEC 15938-17 bitstream; `bitstream.nnc` turns it into values.
+
+    `shapes` holds (name, shape) of each; in the bitstream itself a tensor's name is its number.
+    """
+
+    shapes: tuple[tuple[str, tuple[int, ...]], ...]
+    data: bytes
+
+    def __post_init__(self) -> None:
+        for name, shape in self.shapes:
+            _check_shape(name, shape)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Segment:
     """A run of frames with its own decoder; decodable alone.
@@ -219,6 +238,7 @@ class Segment:
     `embeddings` has a tensor (frames, *shape) for each of `config.embedding_shapes`. `ll_ranges` is
     float16, (frames, 2): each frame's least and greatest LL value. `frame_checksums` holds the CRC-32 of
     every decoded frame's RGB bytes on the device that made the file; it is empty where none were taken.
+    The decoder's tensors are in `tensors`, or in `nnc` and nowhere else.
     """
 
     first_frame: int
@@ -227,6 +247,7 @@ class Segment:
     embeddings: tuple[QuantizedTensor, ...]
     ll_ranges: npt.NDArray[np.float16]
     frame_checksums: tuple[int, ...] = ()
+    nnc: NncTensors | None = None
 
     def __post_init__(self) -> None:
         _check(len(self.embeddings) > 0, "embeddings are missing")
@@ -238,8 +259,9 @@ class Segment:
         ok = self.ll_ranges.dtype == np.float16 and self.ll_ranges.shape == (frames, 2)
         _check(ok, f"LL ranges are not ({frames}, 2) values of float16")
         _check(bool(np.isfinite(self.ll_ranges).all()), "LL ranges are not finite")
-        names = [tensor.name for tensor in self.tensors]
+        names = [name for name, _ in self.shapes]
         _check(len(set(names)) == len(names) > 0, "tensor names are missing or not unique")
+        _check(self.nnc is None or not self.tensors, "tensors are there twice")
         ok = len(self.frame_checksums) in (0, frames) and all(0 <= c < 1 << 32 for c in self.frame_checksums)
         _check(ok, f"frame checksums are not {frames} 32-bit integers")
 
@@ -253,10 +275,15 @@ class Segment:
         """The decoder's tensors, then those of embeddings: the order of the file."""
         return (*self.tensors, *self.embeddings)
 
+    @property
+    def shapes(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        """(name, shape) of the decoder's tensors, in the file's order."""
+        return self.nnc.shapes if self.nnc else tuple((tensor.name, tensor.shape) for tensor in self.tensors)
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Segment):
             return NotImplemented
-        plain = ("first_frame", "config", "tensors", "embeddings", "frame_checksums")
+        plain = ("first_frame", "config", "tensors", "embeddings", "frame_checksums", "nnc")
         return (
             all(getattr(self, key) == getattr(other, key) for key in plain)
             and self.ll_ranges.tobytes() == other.ll_ranges.tobytes()

@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from bitstream import nnc
 from bitstream.container import write_stream
 from bitstream.types import DecoderConfig, Segment, Stream, VideoInfo
 from snerv_codec.errors import OutputError, SettingsError
@@ -54,6 +55,8 @@ def encode(
 
     started, settings, output = time.perf_counter(), settings or EncodeSettings(), Path(output)
     check_target(output, overwrite=overwrite, source=source)
+    if settings.entropy == "nnc":
+        nnc.require()
     footage = read_footage(source, settings, memory=available_memory())
     info, config = footage.info, decoder_config(footage.info, settings)
     on_event(Planned(make_plan(str(source), info, config, settings)))
@@ -66,6 +69,7 @@ def encode(
         trainer.frames.ll_ranges,
         weight_bits=settings.weight_bits,
         embed_bits=settings.embed_bits,
+        nnc_qp=settings.qp if settings.entropy == "nnc" else None,
     )
     fitted_psnr, pruned_psnr = trainer.results["fit"], trainer.results["prune"]
     del trainer  # what follows needs the memory

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
+from bitstream import nnc
 from bitstream.types import MAX_BITS, Model
 from snerv_codec.errors import SettingsError
 from snerv_codec.media.reader import Selection
@@ -15,7 +16,8 @@ class EncodeSettings:
     """All choices of an encode. `size` is the number of parameters, embeddings included ("3M", "350k").
 
     `model` is the backbone "b" or its temporal extension, with 3D ("t") or 2D convolutions ("t2d");
-    `temporal_size` is the (height, width) of that one's temporal embeddings.
+    `temporal_size` is the (height, width) of that one's temporal embeddings. With `entropy` "nnc" the decoder
+    is an ISO/IEC 15938-17 bitstream at quantisation parameter `qp`, which takes the place of `weight_bits`.
 
     `holdout` "even" leaves out the second, fourth ... frame; decoding at twice the rate inserts them again.
     `mask` is a picture, a folder of pictures or a video, white where pixels are missing and to be filled in.
@@ -29,6 +31,8 @@ class EncodeSettings:
     temporal_size: tuple[int, int] | None = None
     weight_bits: int = 8
     embed_bits: int = 6
+    entropy: Literal["range", "nnc"] = "range"
+    qp: int = nnc.DEFAULT_QP
     device: str = "auto"
     fit: FitSettings = field(default_factory=FitSettings)
     holdout: Literal["even"] | None = None
@@ -46,3 +50,7 @@ class EncodeSettings:
             bits = getattr(self, name)
             if not 1 <= bits <= MAX_BITS:
                 raise SettingsError(f"{name.replace('_', '-')} {bits} is not in 1..{MAX_BITS}")
+        if self.entropy not in ("range", "nnc"):
+            raise SettingsError(f"entropy coder {self.entropy!r} is not range or nnc")
+        if not nnc.MIN_QP <= self.qp <= nnc.MAX_QP:
+            raise SettingsError(f"QP {self.qp} is not in {nnc.MIN_QP}..{nnc.MAX_QP}")

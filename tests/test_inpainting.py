@@ -124,14 +124,14 @@ def test_a_prediction_is_judged_where_the_target_is_known():
 
 def test_the_decoder_fills_the_hole(tmp_path, mask):
     """A fit that never saw what is hidden shows something like it, far better than the mark in the source."""
-    frames = moving_picture(6, 18, 34)
+    frames = moving_picture(3, 18, 34)
     frames[:, HOLE[0], HOLE[1]] = (0, 255, 0)
     frames[:, HOLE[0], HOLE[1]][:, ::2] = 255
-    source, truth = tmp_path / "in", moving_picture(6, 18, 34)
+    source, truth = tmp_path / "in", moving_picture(3, 18, 34)
     source.mkdir()
     for number, frame in enumerate(frames):
         write_image(source / f"{number}.png", frame)
-    fit = FitSettings(epochs=120, prune_epochs=0, learning_rate=3e-3)
+    fit = FitSettings(epochs=80, prune_epochs=0, learning_rate=5e-3)
     report = encode(source, tmp_path / "a.snrv", replace(QUICK, mask=mask, fit=fit))
     assert report.known == pytest.approx(1 - 60 / (18 * 34))
     with Decoder(tmp_path / "a.snrv", device="cpu") as decoder:

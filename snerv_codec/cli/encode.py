@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 import click
 
+from bitstream import nnc
 from bitstream.types import Model
 from snerv_codec.cli import options
 from snerv_codec.cli.render import View, show_plan, show_report
@@ -37,6 +38,14 @@ FIT = FitSettings()
 @click.option("--prune-epochs", type=int, help="Epochs of fine-tuning after pruning.  [default: a tenth of --epochs]")
 @click.option("--weight-bits", default=8, show_default=True, help="Bits of a weight before entropy coding.")
 @click.option("--embed-bits", default=6, show_default=True, help="Bits of an embedding value.")
+@click.option(
+    "--entropy",
+    type=click.Choice(["range", "nnc"]),
+    default="range",
+    show_default=True,
+    help="Coder of the weights; nnc is ISO/IEC 15938-17 and needs the extra of that name, to decode too.",
+)
+@click.option("--qp", default=nnc.DEFAULT_QP, show_default=True, help="Step of the weights with --entropy nnc.")
 @click.option("--channels", type=int, help="Width C0 of the decoder, instead of the one --size gives.")
 @click.option("--blocks", type=int, help="Residual blocks N_RB, instead of those --size gives.")
 @click.option("--strides", type=options.STRIDES, help="Up-sampling strides, instead of the best for the frame.")
@@ -76,6 +85,8 @@ def command(
     prune_epochs: int | None,
     weight_bits: int,
     embed_bits: int,
+    entropy: Literal["range", "nnc"],
+    qp: int,
     channels: int | None,
     blocks: int | None,
     strides: tuple[int, ...] | None,
@@ -107,6 +118,8 @@ def command(
         temporal_size=temporal_size,
         weight_bits=weight_bits,
         embed_bits=embed_bits,
+        entropy=entropy,
+        qp=qp,
         device=device,
         holdout=holdout,
         mask=mask,

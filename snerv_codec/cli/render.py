@@ -1,9 +1,9 @@
 """How progress and results look: bars and tables for people, one JSON object a line for programs."""
 
+import itertools
 import json
 import sys
 from collections.abc import Mapping
-from itertools import count
 from types import TracebackType
 from typing import Any
 
@@ -65,8 +65,8 @@ class View:
         if task != self._task:
             self._finish()
             label = f"{LABELS[task]:>11}"
-            steps = range(total) if total else count()  # without an end, the bar moves to and fro
-            self._bar = click.progressbar(steps, label=label, item_show_func=str, file=sys.stderr)
+            steps = range(total) if total else itertools.count()  # without an end, the bar moves to and fro
+            self._bar = click.progressbar(steps, label=label, item_show_func=_note, file=sys.stderr)
             self._bar.__enter__()
             self._task, self._done = task, 0
         self._bar.update(done - self._done, note)
@@ -76,6 +76,10 @@ class View:
         if self._bar is not None:
             self._bar.__exit__(None, None, None)
         self._bar, self._task = None, ""
+
+
+def _note(text: str | None) -> str:
+    return text or ""
 
 
 def show_plan(plan: Plan) -> str:
@@ -134,10 +138,10 @@ def table(rows: dict[str, str]) -> str:
     return "\n".join(f"{name:>{width}}  {value}" for name, value in rows.items())
 
 
-def size(number: float) -> str:
+def size(count: float) -> str:
     """Bytes for people: 512 bytes, 3.1 MB."""
     for unit in ("bytes", "kB", "MB"):
-        if number < 1000:
-            return f"{number:.0f} {unit}" if unit == "bytes" else f"{number:.1f} {unit}"
-        number /= 1000
-    return f"{number:.1f} GB"
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"

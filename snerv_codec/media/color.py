@@ -16,9 +16,10 @@ from bitstream.types import Chroma, Color
 Frame = npt.NDArray[np.uint8]
 
 UNSPECIFIED = 2
+BT709 = 1
 # ITU-T H.273 matrix coefficients, as far as the converter knows them.
 MATRICES = {
-    1: Colorspace.ITU709,
+    BT709: Colorspace.ITU709,
     4: Colorspace.FCC,
     5: Colorspace.ITU601,
     6: Colorspace.ITU601,
@@ -33,7 +34,6 @@ MATRIX_NAMES = {
     Colorspace.SMPTE240M: "SMPTE 240M",
     Colorspace.BT2020: "BT.2020",
 }
-BT709_LIMITED = Color(matrix=1, full_range=False)
 FULL_RANGE = 2  # ffmpeg's number for it
 
 
@@ -69,7 +69,7 @@ def range_number(color: Color) -> int:
 
 def measured_in(color: Color) -> Color:
     """The matrix and range in which Y, U and V of a video with these tags are measured: BT.709 limited without tags."""
-    matrix = color.matrix if color.matrix in MATRICES else BT709_LIMITED.matrix
+    matrix = color.matrix if color.matrix in MATRICES else BT709
     return Color(matrix=matrix, full_range=bool(color.full_range))
 
 

@@ -235,7 +235,8 @@ class VideoStream:
         self._sides = sides
         self._time_base = Fraction(stream.time_base)
         self._rate = Fraction(stream.average_rate or stream.guessed_rate or DEFAULT_RATE)
-        self.claimed = stream.frames or round((stream.duration or 0) * self._time_base * self._rate)
+        seconds = Fraction(stream.container.duration or 0, av.time_base)
+        self.claimed = stream.frames or round(seconds * self._rate)
         self._aspect = Fraction(stream.sample_aspect_ratio or 1)
 
     def _choose(self, frames: Iterator[Any]) -> Iterator[Any]:

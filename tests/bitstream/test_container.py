@@ -267,6 +267,7 @@ def test_errors_have_these_names():
         "Truncated",
         "Corrupt",
         "LimitExceeded",
+        "MissingExtra",
     }
     assert all(issubclass(getattr(bitstream.errors, name), BitstreamError) for name in names)
 
