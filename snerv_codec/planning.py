@@ -9,6 +9,7 @@ from snerv_codec.machine import choose_device
 from snerv_codec.media.reader import read_video
 from snerv_codec.report import Plan
 from snerv_codec.settings import EncodeSettings
+from snerv_codec.timeline import odd_frames
 
 # Bits a weight that entropy coding saves, and those of an NNC bitstream at its default QP, as seen on fitted
 # models. Four QPs are a factor of two in the step.
@@ -21,6 +22,8 @@ def plan(source: str | Path, settings: EncodeSettings | None = None) -> Plan:
     """What `encode` would do with `source`, without fitting anything."""
     settings = settings or EncodeSettings()
     info = read_video(source, settings.source, keep=False).info
+    if settings.holdout is not None:
+        info = odd_frames(info)
     return make_plan(str(source), info, decoder_config(info, settings), settings)
 
 
@@ -68,7 +71,7 @@ def make_plan(source: str, info: VideoInfo, config: DecoderConfig, settings: Enc
         decoder_macs=cost.decoder_macs,
         encoder_macs=cost.encoder_macs,
         padding=prod(config.padded_size) / (info.width * info.height) - 1,
-        epochs=sum(phase.epochs for phase in settings.fit.phases()),
+        epochs=sum(phase.epochs for phase in settings.fit.phases(config.model)),
         predicted_bytes=round((weights + embeddings) / 8),
         video_memory=3 * info.width * info.height * info.frame_count,
         fitting_memory=fitting_memory(config, settings.fit.batch),
