@@ -58,6 +58,8 @@ def encode(
     if settings.entropy == "nnc":
         nnc.require()
     footage = read_footage(source, settings, memory=available_memory())
+    for message in footage.warnings:
+        on_event(Warned(message))
     info, config = footage.info, decoder_config(footage.info, settings)
     on_event(Planned(make_plan(str(source), info, config, settings)))
     trainer = _fit(footage, config, settings, output, resume=resume, overwrite=overwrite, on_event=on_event)
@@ -128,7 +130,7 @@ def decode(
 
     started = time.perf_counter()
     if str(output) != "-":
-        check_target(Path(output), overwrite=overwrite, source=source)
+        check_target(Path(output), overwrite=overwrite, folder=Path(output).suffix == "", source=source)
     with Decoder(source, device=device, batch=batch) as decoder:
         chosen = select(frames, len(decoder))
         info, tracks = cut(decoder.info, decoder.tracks(), chosen)

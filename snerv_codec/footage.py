@@ -19,7 +19,8 @@ class Footage:
     """`frames` is uint8 (T, H, W, 3), RGB, and `info` describes these alone.
 
     `known` is true where a pixel counts, (T or 1, H, W); None where all do. `left_out` holds the frames
-    between those of `frames` that are not fitted, of which there may be none.
+    between those of `frames` that are not fitted, of which there may be none. `warnings` says what of the
+    source could not be taken.
     """
 
     info: VideoInfo
@@ -27,6 +28,7 @@ class Footage:
     tracks: tuple[SideTrack, ...]
     known: Mask | None
     left_out: Frames
+    warnings: tuple[str, ...] = ()
 
     @property
     def identity(self) -> dict[str, int]:
@@ -42,6 +44,6 @@ def read_footage(source: str | Path, settings: EncodeSettings, *, memory: int | 
     if settings.mask is not None:
         known = read_mask(settings.mask, video.info, settings.source, memory=memory)
     if settings.holdout is None:
-        return Footage(video.info, video.frames, video.tracks, known, video.frames[:0])
+        return Footage(video.info, video.frames, video.tracks, known, video.frames[:0], video.warnings)
     kept, left_out = (np.ascontiguousarray(video.frames[start::2]) for start in (0, 1))
-    return Footage(odd_frames(video.info), kept, video.tracks, known, left_out)
+    return Footage(odd_frames(video.info), kept, video.tracks, known, left_out, video.warnings)

@@ -7,7 +7,8 @@ import numpy.typing as npt
 
 from bitstream.types import VideoInfo
 from snerv_codec.errors import SettingsError
-from snerv_codec.media.reader import IMAGES, Selection, read_video
+from snerv_codec.media.reader import Selection, read_video
+from snerv_codec.media.sources import IMAGES
 
 Mask = npt.NDArray[np.bool_]
 
