@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol, get_args, get_type_hints
+from typing import Any, Protocol, get_args, get_origin, get_type_hints
 
 import av
 
@@ -180,6 +180,10 @@ class Snerv:
         return coded
 
 
+# Settings that come with the clip or the point, or make another task of an encode.
+ELSEWHERE = ("size", "source", "fit", "holdout", "mask")
+
+
 def find_codec(text: str) -> Codec:
     """The codec called `text`. Raises `SettingsError` for a name or a setting that does not exist."""
     name, colon, settings = text.partition(":")
@@ -197,13 +201,13 @@ def _encode_settings(values: dict[str, str]) -> EncodeSettings:
     chosen: dict[str, Any] = {}
     fit: dict[str, Any] = {}
     for key, text in values.items():
-        if key in ("size", "source", "fit") or key not in {**hints, **fit_hints}:
-            names = ", ".join(key for key in {**hints, **fit_hints} if key not in ("size", "source", "fit"))
+        if key not in {**hints, **fit_hints} or key in ELSEWHERE:
+            names = ", ".join(key for key in {**hints, **fit_hints} if key not in ELSEWHERE)
             raise SettingsError(f"snerv has no setting {key!r} here; there are {names}")
         place, hint = (chosen, hints[key]) if key in hints else (fit, fit_hints[key])
         try:
             place[key] = _read(text, hint)
-        except ValueError as error:
+        except (ValueError, KeyError) as error:
             raise SettingsError(f"snerv: {key}={text!r} is not a value of {hint}") from error
     return EncodeSettings(**chosen, fit=FitSettings(**fit))
 
@@ -211,10 +215,10 @@ def _encode_settings(values: dict[str, str]) -> EncodeSettings:
 def _read(text: str, hint: Any) -> Any:
     """`text` as a value of the type `hint`: a number, a bool, integers with x between, or the text itself."""
     kinds = set(get_args(hint)) or {hint}
-    if tuple[int, ...] in kinds:
+    if any(get_origin(kind) is tuple for kind in kinds):
         return tuple(int(part) for part in text.split("x"))
     if bool in kinds:
-        return {"true": True, "false": False}[text.lower()] if text.lower() in ("true", "false") else int("?")
+        return {"true": True, "false": False}[text.lower()]
     for kind in (int, float):
         if kind in kinds:
             return kind(text)

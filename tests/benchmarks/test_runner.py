@@ -129,7 +129,9 @@ def test_another_version_or_setting_is_another_point(dataset, tmp_path):
     codec.version = "2"
     assert not rate_distortion.is_recorded(dataset, codec, "small", results=tmp_path)
     assert rate_distortion.is_recorded(dataset, codec, "small", any_version=True, results=tmp_path)
-    codec.settings = lambda point: {"point": point, "tuned": True}
+    codec.settings = lambda point: {"point": point, "new": 0}
+    assert rate_distortion.is_recorded(dataset, codec, "small", any_version=True, results=tmp_path)
+    codec.settings = lambda point: {"point": "other"}
     assert not rate_distortion.is_recorded(dataset, codec, "small", any_version=True, results=tmp_path)
 
 
@@ -182,8 +184,10 @@ def test_snerv_is_one_of_the_codecs(dataset, tmp_path):
 
 
 def test_settings_are_read_as_what_they_are():
-    encode = find_codec("snerv:alpha=0.5,strides=3x2x2x2x2,squared=true,channels=20,prune_epochs=7,model=t").encode
-    assert (encode.strides, encode.channels, encode.model) == ((3, 2, 2, 2, 2), 20, "t")
+    temporal = "model=t,temporal_size=6x12"
+    encode = find_codec(f"snerv:alpha=0.5,strides=3x2x2x2x2,squared=true,channels=20,prune_epochs=7,{temporal}").encode
+    assert (encode.strides, encode.channels) == ((3, 2, 2, 2, 2), 20)
+    assert (encode.model, encode.temporal_size) == ("t", (6, 12))
     assert (encode.fit.alpha, encode.fit.squared, encode.fit.prune_epochs) == (0.5, True, 7)
 
 
