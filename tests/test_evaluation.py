@@ -79,7 +79,8 @@ def test_rgb_figures_are_means_over_frames_and_of_the_mean_error(frames, referen
 @pytest.mark.parametrize(
     ("color", "red", "blue", "name"),
     [
-        (Color(full_range=False), 0.2126, 0.0722, "BT.709 limited"),
+        (Color(full_range=False), 0.299, 0.114, "BT.601 limited"),  # untagged: as it is decoded
+        (Color(matrix=1, full_range=False), 0.2126, 0.0722, "BT.709 limited"),
         (Color(matrix=1, full_range=True), 0.2126, 0.0722, "BT.709 full"),
         (Color(matrix=6, full_range=False), 0.299, 0.114, "BT.601 limited"),
         (Color(matrix=9, full_range=False), 0.2627, 0.0593, "BT.2020 limited"),

@@ -18,6 +18,7 @@ Frame = npt.NDArray[np.uint8]
 
 UNSPECIFIED = 2
 BT709 = 1
+BT601 = 6
 # ITU-T H.273 matrix coefficients, as far as the converter knows them.
 MATRICES = {
     BT709: Colorspace.ITU709,
@@ -73,9 +74,13 @@ def range_number(color: Color) -> int:
     return {None: 0, False: 1, True: FULL_RANGE}[color.full_range]
 
 
-def measured_in(color: Color) -> Color:
-    """The matrix and range in which Y, U and V of a video with these tags are measured: BT.709 limited without tags."""
-    matrix = color.matrix if color.matrix in MATRICES else BT709
+def measured_in(color: Color, chroma: Chroma) -> Color:
+    """The matrix and range in which Y, U and V of a video with these tags are measured.
+
+    Without a matrix tag it is the one that the samples are taken to be in, and BT.709 for RGB.
+    """
+    untagged = BT709 if chroma == "rgb" else BT601
+    matrix = color.matrix if color.matrix in MATRICES else untagged
     return Color(matrix=matrix, full_range=bool(color.full_range))
 
 

@@ -262,6 +262,7 @@ class VideoStream:
             return False
         if self._first is None:
             self._first, self.color = frame, color.describe(frame)
+            self.bit_depth, self.chroma = color.sampling(frame)
             self.height, self.width = self._cropped()
             if frame.pts is None:
                 self._rate = self.selection.rate or self._rate
@@ -284,7 +285,6 @@ class VideoStream:
         base, times, last = self._timeline()
         if self.selection.frames is not None:
             times = tuple(time - times[0] for time in times)
-        depth, chroma = color.sampling(self._first)
         try:
             return VideoInfo(
                 width=self.width,
@@ -295,8 +295,8 @@ class VideoStream:
                 rate=self._rate,
                 pixel_aspect=self._aspect,
                 rotation=round(-self._first.rotation / 90) * 90 % 360,
-                bit_depth=depth,
-                chroma=chroma,
+                bit_depth=self.bit_depth,
+                chroma=self.chroma,
                 color=self.color,
             )
         except ValueError as error:

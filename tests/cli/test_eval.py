@@ -30,7 +30,7 @@ def test_the_table_names_every_figure_and_what_it_rests_on(clip, coded, capsys):
     text = run(capsys, "eval", clip, coded, "--device", "cpu", "--no-vmaf").out
     assert f"{coded}: 6 frames of 34x18" in text
     assert f"{coded.stat().st_size:,} bytes" in text
-    for part in ("dB RGB, mean of frames", "of the mean error", "(6Y+U+V)/8", "BT.709 limited", "SSIM"):
+    for part in ("dB RGB, mean of frames", "of the mean error", "(6Y+U+V)/8", "BT.601 limited", "SSIM"):
         assert part in text
     assert "VMAF" not in text
 
