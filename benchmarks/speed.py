@@ -69,7 +69,8 @@ def decoding(config: DecoderConfig, device: torch.device) -> dict[str, float]:
     height, width = config.padded_size
     torch.manual_seed(0)
     trainer = Trainer(FrameSet(torch.zeros(1, height, width, 3, dtype=torch.uint8), config), config, FitSettings())
-    embeddings, ranges = torch.randn(16, *config.embedding_shape), torch.tensor([[0.0, 2.0]] * 16)
+    embeddings = [torch.randn(16, *shape) for shape in config.embedding_shapes]
+    ranges = torch.tensor([[0.0, 2.0]] * 16)
     segment = pack_segment(trainer.decoder, config, embeddings, ranges, weight_bits=8, embed_bits=6)
     info = VideoInfo(width, height, Fraction(1, 25), tuple(range(16)), 1, Fraction(25))
     player, before = SegmentPlayer(segment, info, device), matrix_rate(device)

@@ -1,7 +1,7 @@
 """Stream <-> bytes, and random access to the segments of a file.
 
-INFO | INDX | SEGM ... | text | trak pdat ... | DONE, each a checked section (bitstream.sections). Opening a
-file reads INFO, INDX and the headers of the rest, so a segment costs one read wherever it lies.
+INFO | INDX | SEGM or SNNC ... | text | trak pdat ... | DONE, each a checked section (bitstream.sections).
+Opening a file reads INFO, INDX and the headers of the rest, so a segment costs one read wherever it lies.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import BinaryIO
 
 from bitstream import sections
-from bitstream.errors import Corrupt, LimitExceeded
+from bitstream.errors import Corrupt, LimitExceeded, naming
 from bitstream.indexsection import SegmentEntry, read_index, write_index
 from bitstream.sections import SectionEntry, SectionFile, write_prologue, write_section
 from bitstream.segmentsection import count_values, read_segment, write_segment
@@ -43,7 +43,8 @@ def write_stream(stream: Stream) -> bytes:
     """The file that holds `stream`. Raises `LimitExceeded` for one that no reader would accept."""
     parts, entries, offset = [], [], 0
     for segment in stream.segments:
-        part = write_section(sections.SEGMENT, write_segment(segment))
+        kind = sections.NNC_SEGMENT if segment.nnc else sections.SEGMENT
+        part = write_section(kind, write_segment(segment))
         entries.append(
             SegmentEntry(
                 first_frame=segment.first_frame,
@@ -51,7 +52,7 @@ def write_stream(stream: Stream) -> bytes:
                 config=segment.config,
                 offset=offset,
                 length=len(part),
-                tensor_count=len(segment.tensors) + 1,
+                tensor_count=len(segment.shapes) + len(segment.embeddings),
                 value_count=count_values(segment),
             )
         )
@@ -96,12 +97,14 @@ class StreamFile:
     """
 
     header: StreamHeader
+    _name = ""
     _file: BinaryIO
     _sections: SectionFile
     _segments: tuple[SectionEntry, ...]
 
     def __init__(self, path: Path | str) -> None:
-        with ExitStack() as on_error:
+        self._name = str(path)
+        with naming(self._name), ExitStack() as on_error:
             self._load(on_error.enter_context(Path(path).open("rb")))
             on_error.pop_all()
 
@@ -127,36 +130,45 @@ class StreamFile:
         """Segment number `index`, counted from 0; `IndexError` where there is none."""
         entry = self.header.segments[index]
         section = self._segments[index]
-        with _contradictions_are_corrupt():
-            segment = read_segment(self._sections.payload(section), entry.first_frame, entry.frame_count, entry.config)
-        if (len(segment.tensors) + 1, count_values(segment)) != (entry.tensor_count, entry.value_count):
-            raise Corrupt(f"segment {index} does not hold the tensors that the index announces")
-        return segment
+        with naming(self._name):
+            with _contradictions_are_corrupt():
+                segment = read_segment(
+                    self._sections.payload(section),
+                    entry.first_frame,
+                    entry.frame_count,
+                    entry.config,
+                    nnc=section.type == sections.NNC_SEGMENT,
+                )
+            tensors = len(segment.shapes) + len(segment.embeddings)
+            if (tensors, count_values(segment)) != (entry.tensor_count, entry.value_count):
+                raise Corrupt(f"segment {index} does not hold the tensors that the index announces")
+            return segment
 
     def read_tracks(self) -> tuple[SideTrack, ...]:
         """All side tracks with their packets."""
         read = self._sections.payload
-        with _contradictions_are_corrupt():
+        with naming(self._name), _contradictions_are_corrupt():
             return tuple(read_track(read(track), read(packets)) for track, packets in self._track_pairs())
 
     def read_stream(self) -> Stream:
         """Everything at once."""
         values = sum(entry.value_count for entry in self.header.segments)
-        if values > MAX_LOADED_VALUES:
-            raise LimitExceeded(f"{values} tensor values is above the limit of {MAX_LOADED_VALUES} at once")
-        segments = tuple(self.read_segment(i) for i in range(len(self.header.segments)))
-        with _contradictions_are_corrupt():
+        with naming(self._name), _contradictions_are_corrupt():
+            if values > MAX_LOADED_VALUES:
+                raise LimitExceeded(f"{values} tensor values is above the limit of {MAX_LOADED_VALUES} at once")
+            segments = tuple(self.read_segment(i) for i in range(len(self.header.segments)))
             return Stream(self.header.video, segments, self.read_tracks(), self.header.summary)
 
     def verify(self) -> None:
         """Check the checksum of every section, known or not."""
-        for section in self._sections.sections:
-            self._sections.payload(section)
+        with naming(self._name):
+            for section in self._sections.sections:
+                self._sections.payload(section)
 
     def _load(self, file: BinaryIO) -> None:
         self._file = file
         self._sections = SectionFile(file)
-        self._segments = tuple(self._of_type(sections.SEGMENT))
+        self._segments = tuple(self._of_type(sections.SEGMENT, sections.NNC_SEGMENT))
         table = self._sections.sections
         if [section.type for section in table[:2]] != [sections.VIDEO, sections.INDEX]:
             raise Corrupt("the stream does not start with INFO and INDX")
@@ -200,8 +212,8 @@ class StreamFile:
         except UnicodeDecodeError:
             raise Corrupt("the summary is not UTF-8") from None
 
-    def _of_type(self, kind: bytes) -> list[SectionEntry]:
-        return [section for section in self._sections.sections if section.type == kind and not section.flags]
+    def _of_type(self, *kinds: bytes) -> list[SectionEntry]:
+        return [section for section in self._sections.sections if section.type in kinds and not section.flags]
 
     def _track_pairs(self) -> Iterator[tuple[SectionEntry, SectionEntry]]:
         table = self._sections.sections

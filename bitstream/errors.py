@@ -5,8 +5,12 @@ BitstreamError
 ├── UnsupportedVersion  a newer major version, or a mandatory part that this reader does not know
 ├── Truncated           the bytes end before what they announce
 ├── Corrupt             a checksum fails, or a value contradicts another or its own range
-└── LimitExceeded       larger than the format allows or than this reader accepts
+├── LimitExceeded       larger than the format allows or than this reader accepts
+└── MissingExtra        the stream needs an optional package that is not installed
 """
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class BitstreamError(Exception):
@@ -31,3 +35,18 @@ class Corrupt(BitstreamError):
 
 class LimitExceeded(BitstreamError):
     """A size in the stream is above a stated limit."""
+
+
+class MissingExtra(BitstreamError):
+    """Reading or writing the stream needs a package that is not installed; the message says which."""
+
+
+@contextmanager
+def naming(name: object) -> Iterator[None]:
+    """Put the name of the file before the message of what is wrong with it; nothing for an empty name."""
+    try:
+        yield
+    except BitstreamError as error:
+        if name and not str(error).startswith(f"{name}: "):
+            raise type(error)(f"{name}: {error}") from error
+        raise

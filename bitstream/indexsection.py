@@ -9,7 +9,7 @@ from bitstream.segmentsection import MAX_TENSORS, check_values
 from bitstream.types import MAX_FRAMES, STAGES, DecoderConfig, Model
 
 MAX_SEGMENTS = 1 << 16
-MODELS: tuple[Model, ...] = ("b",)
+MODELS: tuple[Model, ...] = ("b", "t", "t2d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,8 @@ def read_index(payload: bytes) -> tuple[SegmentEntry, ...]:
 
 def _write_config(out: Writer, config: DecoderConfig) -> None:
     out.uint(MODELS.index(config.model), 1)
-    for value in (*config.embedding_shape, *config.strides, config.channels, config.blocks):
+    temporal = config.temporal_shape or ()
+    for value in (*config.embedding_shape, *config.strides, config.channels, config.blocks, *temporal):
         out.varint(value)
 
 
@@ -73,6 +74,12 @@ def _read_config(fields: Reader) -> DecoderConfig:
     model = fields.uint(1)
     if model >= len(MODELS):
         raise UnsupportedVersion(f"decoder model {model} is not known to this reader")
-    channels, height, width = (fields.varint() for _ in range(3))
+    shape = _read_shape(fields)
     strides = tuple(fields.varint() for _ in range(STAGES))
-    return DecoderConfig((channels, height, width), strides, fields.varint(), fields.varint(), MODELS[model])
+    channels, blocks = fields.varint(), fields.varint()
+    temporal = None if MODELS[model] == "b" else _read_shape(fields)
+    return DecoderConfig(shape, strides, channels, blocks, MODELS[model], temporal)
+
+
+def _read_shape(fields: Reader) -> tuple[int, int, int]:
+    return fields.varint(), fields.varint(), fields.varint()

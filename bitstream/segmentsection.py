@@ -1,4 +1,4 @@
-"""The SEGM section: the tensors of a run of frames (SPEC.md, "SEGM")."""
+"""The SEGM and SNNC sections: the tensors of a run of frames (SPEC.md, "SEGM")."""
 
 import zlib
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from math import prod
 from bitstream.entropy import decode_symbols, encode_symbols
 from bitstream.errors import Corrupt, LimitExceeded, UnsupportedVersion
 from bitstream.fields import Reader, Writer
-from bitstream.types import MAX_TENSOR_VALUES, DecoderConfig, QuantizedTensor, Segment
+from bitstream.types import MAX_TENSOR_VALUES, DecoderConfig, NncTensors, QuantizedTensor, Segment
 
 MAX_TENSORS = 1 << 12
 MAX_DIMENSIONS = 8
@@ -20,6 +20,7 @@ MAX_VALUES_PER_BYTE = 1 << 10
 HAS_CHECKSUMS = 1
 STORED, DEFLATED = 0, 1
 RAW_DEFLATE = -15
+ELSEWHERE = 255  # the coder of tensors that the NNC bitstream at the section's end holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +48,15 @@ def check_values(values: int, size: int) -> None:
 
 def count_values(segment: Segment) -> int:
     """Symbols in all of a segment's tensors."""
-    return sum(prod(tensor.shape) for tensor in (*segment.tensors, segment.embeddings))
+    weights = sum(prod(shape) for _, shape in segment.shapes)
+    return weights + sum(prod(tensor.shape) for tensor in segment.embeddings)
 
 
 def write_segment(segment: Segment) -> bytes:
-    """Payload of the section. Raises `LimitExceeded`."""
-    tensors = (*segment.tensors, segment.embeddings)
-    rows, parts = [], Writer()
-    for tensor in tensors:
+    """Payload of the section, a SNNC where the segment has an NNC bitstream. Raises `LimitExceeded`."""
+    rows = [_Row(name, shape, 0, 0, ELSEWHERE, 0) for name, shape in segment.nnc.shapes] if segment.nnc else []
+    parts = Writer()
+    for tensor in (*segment.tensors, *segment.embeddings):
         coder, data = encode_symbols(tensor.symbols, tensor.bits)
         grid = 0 if tensor.axis is None else tensor.axis + 1
         rows.append(_Row(tensor.name, tensor.shape, tensor.bits, grid, coder, len(data)))
@@ -63,34 +65,49 @@ def write_segment(segment: Segment) -> bytes:
         parts.raw(data)
     out = Writer()
     out.uint(HAS_CHECKSUMS if segment.frame_checksums else 0, 1)
-    _write_directory(out, rows)
+    _write_directory(out, rows, len(segment.embeddings))
     out.float16s(segment.ll_ranges)
     for checksum in segment.frame_checksums:
         out.uint(checksum, 4)
     out.raw(parts.finish())
+    if segment.nnc:
+        out.raw(segment.nnc.data)
     check_values(count_values(segment), len(out))
     return out.finish()
 
 
-def read_segment(payload: bytes, first_frame: int, frame_count: int, config: DecoderConfig) -> Segment:
-    """Inverse of `write_segment`. Raises `BitstreamError`, or `ValueError` where the values contradict."""
+def read_segment(
+    payload: bytes, first_frame: int, frame_count: int, config: DecoderConfig, *, nnc: bool = False
+) -> Segment:
+    """Inverse of `write_segment`, for a SNNC section with `nnc`.
+
+    Raises `BitstreamError`, or `ValueError` where the values contradict.
+    """
     fields = Reader(payload, "segment")
     flags = fields.uint(1)
     if flags & ~HAS_CHECKSUMS:
         raise UnsupportedVersion(f"segment flags {flags} are not known to this reader")
-    rows = _read_directory(fields)
+    rows = _read_directory(fields, len(config.embedding_shapes))
     check_values(sum(prod(row.shape) for row in rows), len(payload))
     ll_ranges = fields.float16s(2 * frame_count).reshape(frame_count, 2)
     packed = fields.raw(4 * frame_count if flags & HAS_CHECKSUMS else 0)
-    tensors = [_read_tensor(fields, row) for row in rows]
+    count = len(rows) - len(config.embedding_shapes)
+    weights, embeddings = rows[:count], rows[count:]
+    if nnc and any((row.bits, row.grid, row.coder, row.size) != (0, 0, ELSEWHERE, 0) for row in weights):
+        raise Corrupt("a tensor of an NNC segment is coded apart")
+    tensors = [] if nnc else [_read_tensor(fields, row) for row in weights]
+    embedded = [_read_tensor(fields, row) for row in embeddings]
+    shapes = tuple((row.name, row.shape) for row in weights)
+    bitstream = NncTensors(shapes, fields.raw(fields.remaining)) if nnc else None
     fields.finish()
     return Segment(
         first_frame=first_frame,
         config=config,
-        tensors=tuple(tensors[:-1]),
-        embeddings=tensors[-1],
+        tensors=tuple(tensors),
+        embeddings=tuple(embedded),
         ll_ranges=ll_ranges,
         frame_checksums=tuple(int.from_bytes(packed[i : i + 4], "little") for i in range(0, len(packed), 4)),
+        nnc=bitstream,
     )
 
 
@@ -101,12 +118,12 @@ def _read_tensor(fields: Reader, row: _Row) -> QuantizedTensor:
     return QuantizedTensor(row.name, row.shape, row.bits, symbols, scales, offsets, row.axis)
 
 
-def _write_directory(out: Writer, rows: list[_Row]) -> None:
+def _write_directory(out: Writer, rows: list[_Row], embeddings: int) -> None:
     if len(rows) > MAX_TENSORS:
         raise LimitExceeded(f"{len(rows)} tensors is above the limit of {MAX_TENSORS}")
     table = Writer()
     table.varint(len(rows))
-    table.varint(1)  # of the tensors, how many (the last ones) are embeddings
+    table.varint(embeddings)  # of the tensors, how many (the last ones) are embeddings
     # By column, because like stands next to like and deflates well.
     for row in rows:
         table.string(row.name, MAX_NAME)
@@ -127,11 +144,13 @@ def _write_directory(out: Writer, rows: list[_Row]) -> None:
     out.blob(data, MAX_DIRECTORY)
 
 
-def _read_directory(fields: Reader) -> list[_Row]:
+def _read_directory(fields: Reader, embeddings: int) -> list[_Row]:
     table = Reader(_inflate(fields.uint(1), fields.blob(MAX_DIRECTORY)), "tensor directory")
-    count, embeddings = table.varint(MAX_TENSORS), table.varint()
-    if embeddings != 1:
-        raise UnsupportedVersion(f"{embeddings} embedding tensors; this reader knows one")
+    count, found = table.varint(MAX_TENSORS), table.varint()
+    if found != embeddings:
+        raise Corrupt(f"{found} tensors of embeddings where the segment's model has {embeddings}")
+    if count <= embeddings:
+        raise Corrupt("a segment needs embeddings and one more tensor")
     names = [table.string(MAX_NAME) for _ in range(count)]
     shapes = [_read_shape(table) for _ in range(count)]
     bits, grids, coders = ([table.uint(1) for _ in range(count)] for _ in range(3))
@@ -141,8 +160,6 @@ def _read_directory(fields: Reader) -> list[_Row]:
     for row in rows:
         if row.grid > len(row.shape):
             raise UnsupportedVersion(f"{row.name}: grid {row.grid} is not known for {len(row.shape)} axes")
-    if count < 2:
-        raise Corrupt("a segment needs embeddings and one more tensor")
     return rows
 
 

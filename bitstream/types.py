@@ -2,7 +2,7 @@
 
 Stream ─┬─ VideoInfo ── Color
         ├─ Segment ─┬─ DecoderConfig
-        │           ├─ QuantizedTensor (one for each weight or bias of the decoder, one for the embeddings)
+        │           ├─ QuantizedTensor (one for each weight or bias of the decoder, one or two of embeddings)
         │           └─ the LL ranges and checksums of its frames
         └─ SideTrack ── Packet
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
 from math import prod
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,7 @@ MAX_TENSOR_VALUES = 1 << 28
 MAX_BITS = 16
 STAGES = 5  # up-sampling blocks of the decoder
 
-Model = Literal["b"]
+Model = Literal["b", "t", "t2d"]
 Chroma = Literal["400", "420", "422", "444", "rgb"]
 TrackKind = Literal["audio", "subtitle"]
 
@@ -40,6 +40,12 @@ def _check(condition: bool, message: str) -> None:
 def _check_fraction(name: str, value: Fraction) -> None:
     in_range = 0 < value.numerator < 1 << 31 and value.denominator < 1 << 31
     _check(in_range, f"{name} {value} is not a positive ratio of 31-bit integers")
+
+
+def _check_shape(name: str, shape: tuple[int, ...]) -> None:
+    _check(0 < len(name.encode()) <= 255, f"tensor name {name!r} is not 1..255 bytes")
+    _check(1 <= len(shape) <= 8 and min(shape) >= 1, f"{name}: shape {shape} is not valid")
+    _check(prod(shape) <= MAX_TENSOR_VALUES, f"{name}: shape {shape} is too large")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +117,9 @@ class DecoderConfig:
 
     `embedding_shape` is (channels, height, width) for one frame, `strides` the up-sampling of the five
     blocks, `channels` the width C0 after the stem, `blocks` the residual blocks N_RB per fusion block.
+    `model` is the backbone "b", or its temporal extension with 3D ("t") or 2D convolutions ("t2d"). Those
+    have `temporal_shape`, (channels, height, width) of each of a frame's two temporal embeddings: of it
+    and the frame before, of it and the frame after.
     """
 
     embedding_shape: tuple[int, int, int]
@@ -118,18 +127,42 @@ class DecoderConfig:
     channels: int
     blocks: int
     model: Model = "b"
+    temporal_shape: tuple[int, int, int] | None = None
 
     def __post_init__(self) -> None:
-        _check(self.model == "b", f"model {self.model!r} is unknown")
-        shape = self.embedding_shape
-        _check(len(shape) == 3 and min(shape) >= 1, f"embedding shape {shape} is not three positive sizes")
-        _check(prod(shape) <= MAX_EMBEDDING_VALUES, f"embedding shape {shape} is too large")
+        _check(self.model in get_args(Model), f"model {self.model!r} is unknown")
+        for shape in (self.embedding_shape, self.temporal_shape or (1, 1, 1)):
+            _check(len(shape) == 3 and min(shape) >= 1, f"embedding shape {shape} is not three positive sizes")
+            _check(prod(shape) <= MAX_EMBEDDING_VALUES, f"embedding shape {shape} is too large")
         ok = len(self.strides) == STAGES and all(1 <= s <= MAX_STRIDE for s in self.strides)
         _check(ok, f"strides {self.strides} are not {STAGES} integers in 1..{MAX_STRIDE}")
         _check(1 <= self.channels <= MAX_CHANNELS, f"channels {self.channels} is not in 1..{MAX_CHANNELS}")
         _check(0 <= self.blocks <= MAX_BLOCKS, f"blocks {self.blocks} is not in 0..{MAX_BLOCKS}")
         too_large = max(self.padded_size) > 2 * MAX_FRAME_SIDE
         _check(not too_large, f"a padded frame of {self.padded_size} is too large")
+        temporal = self.model != "b"
+        _check(
+            temporal == (self.temporal_shape is not None), f"model {self.model!r}: temporal embeddings missing or extra"
+        )
+        _check(not temporal or self.temporal_scale > 0, f"temporal shape {self.temporal_shape} does not divide block 2")
+
+    @property
+    def embedding_shapes(self) -> tuple[tuple[int, int, int], ...]:
+        """Shapes of one frame's embeddings, a tensor each; the two temporal ones are stacked on channels."""
+        if self.temporal_shape is None:
+            return (self.embedding_shape,)
+        channels, height, width = self.temporal_shape
+        return self.embedding_shape, (2 * channels, height, width)
+
+    @property
+    def temporal_scale(self) -> int:
+        """How many times larger, along each side, block 2's output is than the temporal embeddings; 0 if no integer."""
+        if self.temporal_shape is None:
+            return 0
+        step = prod(self.strides[:2])
+        sides, small = (step * self.embedding_shape[1], step * self.embedding_shape[2]), self.temporal_shape[1:]
+        scale = sides[0] // small[0]
+        return scale if (scale * small[0], scale * small[1]) == sides else 0
 
     @property
     def padded_size(self) -> tuple[int, int]:
@@ -156,9 +189,7 @@ class QuantizedTensor:
 
     def __post_init__(self) -> None:
         name, shape = self.name, self.shape
-        _check(0 < len(name.encode()) <= 255, f"tensor name {name!r} is not 1..255 bytes")
-        _check(1 <= len(shape) <= 8 and min(shape) >= 1, f"{name}: shape {shape} is not valid")
-        _check(prod(shape) <= MAX_TENSOR_VALUES, f"{name}: shape {shape} is too large")
+        _check_shape(name, shape)
         _check(1 <= self.bits <= MAX_BITS, f"{name}: {self.bits} bits is not in 1..{MAX_BITS}")
         ok = self.symbols.dtype == np.uint16 and self.symbols.shape == (prod(shape),)
         _check(ok, f"{name}: symbols are not {prod(shape)} values of uint16")
@@ -185,44 +216,74 @@ class QuantizedTensor:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class NncTensors:
+    """Tensors as one ISO/IEC 15938-17 bitstream; `bitstream.nnc` turns it into values.
+
+    `shapes` holds (name, shape) of each; in the bitstream itself a tensor's name is its number.
+    """
+
+    shapes: tuple[tuple[str, tuple[int, ...]], ...]
+    data: bytes
+
+    def __post_init__(self) -> None:
+        for name, shape in self.shapes:
+            _check_shape(name, shape)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Segment:
     """A run of frames with its own decoder; decodable alone.
 
-    `embeddings` has shape (frames, *config.embedding_shape). `ll_ranges` is float16, (frames, 2): each
-    frame's least and greatest LL value. `frame_checksums` holds the CRC-32 of every decoded frame's RGB
-    bytes on the device that made the file; it is empty where none were taken.
+    `embeddings` has a tensor (frames, *shape) for each of `config.embedding_shapes`. `ll_ranges` is
+    float16, (frames, 2): each frame's least and greatest LL value. `frame_checksums` holds the CRC-32 of
+    every decoded frame's RGB bytes on the device that made the file; it is empty where none were taken.
+    The decoder's tensors are in `tensors`, or in `nnc` and nowhere else.
     """
 
     first_frame: int
     config: DecoderConfig
     tensors: tuple[QuantizedTensor, ...]
-    embeddings: QuantizedTensor
+    embeddings: tuple[QuantizedTensor, ...]
     ll_ranges: npt.NDArray[np.float16]
     frame_checksums: tuple[int, ...] = ()
+    nnc: NncTensors | None = None
 
     def __post_init__(self) -> None:
-        count, frames = self.frame_count, self.embeddings.shape[0]
+        _check(len(self.embeddings) > 0, "embeddings are missing")
+        frames = self.frame_count
         _check(0 <= self.first_frame <= MAX_FRAMES, f"first frame {self.first_frame} is out of range")
-        expected = (frames, *self.config.embedding_shape)
-        _check(self.embeddings.shape == expected, f"embeddings {self.embeddings.shape} are not {expected}")
+        shapes = [tensor.shape for tensor in self.embeddings]
+        expected = [(frames, *shape) for shape in self.config.embedding_shapes]
+        _check(shapes == expected, f"embeddings {shapes} are not {expected}")
         ok = self.ll_ranges.dtype == np.float16 and self.ll_ranges.shape == (frames, 2)
         _check(ok, f"LL ranges are not ({frames}, 2) values of float16")
         _check(bool(np.isfinite(self.ll_ranges).all()), "LL ranges are not finite")
-        names = [tensor.name for tensor in self.tensors]
+        names = [name for name, _ in self.shapes]
         _check(len(set(names)) == len(names) > 0, "tensor names are missing or not unique")
-        ok = len(self.frame_checksums) in (0, count) and all(0 <= c < 1 << 32 for c in self.frame_checksums)
-        _check(ok, f"frame checksums are not {count} 32-bit integers")
+        _check(self.nnc is None or not self.tensors, "tensors are there twice")
+        ok = len(self.frame_checksums) in (0, frames) and all(0 <= c < 1 << 32 for c in self.frame_checksums)
+        _check(ok, f"frame checksums are not {frames} 32-bit integers")
 
     @property
     def frame_count(self) -> int:
         """Number of frames."""
-        return self.embeddings.shape[0]
+        return self.embeddings[0].shape[0]
+
+    @property
+    def all_tensors(self) -> tuple[QuantizedTensor, ...]:
+        """The decoder's tensors, then those of embeddings: the order of the file."""
+        return (*self.tensors, *self.embeddings)
+
+    @property
+    def shapes(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        """(name, shape) of the decoder's tensors, in the file's order."""
+        return self.nnc.shapes if self.nnc else tuple((tensor.name, tensor.shape) for tensor in self.tensors)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Segment):
             return NotImplemented
-        plain = ("first_frame", "config", "tensors", "embeddings", "frame_checksums")
+        plain = ("first_frame", "config", "tensors", "embeddings", "frame_checksums", "nnc")
         return (
             all(getattr(self, key) == getattr(other, key) for key in plain)
             and self.ll_ranges.tobytes() == other.ll_ranges.tobytes()

@@ -28,6 +28,11 @@ def choose_device(name: str) -> "torch.device":
     return torch.device(name)
 
 
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def available_memory(device: "torch.device | None" = None) -> int:
     """Bytes that can still be taken on `device`, or of the machine's own memory."""
     if device is not None and device.type == "cuda":

@@ -3,7 +3,8 @@
 Everything is computed on the CPU, so that figures do not depend on the device that decodes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -61,21 +62,21 @@ def similarities(reference: Frames, distorted: Frames) -> tuple[float, float | N
     import torch.nn.functional as F
 
     multiscale = min(reference.shape[:2]) >= MS_SSIM_MIN_SIDE
-    with torch.inference_mode():
+    with torch.inference_mode(), _one_thread():
         images = (torch.from_numpy(np.ascontiguousarray(frame)) for frame in (reference, distorted))
         x, y = (image.permute(2, 0, 1)[None].float() for image in images)
         # Sum and difference hold what x and y do: Σ(x + y)² and Σ(x − y)² give both the variances and the covariance.
         pair = torch.cat((x + y, x - y), 1).contiguous(memory_format=torch.channels_last)  # (1, 6, H, W)
         full, contrast = _ssim_terms(pair)
-        first, multi = float(full.mean()), contrast.new_ones(3)
+        single, multiple = full.mean(), torch.ones(3)
         if not multiscale:
-            return first, None
+            return float(single), None
         for weight in SCALE_WEIGHTS[:-1]:
-            multi *= contrast.relu() ** weight
+            multiple = multiple * contrast.relu() ** weight
             pair = F.avg_pool2d(pair, 2, padding=[side % 2 for side in pair.shape[2:]])
             full, contrast = _ssim_terms(pair)
-        multi *= full.relu() ** SCALE_WEIGHTS[-1]
-        return first, float(multi.mean())
+        multiple = multiple * full.relu() ** SCALE_WEIGHTS[-1]
+        return float(single), float(multiple.mean())
 
 
 def _ssim_terms(pair: "Tensor") -> tuple["Tensor", "Tensor"]:
@@ -100,6 +101,19 @@ def _ssim_terms(pair: "Tensor") -> tuple["Tensor", "Tensor"]:
         contrast += cs.double().sum((0, 2, 3))
         full += (cs * luminance).double().sum((0, 2, 3))
     return full / (rows * columns), contrast / (rows * columns)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Strips are short: two threads gain little, and lose far more where another program (ffmpeg) wants the cores."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def harmonic_mean(values: Sequence[float]) -> float:

@@ -3,20 +3,27 @@
 from math import prod
 from pathlib import Path
 
+from bitstream import nnc
 from bitstream.types import DecoderConfig, VideoInfo
 from snerv_codec.machine import available_memory, choose_device
 from snerv_codec.media.reader import read_video
 from snerv_codec.report import Plan
 from snerv_codec.settings import EncodeSettings
+from snerv_codec.timeline import odd_frames
 
-# Bits a weight that entropy coding saves, as seen on fitted models.
+# Bits a weight that entropy coding saves, and those of an NNC bitstream at its default QP, as seen on fitted
+# models. Four QPs are a factor of two in the step.
 ENTROPY_GAIN = 0.3
+NNC_BITS = 6.3
+QPS_A_BIT = 4
 
 
 def plan(source: str | Path, settings: EncodeSettings | None = None) -> Plan:
     """What `encode` would do with `source`, without fitting anything."""
     settings = settings or EncodeSettings()
     info = read_video(source, settings.source, keep=False, memory=available_memory()).info
+    if settings.holdout is not None:
+        info = odd_frames(info)
     return make_plan(str(source), info, decoder_config(info, settings), settings)
 
 
@@ -32,6 +39,8 @@ def decoder_config(info: VideoInfo, settings: EncodeSettings) -> DecoderConfig:
         channels=settings.channels,
         blocks=settings.blocks,
         strides=settings.strides,
+        model=settings.model,
+        temporal_size=settings.temporal_size,
     )
 
 
@@ -40,7 +49,7 @@ def make_plan(source: str, info: VideoInfo, config: DecoderConfig, settings: Enc
     from snerv_codec.model.sizing import decoding_memory, fitting_memory, model_cost
 
     cost = model_cost(config, info.frame_count)
-    weights = cost.decoder_parameters * (settings.weight_bits - ENTROPY_GAIN)
+    weights = cost.decoder_parameters * _bits_a_weight(settings)
     embeddings = cost.embedding_parameters * settings.embed_bits
     return Plan(
         source=source,
@@ -49,10 +58,12 @@ def make_plan(source: str, info: VideoInfo, config: DecoderConfig, settings: Enc
         frames=info.frame_count,
         rate=f"{float(info.rate):g}",
         device=str(choose_device(settings.device)),
+        model=config.model,
         channels=config.channels,
         blocks=config.blocks,
         strides=config.strides,
         embedding_shape=config.embedding_shape,
+        temporal_shape=config.temporal_shape,
         decoder_parameters=cost.decoder_parameters,
         embedding_parameters=cost.embedding_parameters,
         encoder_parameters=cost.encoder_parameters,
@@ -60,9 +71,15 @@ def make_plan(source: str, info: VideoInfo, config: DecoderConfig, settings: Enc
         decoder_macs=cost.decoder_macs,
         encoder_macs=cost.encoder_macs,
         padding=prod(config.padded_size) / (info.width * info.height) - 1,
-        epochs=sum(phase.epochs for phase in settings.fit.phases()),
+        epochs=sum(phase.epochs for phase in settings.fit.phases(config.model)),
         predicted_bytes=round((weights + embeddings) / 8),
         video_memory=3 * info.width * info.height * info.frame_count,
         fitting_memory=fitting_memory(config, settings.fit.batch),
         decoding_memory=decoding_memory(config, 1),
     )
+
+
+def _bits_a_weight(settings: EncodeSettings) -> float:
+    if settings.entropy == "nnc":
+        return max(NNC_BITS - (settings.qp - nnc.DEFAULT_QP) / QPS_A_BIT, 0.5)
+    return settings.weight_bits - ENTROPY_GAIN

@@ -1,9 +1,9 @@
 """What an encode promises (`Plan`) and what it delivered (`EncodeReport`): the contract of `--json`."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from bitstream.types import DecoderConfig
+from bitstream.types import DecoderConfig, Model
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,10 +16,12 @@ class Plan:
     frames: int
     rate: str
     device: str
+    model: Model
     channels: int
     blocks: int
     strides: tuple[int, ...]
     embedding_shape: tuple[int, int, int]
+    temporal_shape: tuple[int, int, int] | None
     decoder_parameters: int
     embedding_parameters: int
     encoder_parameters: int
@@ -50,9 +52,11 @@ class Quality:
 class EncodeReport:
     """The result of an encode. `quality` is that of the frames decoded from the file on disk.
 
+    `interpolated` is that of the frames left out of the fit, as decoding at twice the rate inserts them; None
+    where none were, or none lies between two others. `known` is the share of pixels that a mask leaves, over
+    which alone `quality` is then measured (without MS-SSIM); 1 without a mask.
     `fitted_psnr` is the model's before pruning and `pruned_psnr` before quantisation, both with frames
-    rounded to 8 bits. `bytes_tracks` is
-    what sound and subtitles take of `bytes_total`; times are in seconds.
+    rounded to 8 bits. `bytes_tracks` is what sound and subtitles take of `bytes_total`; times are in seconds.
     """
 
     source: str
@@ -64,6 +68,8 @@ class EncodeReport:
     bpp: float
     bitrate: float
     quality: Quality
+    interpolated: Quality | None
+    known: float
     fitted_psnr: float
     pruned_psnr: float
     seconds_fitting: float
@@ -71,9 +77,10 @@ class EncodeReport:
     seconds_total: float
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object; `quality` is flattened, `config` an object of its own."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {**values, "config": asdict(self.config), **asdict(values.pop("quality"))}
+        """A JSON object; `quality` is flattened, `config` and `interpolated` are objects of their own."""
+        values = asdict(self)
+        quality: dict[str, Any] = values.pop("quality")
+        return values | quality
 
 
 @dataclass(frozen=True, slots=True)

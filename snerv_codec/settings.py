@@ -1,8 +1,11 @@
 """What a user may ask of an encode. Never stored in the file, except as a line of text."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, get_args
 
-from bitstream.types import MAX_BITS
+from bitstream import nnc
+from bitstream.types import MAX_BITS, Model
 from snerv_codec.errors import SettingsError
 from snerv_codec.media.reader import Selection
 from snerv_codec.training.settings import FitSettings
@@ -10,20 +13,44 @@ from snerv_codec.training.settings import FitSettings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodeSettings:
-    """All choices of an encode. `size` is the number of parameters, embeddings included ("3M", "350k")."""
+    """All choices of an encode. `size` is the number of parameters, embeddings included ("3M", "350k").
+
+    `model` is the backbone "b" or its temporal extension, with 3D ("t") or 2D convolutions ("t2d");
+    `temporal_size` is the (height, width) of that one's temporal embeddings. With `entropy` "nnc" the decoder
+    is an ISO/IEC 15938-17 bitstream at quantisation parameter `qp`, which takes the place of `weight_bits`.
+
+    `holdout` "even" leaves out the second, fourth ... frame; decoding at twice the rate inserts them again.
+    `mask` is a picture, a folder of pictures or a video, white where pixels are missing and to be filled in.
+    """
 
     size: str = "3M"
+    model: Model = "b"
     channels: int | None = None
     blocks: int | None = None
     strides: tuple[int, ...] | None = None
+    temporal_size: tuple[int, int] | None = None
     weight_bits: int = 8
     embed_bits: int = 6
+    entropy: Literal["range", "nnc"] = "range"
+    qp: int = nnc.DEFAULT_QP
     device: str = "auto"
     fit: FitSettings = field(default_factory=FitSettings)
+    holdout: Literal["even"] | None = None
+    mask: str | Path | None = None
     source: Selection = field(default_factory=Selection)
 
     def __post_init__(self) -> None:
+        if self.model not in get_args(Model):
+            raise SettingsError(f"model {self.model!r} is not one of {', '.join(get_args(Model))}")
+        if self.holdout not in ("even", None):
+            raise SettingsError(f"holdout {self.holdout!r} is not 'even'")
+        if self.holdout is not None and self.mask is not None:
+            raise SettingsError("frames left out and a mask cannot go together; choose one of --holdout and --mask")
         for name in ("weight_bits", "embed_bits"):
             bits = getattr(self, name)
             if not 1 <= bits <= MAX_BITS:
                 raise SettingsError(f"{name.replace('_', '-')} {bits} is not in 1..{MAX_BITS}")
+        if self.entropy not in ("range", "nnc"):
+            raise SettingsError(f"entropy coder {self.entropy!r} is not range or nnc")
+        if not nnc.MIN_QP <= self.qp <= nnc.MAX_QP:
+            raise SettingsError(f"QP {self.qp} is not in {nnc.MIN_QP}..{nnc.MAX_QP}")

@@ -1,19 +1,18 @@
 """VMAF, by the libvmaf in the ffmpeg that comes with the package imageio-ffmpeg (extra `bench`)."""
 
 import json
-import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO
 
 import numpy as np
 import numpy.typing as npt
 
 from snerv_codec.errors import ResourceError
+from snerv_codec.machine import available_cores
 
 Planes = npt.NDArray[np.uint8]
 
@@ -37,52 +36,52 @@ def find_ffmpeg() -> str:
     try:
         from imageio_ffmpeg import get_ffmpeg_exe
     except ImportError:
-        raise ResourceError("VMAF needs ffmpeg: pip install 'snerv-codec[bench]'") from None
+        raise ResourceError("VMAF needs imageio-ffmpeg; pip install 'snerv-codec[bench]' brings it") from None
     try:
         return str(get_ffmpeg_exe())
     except RuntimeError as error:
-        raise ResourceError(f"VMAF needs ffmpeg, and imageio-ffmpeg has none for this machine: {error}") from error
+        raise ResourceError(f"VMAF needs ffmpeg: {error}") from error
 
 
 class VmafMeter:
     """A running ffmpeg that takes pairs of frames and scores them meanwhile."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", folder: Path) -> None:
-        self._process, self._folder, self._count = process, folder, 0
+        assert process.stdin is not None
+        self._process, self._pipe, self._folder, self._count = process, process.stdin, folder, 0
 
     def add(self, reference: Planes, distorted: Planes) -> None:
         """Take the next pair: Y, U and V of limited range, uint8 (3, H, W). Raises `ResourceError` if ffmpeg ended."""
-        pipe: IO[bytes] = self._process.stdin  # type: ignore[assignment]
         try:
-            for plane_pair in zip(reference, distorted, strict=True):
-                for plane in plane_pair:
-                    pipe.write(np.ascontiguousarray(plane).data)
+            for plane in (plane for planes in zip(reference, distorted, strict=True) for plane in planes):
+                self._pipe.write(np.ascontiguousarray(plane).data)
         except OSError as error:
-            self._process.wait()
             raise self._failure() from error
         self._count += 1
 
     def result(self) -> Vmaf:
         """The scores of all pairs. Raises `ResourceError` where ffmpeg failed."""
         try:
-            self._process.communicate()
-        except OSError as error:
+            self.close()
+            if self._process.wait():
+                raise self._failure()
+            log = json.loads((self._folder / LOG).read_bytes())
+            scores = tuple(float(frame["metrics"]["vmaf"]) for frame in log["frames"])
+        except (OSError, ValueError, KeyError) as error:
             raise self._failure() from error
-        if self._process.returncode:
-            raise self._failure()
-        log = json.loads((self._folder / LOG).read_bytes())
-        scores = tuple(float(frame["metrics"]["vmaf"]) for frame in log["frames"])
         if len(scores) != self._count:
-            raise ResourceError(
-                f"VMAF: ffmpeg scored {len(scores)} of {self._count} frames; use --no-vmaf to do without"
-            )
+            raise ResourceError(f"VMAF: ffmpeg scored {len(scores)} of {self._count} frames; --no-vmaf does without")
         return Vmaf(scores, MODEL, str(log["version"]))
 
+    def close(self) -> None:
+        """Close the pipe."""
+        self._pipe.close()
+
     def _failure(self) -> ResourceError:
-        lines = (self._folder / MESSAGES).read_text(errors="replace").split("\n")
-        code = self._process.returncode
+        code = self._process.wait()
+        lines = (self._folder / MESSAGES).read_text(errors="replace").splitlines()
         reason = next(filter(None, map(str.strip, lines)), f"it ended with code {code}")
-        return ResourceError(f"VMAF: ffmpeg failed: {reason}; use --no-vmaf to do without")
+        return ResourceError(f"VMAF: ffmpeg failed: {reason}; --no-vmaf does without")
 
 
 @contextmanager
@@ -93,7 +92,7 @@ def open_vmaf(width: int, height: int, ffmpeg: str) -> Iterator[VmafMeter]:
     that could be paired wrongly.
     """
     split = "split[a][b];[a]crop=iw:ih/2:0:0[reference];[b]crop=iw:ih/2:0:ih/2[distorted]"
-    threads = min(MAX_THREADS, len(os.sched_getaffinity(0)))
+    threads = min(MAX_THREADS, available_cores())
     score = f"libvmaf=model=version\\\\={MODEL}:log_fmt=json:log_path={LOG}:n_threads={threads}"
     command = [ffmpeg, "-hide_banner", "-nostdin", "-loglevel", "error"]
     command += ["-f", "rawvideo", "-pixel_format", "yuv444p", "-video_size", f"{width}x{2 * height}", "-i", "pipe:0"]
@@ -104,11 +103,12 @@ def open_vmaf(width: int, height: int, ffmpeg: str) -> Iterator[VmafMeter]:
                 command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=messages
             )
         except OSError as error:
-            raise ResourceError(f"VMAF: {ffmpeg} cannot be run: {error.strerror}; use --no-vmaf") from error
+            raise ResourceError(f"VMAF: {ffmpeg} cannot be run: {error.strerror}; --no-vmaf does without") from error
+        meter = VmafMeter(process, Path(folder))
         try:
-            yield VmafMeter(process, Path(folder))
+            yield meter
         finally:
             process.kill()
             process.wait()
-            if process.stdin:
-                process.stdin.close()
+            with suppress(OSError):  # what is still in the pipe's buffer has no reader any more
+                meter.close()

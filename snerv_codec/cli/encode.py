@@ -3,9 +3,12 @@
 import json
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal, get_args
 
 import click
 
+from bitstream import nnc
+from bitstream.types import Model
 from snerv_codec.cli import options
 from snerv_codec.cli.render import View, show_plan, show_report
 from snerv_codec.media.reader import Selection
@@ -19,6 +22,13 @@ FIT = FitSettings()
 @click.argument("source", metavar="INPUT")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The .snrv file to write.")
 @click.option("--size", default="3M", show_default=True, help="Parameters, embeddings included: 3M, 350k, 0.35M.")
+@click.option(
+    "--model",
+    type=click.Choice(get_args(Model)),
+    default="b",
+    show_default=True,
+    help="Backbone, or its temporal extension with 3D or 2D convolutions.",
+)
 @click.option("--epochs", default=FIT.epochs, show_default=True, help="Passes over the video.")
 @click.option("--batch", default=FIT.batch, show_default=True, help="Frames a step.")
 @click.option("--lr", default=FIT.learning_rate, show_default=True, help="Peak learning rate.")
@@ -28,11 +38,30 @@ FIT = FitSettings()
 @click.option("--prune-epochs", type=int, help="Epochs of fine-tuning after pruning.  [default: a tenth of --epochs]")
 @click.option("--weight-bits", default=8, show_default=True, help="Bits of a weight before entropy coding.")
 @click.option("--embed-bits", default=6, show_default=True, help="Bits of an embedding value.")
+@click.option(
+    "--entropy",
+    type=click.Choice(["range", "nnc"]),
+    default="range",
+    show_default=True,
+    help="Coder of the weights; nnc is ISO/IEC 15938-17 and needs the extra of that name, to decode too.",
+)
+@click.option("--qp", default=nnc.DEFAULT_QP, show_default=True, help="Step of the weights with --entropy nnc.")
 @click.option("--channels", type=int, help="Width C0 of the decoder, instead of the one --size gives.")
 @click.option("--blocks", type=int, help="Residual blocks N_RB, instead of those --size gives.")
 @click.option("--strides", type=options.STRIDES, help="Up-sampling strides, instead of the best for the frame.")
+@click.option(
+    "--temporal-size",
+    type=options.TEMPORAL_SIZE,
+    help="Height x width of temporal embeddings (t, t2d), instead of those --size gives.",
+)
 @click.option("--crop", type=options.CROP, help="Centre crop, height x width: 640x1280.")
 @click.option("--frames", type=options.FRAMES, help="Frames A to B - 1: 0:33, 10:, :100.")
+@click.option(
+    "--holdout", type=click.Choice(["even"]), help="Leave out every second frame; decode --rate 2x inserts it."
+)
+@click.option(
+    "--mask", type=click.Path(path_type=Path), help="PNG, folder of PNGs or video: what is white gets filled in."
+)
 @click.option("--stream", type=int, help="Which of several video streams, from 0.")
 @click.option("--fps", type=options.RATE, help="Rate of a folder of images or of raw video.")
 @click.option("--video-size", type=options.VIDEO_SIZE, help="Width x height of raw .yuv.")
@@ -46,6 +75,7 @@ def command(
     source: str,
     output: Path | None,
     size: str,
+    model: Model,
     epochs: int,
     batch: int,
     lr: float,
@@ -55,11 +85,16 @@ def command(
     prune_epochs: int | None,
     weight_bits: int,
     embed_bits: int,
+    entropy: Literal["range", "nnc"],
+    qp: int,
     channels: int | None,
     blocks: int | None,
     strides: tuple[int, ...] | None,
+    temporal_size: tuple[int, int] | None,
     crop: tuple[int, int] | None,
     frames: tuple[int, int | None] | None,
+    holdout: Literal["even"] | None,
+    mask: Path | None,
     stream: int | None,
     fps: Fraction | None,
     video_size: tuple[int, int] | None,
@@ -76,12 +111,18 @@ def command(
     """
     settings = EncodeSettings(
         size=size,
+        model=model,
         channels=channels,
         blocks=blocks,
         strides=strides,
+        temporal_size=temporal_size,
         weight_bits=weight_bits,
         embed_bits=embed_bits,
+        entropy=entropy,
+        qp=qp,
         device=device,
+        holdout=holdout,
+        mask=mask,
         fit=FitSettings(
             epochs=epochs,
             batch=batch,

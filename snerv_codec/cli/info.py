@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from bitstream.container import StreamHeader, read_header
-from snerv_codec.cli.render import table
+from snerv_codec.cli.render import show_decoder, table
 from snerv_codec.metrics import bits_per_pixel, bits_per_second
 
 
@@ -71,9 +71,7 @@ def _render(values: dict[str, Any]) -> str:
     for number, segment in enumerate(values["segments"]):
         rows[f"segment {number}"] = (
             f"frames {segment['first_frame']}..{segment['first_frame'] + segment['frames'] - 1}, "
-            f"{segment['bytes']:,} bytes, {segment['values']:,} values; C0 {segment['channels']}, "
-            f"N_RB {segment['blocks']}, strides {','.join(map(str, segment['strides']))}, "
-            f"embedding {'x'.join(map(str, segment['embedding_shape']))}"
+            f"{segment['bytes']:,} bytes, {segment['values']:,} values; {show_decoder(segment)}"
         )
     for number, track in enumerate(values["tracks"]):
         language = f" ({track['language']})" if track["language"] else ""

@@ -2,6 +2,7 @@
 
 import errno
 import importlib
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -57,7 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         error.show()
         return EXIT_USAGE
     except (KeyboardInterrupt, click.Abort):
-        return _fail("interrupted; nothing was written (encode: --resume goes on from the last epoch)", 130)
+        advice = "; --resume goes on from the last epoch" if "encode" in arguments else ""
+        return _fail(f"interrupted: no output was written{advice}", EXIT_INTERRUPTED)
     except BrokenPipeError:
         return EXIT_FAILURE  # whoever read our output is gone
     except Exception as error:
@@ -85,5 +87,10 @@ def _fail(message: str, code: int) -> int:
 
 
 def run() -> None:
-    """Entry point of the `snerv` command."""
+    """Entry point of the `snerv` command. Being asked to end is like Ctrl-C: nothing half-written stays."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())
+
+
+if __name__ == "__main__":
+    run()

@@ -1,20 +1,22 @@
 """How progress and results look: bars and tables for people, one JSON object a line for programs."""
 
+import itertools
 import json
 import sys
-from itertools import count
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
 import click
 
 from snerv_codec.events import EpochDone, Event, FrameDone, Planned, Warned
-from snerv_codec.report import EncodeReport, Plan
+from snerv_codec.report import EncodeReport, Plan, Quality
 
 LABELS = {
     "fit": "fitting",
     "prune": "fine-tuning",
     "measure": "measuring",
+    "interpolate": "measuring",
     "decode": "decoding",
     "verify": "verifying",
     "evaluate": "evaluating",
@@ -63,8 +65,8 @@ class View:
         if task != self._task:
             self._finish()
             label = f"{LABELS[task]:>11}"
-            steps = range(total) if total else count()  # without an end, the bar moves to and fro
-            self._bar = click.progressbar(steps, label=label, item_show_func=str, file=sys.stderr)
+            steps = range(total) if total else itertools.count()  # without an end, the bar moves to and fro
+            self._bar = click.progressbar(steps, label=label, item_show_func=_note, file=sys.stderr)
             self._bar.__enter__()
             self._task, self._done = task, 0
         self._bar.update(done - self._done, note)
@@ -76,12 +78,15 @@ class View:
         self._bar, self._task = None, ""
 
 
+def _note(text: str | None) -> str:
+    return text or ""
+
+
 def show_plan(plan: Plan) -> str:
     """The plan as a table."""
     rows = {
         "input": f"{plan.source}: {plan.frames} frames of {plan.width}x{plan.height}, {plan.rate} fps",
-        "decoder": f"C0 {plan.channels}, N_RB {plan.blocks}, strides {','.join(map(str, plan.strides))}, "
-        f"embedding {'x'.join(map(str, plan.embedding_shape))}, padding {plan.padding:.1%}",
+        "decoder": f"{show_decoder(plan.to_json())}, padding {plan.padding:.1%}",
         "parameters": f"{plan.total_parameters:,} = {plan.decoder_parameters:,} decoder + "
         f"{plan.embedding_parameters:,} embeddings (encoder, not stored: {plan.encoder_parameters:,})",
         "arithmetic": f"{plan.decoder_macs / 1e9:.2f} GMAC a frame to decode, "
@@ -95,13 +100,14 @@ def show_plan(plan: Plan) -> str:
 
 def show_report(report: EncodeReport) -> str:
     """The result as a table."""
-    quality = report.quality
-    similarity = "" if quality.ms_ssim is None else f", MS-SSIM {quality.ms_ssim:.4f}"
+    quality, between = report.quality, report.interpolated
+    where = "" if report.known == 1 else f", over the {report.known:.1%} of pixels that are known"
     rows = {
         "file": f"{report.output}: {report.bytes_total:,} bytes, {report.bpp:.4f} bpp, "
         f"{report.bitrate / 1e3:.0f} kbit/s",
         "of which": f"{report.bytes_tracks:,} bytes of sound and subtitles",
-        "quality": f"PSNR {quality.psnr:.2f} dB{similarity} (RGB, decoded from the file)",
+        "quality": f"{show_quality(quality)} (RGB, decoded from the file{where})",
+        **({"between": f"{show_quality(between)} (frames left out, interpolated)"} if between else {}),
         "lost": f"{report.fitted_psnr - report.pruned_psnr:+.3f} dB to pruning, "
         f"{report.pruned_psnr - quality.psnr:+.3f} dB to quantisation",
         "time": f"{report.seconds_total:.1f} s, of which fitting {report.seconds_fitting:.1f} s; "
@@ -110,16 +116,32 @@ def show_report(report: EncodeReport) -> str:
     return table(rows)
 
 
+def show_quality(quality: Quality) -> str:
+    """Means over frames in one line."""
+    similarity = "" if quality.ms_ssim is None else f", MS-SSIM {quality.ms_ssim:.4f}"
+    return f"PSNR {quality.psnr:.2f} dB{similarity}"
+
+
+def show_decoder(config: Mapping[str, Any]) -> str:
+    """The fields of a `DecoderConfig`, by name, in one line."""
+    shapes = [config["embedding_shape"], *([config["temporal_shape"]] * 2 if config["temporal_shape"] else [])]
+    return (
+        f"model {config['model']}, C0 {config['channels']}, N_RB {config['blocks']}, "
+        f"strides {','.join(map(str, config['strides']))}, "
+        f"embedding {' + '.join('x'.join(map(str, shape)) for shape in shapes)}"
+    )
+
+
 def table(rows: dict[str, str]) -> str:
     """Lines of "name  value", values aligned."""
     width = max(map(len, rows))
     return "\n".join(f"{name:>{width}}  {value}" for name, value in rows.items())
 
 
-def size(number: float) -> str:
+def size(count: float) -> str:
     """Bytes for people: 512 bytes, 3.1 MB."""
     for unit in ("bytes", "kB", "MB"):
-        if number < 1000:
-            return f"{number:.0f} {unit}" if unit == "bytes" else f"{number:.1f} {unit}"
-        number /= 1000
-    return f"{number:.1f} GB"
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"

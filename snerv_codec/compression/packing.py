@@ -1,57 +1,83 @@
 """Between networks and the file: the only place where weights meet the format."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from bitstream import nnc
 from bitstream.errors import Corrupt
 from bitstream.types import DecoderConfig, QuantizedTensor, Segment
 from snerv_codec.compression.quantize import dequantize, quantize
 from snerv_codec.model.decoder import Decoder
 
-EMBEDDINGS = "embeddings"
+EMBEDDINGS = ("embeddings", "temporal")  # names of the tensors for `config.embedding_shapes`
 
 
 def pack_segment(
-    decoder: Decoder,
+    decoder: nn.Module,
     config: DecoderConfig,
-    embeddings: Tensor,
+    embeddings: Sequence[Tensor],
     ll_ranges: Tensor,
     *,
     weight_bits: int,
     embed_bits: int,
+    nnc_qp: int | None = None,
     first_frame: int = 0,
 ) -> Segment:
-    """Quantise a fitted decoder, its frames' embeddings (T, 16, h, w) and their LL ranges (T, 2)."""
+    """Quantise a fitted decoder, its frames' embeddings (T, *shape) for each shape, and their LL ranges (T, 2).
+
+    With `nnc_qp` the decoder's tensors become an NNC bitstream, which has grids of its own. Raises `ValueError`
+    for a decoder that is not the one of `config`: a variant of it, say, which no file can hold.
+    """
+    weights = {name: p.detach().cpu().contiguous().numpy() for name, p in decoder.named_parameters()}
+    if {name: values.shape for name, values in weights.items()} != _shapes(config):
+        raise ValueError("this decoder is not the one that its configuration describes; no file can hold it")
+    on_grids = () if nnc_qp is not None else tuple(quantize(name, w, weight_bits) for name, w in weights.items())
     return Segment(
         first_frame=first_frame,
         config=config,
-        tensors=tuple(
-            quantize(name, parameter.detach().cpu().contiguous().numpy(), weight_bits)
-            for name, parameter in decoder.named_parameters()
+        tensors=on_grids,
+        nnc=None if nnc_qp is None else nnc.encode(weights, qp=nnc_qp),
+        embeddings=tuple(
+            quantize(name, values.cpu().contiguous().numpy(), embed_bits)
+            for name, values in zip(EMBEDDINGS, embeddings, strict=False)
         ),
-        embeddings=quantize(EMBEDDINGS, embeddings.cpu().contiguous().numpy(), embed_bits),
         ll_ranges=ll_ranges.cpu().numpy().astype(np.float16),
     )
 
 
 def unpack_decoder(segment: Segment) -> Decoder:
-    """The decoder a segment holds, on the CPU. Raises `Corrupt` where its tensors are not the network's."""
-    with torch.device("meta"):
-        decoder = Decoder(segment.config)
-    expected = {name: tuple(parameter.shape) for name, parameter in decoder.named_parameters()}
-    found = {tensor.name: tensor.shape for tensor in segment.tensors}
+    """The decoder a segment holds, on the CPU.
+
+    Raises `Corrupt` where its tensors are not the network's, `MissingExtra` where they need NNC and it is
+    not installed.
+    """
+    expected, found = _shapes(segment.config), dict(segment.shapes)
     if found != expected:
         wrong = next(name for name in (*expected, *found) if found.get(name) != expected.get(name))
         raise Corrupt(f"tensor {wrong!r} has shape {found.get(wrong)} where the decoder needs {expected.get(wrong)}")
-    weights = {tensor.name: _tensor(tensor) for tensor in segment.tensors}
-    decoder.load_state_dict(weights, assign=True)
+    with torch.device("meta"):
+        decoder = Decoder(segment.config)
+    decoder.load_state_dict(_weights(segment), assign=True)
     return decoder.requires_grad_(False).eval()
 
 
-def unpack_embeddings(segment: Segment) -> tuple[Tensor, Tensor]:
-    """Embeddings (T, 16, h, w) and LL ranges (T, 2) as the decoder takes them, float32 on the CPU."""
-    return _tensor(segment.embeddings), torch.from_numpy(segment.ll_ranges.astype(np.float32))
+def unpack_embeddings(segment: Segment) -> tuple[tuple[Tensor, ...], Tensor]:
+    """Embeddings (T, *shape) for each shape and LL ranges (T, 2) as the decoder takes them, float32 on the CPU."""
+    return tuple(map(_tensor, segment.embeddings)), torch.from_numpy(segment.ll_ranges.astype(np.float32))
+
+
+def _shapes(config: DecoderConfig) -> dict[str, tuple[int, ...]]:
+    with torch.device("meta"):
+        return {name: tuple(parameter.shape) for name, parameter in Decoder(config).named_parameters()}
+
+
+def _weights(segment: Segment) -> dict[str, Tensor]:
+    if segment.nnc is not None:
+        return {name: torch.from_numpy(values) for name, values in nnc.decode(segment.nnc).items()}
+    return {tensor.name: _tensor(tensor) for tensor in segment.tensors}
 
 
 def _tensor(tensor: QuantizedTensor) -> Tensor:

@@ -17,9 +17,11 @@ from bitstream.types import Chroma, Color
 Frame = npt.NDArray[np.uint8]
 
 UNSPECIFIED = 2
+BT709 = 1
+BT601 = 6
 # ITU-T H.273 matrix coefficients, as far as the converter knows them.
 MATRICES = {
-    1: Colorspace.ITU709,
+    BT709: Colorspace.ITU709,
     4: Colorspace.FCC,
     5: Colorspace.ITU601,
     6: Colorspace.ITU601,
@@ -34,7 +36,6 @@ MATRIX_NAMES = {
     Colorspace.SMPTE240M: "SMPTE 240M",
     Colorspace.BT2020: "BT.2020",
 }
-BT709_LIMITED = Color(matrix=1, full_range=False)
 FULL_RANGE = 2  # ffmpeg's number for it
 TO_RGB = Interpolation.BICUBIC
 FROM_RGB = Interpolation.BICUBIC | Interpolation.ACCURATE_RND
@@ -68,19 +69,18 @@ def sampling(frame: av.VideoFrame) -> tuple[int, Chroma]:
     return depth, by_halves.get(halved, "420")
 
 
-def matrix_of(color: Color) -> Colorspace:
-    """The matrix by which a video with these tags is converted."""
-    return MATRICES.get(color.matrix, Colorspace.ITU601)
-
-
 def range_number(color: Color) -> int:
     """ffmpeg's number for a range."""
     return {None: 0, False: 1, True: FULL_RANGE}[color.full_range]
 
 
-def measured_in(color: Color) -> Color:
-    """The matrix and range in which Y, U and V of a video with these tags are measured: BT.709 limited without tags."""
-    matrix = color.matrix if color.matrix in MATRICES else BT709_LIMITED.matrix
+def measured_in(color: Color, chroma: Chroma) -> Color:
+    """The matrix and range in which Y, U and V of a video with these tags are measured.
+
+    Without a matrix tag it is the one that the samples are taken to be in, and BT.709 for RGB.
+    """
+    untagged = BT709 if chroma == "rgb" else BT601
+    matrix = color.matrix if color.matrix in MATRICES else untagged
     return Color(matrix=matrix, full_range=bool(color.full_range))
 
 
@@ -101,7 +101,7 @@ class Converter:
         _, chroma = sampling(frame)
         full = int(frame.color_range) == FULL_RANGE or frame.format.name.startswith("yuvj")
         if chroma != "rgb":
-            options["src_colorspace"] = matrix_of(describe(frame))
+            options["src_colorspace"] = MATRICES.get(int(frame.colorspace), Colorspace.ITU601)
             options["src_color_range"] = ColorRange.JPEG if full else ColorRange.MPEG
             options["dst_color_range"] = ColorRange.JPEG
         rgb = self._reformatter.reformat(frame, format="rgb24", interpolation=TO_RGB, **options)
@@ -113,7 +113,7 @@ class Converter:
         frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
         options: dict[str, Any] = {}
         if not av.VideoFormat(pix_fmt).is_rgb:
-            options["dst_colorspace"] = matrix_of(color)
+            options["dst_colorspace"] = MATRICES.get(color.matrix, Colorspace.ITU601)
             options["src_color_range"] = ColorRange.JPEG
             options["dst_color_range"] = ColorRange.JPEG if color.full_range else ColorRange.MPEG
         converted = self._reformatter.reformat(frame, format=pix_fmt, interpolation=FROM_RGB, **options)

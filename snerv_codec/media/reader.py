@@ -9,6 +9,7 @@ from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import numpy.typing as npt
 
@@ -210,7 +211,8 @@ class VideoStream:
         stream.codec_context.options = {"max_pixels": str(self.max_pixels)}  # its data may claim more than its header
         self._time_base = Fraction(stream.time_base)
         self._rate = Fraction(stream.average_rate or stream.guessed_rate or DEFAULT_RATE)
-        self.claimed = stream.frames or round((stream.duration or 0) * self._time_base * self._rate)
+        seconds = Fraction(stream.container.duration or 0, av.time_base)
+        self.claimed = stream.frames or round(seconds * self._rate)
         aspect = stream.sample_aspect_ratio
         self._aspect = Fraction(aspect) if aspect is not None and aspect > 0 else Fraction(1)
 
@@ -260,6 +262,7 @@ class VideoStream:
             return False
         if self._first is None:
             self._first, self.color = frame, color.describe(frame)
+            self.bit_depth, self.chroma = color.sampling(frame)
             self.height, self.width = self._cropped()
             if frame.pts is None:
                 self._rate = self.selection.rate or self._rate
@@ -282,7 +285,6 @@ class VideoStream:
         base, times, last = self._timeline()
         if self.selection.frames is not None:
             times = tuple(time - times[0] for time in times)
-        depth, chroma = color.sampling(self._first)
         try:
             return VideoInfo(
                 width=self.width,
@@ -293,8 +295,8 @@ class VideoStream:
                 rate=self._rate,
                 pixel_aspect=self._aspect,
                 rotation=round(-self._first.rotation / 90) * 90 % 360,
-                bit_depth=depth,
-                chroma=chroma,
+                bit_depth=self.bit_depth,
+                chroma=self.chroma,
                 color=self.color,
             )
         except ValueError as error:

@@ -1,4 +1,4 @@
-"""The decoder: an embedding to a frame. Its weights are what a `.snrv` file holds.
+"""The decoder: a frame's embeddings to the frame. Its weights are what a `.snrv` file holds.
 
 embedding (N, 16, h, w)
   │ stem 1x1, GELU                                     C_0
@@ -9,8 +9,11 @@ embedding (N, 16, h, w)
        ├─ low:  3x3, (tanh + 1)/2 → LL scaled to [0, 1] → LL by the frame's range
        └─ high: LH, HL, HH
             inverse DWT → frame (N, 3, 2·LL height, 2·LL width)
+
+The models differ in `up` alone: for "t" and "t2d" see `model.temporal`.
 """
 
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -18,13 +21,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bitstream.types import DecoderConfig
+from bitstream.types import STAGES, DecoderConfig
 from snerv_codec.model.blocks import FusionBlock, HighBands, UpBlock
+from snerv_codec.model.temporal import TemporalPath
 from snerv_codec.model.wavelet import idwt
 
 MIN_WIDTH = 12
 WIDTH_RATIO = Fraction(5, 6)  # each stage is narrower by 1.2
 MAX_KERNEL = 5
+RANGE_STEP = 2**-10  # of 16-bit floats between 1 and 2; a frame of a lesser range is flat
 
 
 class Prediction(NamedTuple):
@@ -35,10 +40,10 @@ class Prediction(NamedTuple):
     high: Tensor  # (N, 9, H/2, W/2), RGB of LH, of HL, of HH
 
 
-def stage_widths(config: DecoderConfig) -> tuple[int, ...]:
+def stage_widths(config: DecoderConfig, *, stages: int = STAGES) -> tuple[int, ...]:
     """C_0, ..., C_5: the width after the stem and after each up-sampling block."""
     widths = [config.channels]
-    for _ in config.strides:
+    for _ in range(stages):
         widths.append(max(round(widths[-1] * WIDTH_RATIO), MIN_WIDTH))  # ties go to even
     return tuple(widths)
 
@@ -48,38 +53,67 @@ def stage_kernel(stage: int) -> int:
     return min(1 + 2 * stage, MAX_KERNEL)
 
 
+class SpatialPath(nn.ModuleList):
+    """The backbone's NeRV blocks, one for each stride."""
+
+    def __init__(self, strides: Sequence[int], widths: Sequence[int]) -> None:
+        super().__init__(
+            UpBlock(widths[i], widths[i + 1], stride=stride, kernel=stage_kernel(i)) for i, stride in enumerate(strides)
+        )
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """(N, C_0, h, w) to the output of each block."""
+        features = []
+        for block in self:
+            x = block(x)
+            features.append(x)  # (N, C_i, h·s_1···s_i, w·s_1···s_i)
+        return features
+
+
+class FusionUnit(nn.ModuleList):
+    """Multi-resolution fusion unit: each block takes the next finer of the last three features."""
+
+    def __init__(self, strides: Sequence[int], widths: Sequence[int], *, blocks: int) -> None:
+        super().__init__(
+            FusionBlock(widths[i], widths[i + 1], stride=strides[i], blocks=blocks)
+            for i in range(len(strides) - 2, len(strides))
+        )
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        """u_3, u_4 and u_5, perhaps after others, to one (N, C_5, LL height, LL width)."""
+        fused, *finer = features[-len(self) - 1 :]
+        for fuse, fine in zip(self, finer, strict=True):
+            fused = fuse(fused, fine)
+        return fused
+
+
 class Decoder(nn.Module):
-    """SNeRV's backbone decoder (paper, section 3.2), determined by `config` alone."""
+    """SNeRV's decoder (paper, sections 3.2 and 3.3), determined by `config` alone."""
 
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
         strides, widths = config.strides, stage_widths(config)
         self.stem = nn.Conv2d(config.embedding_shape[0], widths[0], 1)
-        self.up = nn.ModuleList(
-            UpBlock(widths[i], widths[i + 1], stride=stride, kernel=stage_kernel(i)) for i, stride in enumerate(strides)
-        )
-        self.fuse = nn.ModuleList(
-            FusionBlock(widths[i], widths[i + 1], stride=strides[i], blocks=config.blocks)
-            for i in range(len(strides) - 2, len(strides))
-        )
+        self.up: nn.Module = SpatialPath(strides, widths) if config.model == "b" else TemporalPath(config, widths)
+        self.fuse: nn.Module = FusionUnit(strides, widths, blocks=config.blocks)
         self.low = nn.Conv2d(widths[-1], 3, 3, padding=1)
-        self.high = HighBands(widths[-1])
+        self.high: nn.Module = HighBands(widths[-1])
 
-    def forward(self, embedding: Tensor, ll_range: Tensor) -> Prediction:
-        """(N, 16, h, w) and each frame's least and greatest LL value, (N, 2), to a `Prediction`."""
-        x = F.gelu(self.stem(embedding))
-        features = []
-        for up in self.up:
-            x = up(x)  # (N, C_i, h·s_1···s_i, w·s_1···s_i)
-            features.append(x)
-        fused, *finer = features[-len(self.fuse) - 1 :]
-        for fuse, fine in zip(self.fuse, finer, strict=True):
-            fused = fuse(fused, fine)
+    def forward(self, embeddings: Sequence[Tensor], ll_range: Tensor) -> Prediction:
+        """A tensor (N, *shape) for each of `config.embedding_shapes`, and the frames' LL ranges, (N, 2)."""
+        embedding, *temporal = embeddings
+        fused = self.fuse(self.up(F.gelu(self.stem(embedding)), *temporal))
         low = (torch.tanh(self.low(fused)) + 1) / 2
         high = self.high(fused)
         least, greatest = ll_range[:, :, None, None, None].unbind(1)
         frame = idwt(least + low * (greatest - least), *high.chunk(3, dim=1))
         return Prediction(frame, low, high)
+
+
+def scale_low(ll: Tensor, ll_range: Tensor) -> Tensor:
+    """LL (N, 3, h, w) to [0, 1] by the range (N, 2) of each frame: what the decoder undoes."""
+    least, greatest = ll_range[:, :, None, None, None].unbind(1)
+    return ((ll - least) / (greatest - least).clamp_min(RANGE_STEP)).clamp(0, 1)
 
 
 def to_pixels(frame: Tensor) -> Tensor:

@@ -2,26 +2,38 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import combinations_with_replacement
-from math import ceil, log2, prod
+from math import ceil, gcd, log2, prod
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from bitstream.types import MAX_CHANNELS, STAGES, DecoderConfig
+from bitstream.types import MAX_CHANNELS, STAGES, DecoderConfig, Model
 from snerv_codec.errors import SettingsError
-from snerv_codec.model.decoder import Decoder, stage_widths
-from snerv_codec.model.encoder import Encoder
+from snerv_codec.model.decoder import stage_widths
+from snerv_codec.model.temporal import MOMENTS, STILL_BLOCKS, WIDENING
+from snerv_codec.model.variants import FORMAT, Variant, build_networks, input_shapes
 
 EMBEDDING_CHANNELS = 16
 PAPER_POSITIONS = 8  # 2 x 4 in all of the paper's configurations
 STRIDE_CHOICES = (5, 4, 3, 2, 1)
 RANGE_VALUES = 2  # least and greatest LL value of a frame
-# Residual blocks by parameter budget (paper, table 9).
-BLOCKS_BY_BUDGET = {350_000: 2, 750_000: 3, 1_500_000: 4, 3_000_000: 6, 4_570_000: 8, 5_950_000: 10}
+# By parameter budget: residual blocks, and positions of a temporal embedding (5x10, 10x20, 20x40; paper, table 9).
+PAPER_MODELS = {
+    350_000: (2, 50),
+    750_000: (3, 50),
+    1_500_000: (4, 200),
+    3_000_000: (6, 800),
+    4_570_000: (8, 800),
+    5_950_000: (10, 800),
+}
+TEMPORAL_CHANNELS = 3
+# The most that temporal embeddings may take of the budget: they grow with the number of frames, and the paper's
+# clips are short. There they take 5 to 21 %.
+TEMPORAL_SHARE = 0.25
 # What doubling or halving the paper's number of positions weighs, in shares of the frame's area. Padding
 # costs arithmetic only; positions cost bits in every frame or detail that the decoder has to invent.
 POSITION_WEIGHT = 0.1
@@ -68,40 +80,74 @@ def choose_config(
     channels: int | None = None,
     blocks: int | None = None,
     strides: tuple[int, ...] | None = None,
+    model: Model = "b",
+    temporal_size: tuple[int, int] | None = None,
+    variant: Variant = FORMAT,
 ) -> DecoderConfig:
-    """The configuration whose decoder and embeddings come closest to `budget` parameters.
+    """The configuration whose decoder and embeddings come closest to `budget` parameters (t, t2d: from below).
 
-    `height` and `width` are the frame's, in pixels; `channels`, `blocks` and `strides` override the
-    choice. Raises `SettingsError` where the budget cannot hold the embeddings and a decoder.
+    `height` and `width` are the frame's, in pixels; `channels`, `blocks`, `strides` and `temporal_size`
+    (height, width) override the choice; `variant` is what the parameters are counted of. Raises
+    `SettingsError` where the budget cannot hold the embeddings and a decoder.
     """
     strides, shape = (strides, _embedding_shape(height, width, strides)) if strides else choose_grid(height, width)
-    if blocks is None:
-        nearest = min(BLOCKS_BY_BUDGET, key=lambda size: abs(log2(size / budget)))
-        blocks = BLOCKS_BY_BUDGET[nearest]
-    if channels is not None:
-        return _config(shape, strides, channels, blocks)
-    embeddings = embedding_parameters(shape, frames)
+    paper_blocks, positions = PAPER_MODELS[min(PAPER_MODELS, key=lambda size: abs(log2(size / budget)))]
+    base = _config(shape, strides, 1 if channels is None else channels, paper_blocks if blocks is None else blocks)
+    if model != "b":
+        size = _temporal_size(base, temporal_size, positions, TEMPORAL_SHARE * budget / frames)
+        base = replace(base, model=model, temporal_shape=(TEMPORAL_CHANNELS, *size))
+    elif temporal_size is not None:
+        raise SettingsError("a temporal size is for models t and t2d; model b has no temporal embeddings")
+    return base if channels is not None else _widest(base, frames, budget, variant)
+
+
+def _widest(base: DecoderConfig, frames: int, budget: int, variant: Variant) -> DecoderConfig:
+    """`base` with as many channels as the budget holds."""
+    embeddings = embedding_parameters(base, frames)
 
     def excess(count: int) -> int:
-        assert strides is not None
-        assert blocks is not None
-        return decoder_parameters(_config(shape, strides, count, blocks)) + embeddings - budget
+        return decoder_parameters(replace(base, channels=count), variant) + embeddings - budget
 
     low, high = 1, MAX_CHANNELS
     while low < high:  # the widest decoder that does not exceed the budget, or one channel
         middle = (low + high + 1) // 2
         low, high = (middle, high) if excess(middle) <= 0 else (low, middle - 1)
-    best = min((low, min(low + 1, MAX_CHANNELS)), key=lambda count: abs(excess(count)))
-    closest = abs(excess(best))
-    while best < MAX_CHANNELS and abs(excess(best + 1)) <= closest + TIE * budget:
-        best += 1
+    best = low
+    if base.model == "b":  # the paper's extension stays within: at 3M it has 103 channels, though 104 are closer
+        best = min((low, min(low + 1, MAX_CHANNELS)), key=lambda count: abs(excess(count)))
+        closest = abs(excess(best))
+        while best < MAX_CHANNELS and abs(excess(best + 1)) <= closest + TIE * budget:
+            best += 1
     if excess(best) > BUDGET_TOLERANCE * budget:
         raise SettingsError(
             f"a size of {budget:,} parameters is too small: the embeddings of {frames} frames take {embeddings:,} "
             f"and the smallest decoder {excess(1) + budget - embeddings:,}; "
             f"ask for {excess(1) + budget:,} or more, or encode fewer frames"
         )
-    return _config(shape, strides, best, blocks)
+    return replace(base, channels=best)
+
+
+def temporal_sizes(config: DecoderConfig) -> list[tuple[int, int]]:
+    """Every (height, width) that temporal embeddings may have: block 2's output over an integer, finest first."""
+    height, width = (prod(config.strides[:STILL_BLOCKS]) * side for side in config.embedding_shape[1:])
+    common = gcd(height, width)
+    return [(height // scale, width // scale) for scale in range(1, common + 1) if common % scale == 0]
+
+
+def _temporal_size(
+    config: DecoderConfig, wanted: tuple[int, int] | None, positions: int, values: float
+) -> tuple[int, int]:
+    """The size with about as many `positions`, within `values` a frame; or the `wanted` one, checked."""
+    sizes = temporal_sizes(config)
+    if wanted is not None:
+        if wanted not in sizes:
+            raise SettingsError(
+                f"a temporal size of {wanted[0]}x{wanted[1]} (height x width) does not fit these strides; "
+                f"take one of {', '.join(f'{height}x{width}' for height, width in sizes)}"
+            )
+        return wanted
+    affordable = [size for size in sizes if 2 * TEMPORAL_CHANNELS * prod(size) <= values] or sizes[-1:]
+    return min(affordable, key=lambda size: abs(log2(prod(size) / positions)))
 
 
 def choose_grid(height: int, width: int) -> tuple[tuple[int, ...], tuple[int, int, int]]:
@@ -121,18 +167,18 @@ def choose_grid(height: int, width: int) -> tuple[tuple[int, ...], tuple[int, in
     return strides, _embedding_shape(height, width, strides)
 
 
-def model_cost(config: DecoderConfig, frames: int) -> ModelCost:
+def model_cost(config: DecoderConfig, frames: int, variant: Variant = FORMAT) -> ModelCost:
     """Count parameters and multiply-accumulates of `config` without allocating it."""
     height, width = config.padded_size
     with torch.device("meta"):
-        decoder, encoder = Decoder(config), Encoder(config.strides, config.embedding_shape[0])
-        decoder_macs = _macs(decoder, torch.empty(1, *config.embedding_shape), torch.empty(1, 2))
-        encoder_macs = _macs(encoder, torch.empty(1, 3, height // 2, width // 2))
+        encoder, decoder = build_networks(config, variant)
+        encoder_macs = _macs(encoder, _inputs(config, variant))
+        decoder_macs = _macs(decoder, [torch.empty(1, *shape) for shape in config.embedding_shapes], torch.empty(1, 2))
     return ModelCost(
         decoder_parameters=_count(decoder),
-        embedding_parameters=embedding_parameters(config.embedding_shape, frames),
+        embedding_parameters=embedding_parameters(config, frames),
         encoder_parameters=_count(encoder),
-        decoder_macs=decoder_macs + 4 * 3 * height * width,
+        decoder_macs=decoder_macs + 4 * 3 * height * width * variant.wavelet,
         encoder_macs=encoder_macs,
     )
 
@@ -144,10 +190,12 @@ def decoding_memory(config: DecoderConfig, batch: int) -> int:
     pixels = height * width // 4  # of the LL band, where the widest features are
     last = config.strides[-1] ** 2
     features = widths[-1] * (last + 5) + widths[-2] * 3 + 9 * 3  # values at each LL pixel
+    if config.model != "b":  # its last block: three moments lifted, then widened, before and after the activation
+        features = max(features, MOMENTS * (widths[-1] * (1 + 2 * WIDENING) + widths[-2]))
     return 4 * (decoder_parameters(config) + batch * pixels * features)
 
 
-def fitting_memory(config: DecoderConfig, batch: int) -> int:
+def fitting_memory(config: DecoderConfig, batch: int, variant: Variant = FORMAT) -> int:
     """Bytes that a step on `batch` frames takes, the video itself left out.
 
     Weights, gradients and Adam's moments, and what the backward pass keeps: every layer's output.
@@ -160,20 +208,20 @@ def fitting_memory(config: DecoderConfig, batch: int) -> int:
         kept += output.numel()
 
     with torch.device("meta"):
-        decoder, encoder = Decoder(config), Encoder(config.strides, config.embedding_shape[0])
+        encoder, decoder = build_networks(config, variant)
         for module in (*decoder.modules(), *encoder.modules()):
             if not list(module.children()):
                 module.register_forward_hook(count)
         with torch.no_grad():
-            decoder(encoder(torch.empty(1, 3, height // 2, width // 2)), torch.empty(1, 2))
+            decoder(encoder(_inputs(config, variant)), torch.empty(1, 2))
     losses = 30 * 3 * height * width  # the maps of SSIM and the subbands, with their gradients
     parameters = _count(decoder) + _count(encoder)
     return 4 * (4 * parameters + batch * (2 * kept + losses))
 
 
-def embedding_parameters(shape: tuple[int, int, int], frames: int) -> int:
+def embedding_parameters(config: DecoderConfig, frames: int) -> int:
     """Values that all frames carry: their embeddings and LL ranges."""
-    return frames * (prod(shape) + RANGE_VALUES)
+    return frames * (sum(map(prod, config.embedding_shapes)) + RANGE_VALUES)
 
 
 def _stride_sets() -> Iterator[tuple[int, ...]]:
@@ -193,17 +241,22 @@ def _config(shape: tuple[int, int, int], strides: tuple[int, ...], channels: int
 
 
 @cache
-def decoder_parameters(config: DecoderConfig) -> int:
+def decoder_parameters(config: DecoderConfig, variant: Variant = FORMAT) -> int:
     """Number of values in the decoder that `config` describes."""
     with torch.device("meta"):
-        return _count(Decoder(config))
+        return _count(build_networks(config, variant)[1])
 
 
 def _count(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def _macs(module: nn.Module, *inputs: torch.Tensor) -> int:
+def _inputs(config: DecoderConfig, variant: Variant) -> list[torch.Tensor]:
+    """What the encoder takes for one frame, on the current device."""
+    return [torch.empty(1, *shape) for shape in input_shapes(config, variant)]
+
+
+def _macs(module: nn.Module, *inputs: object) -> int:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         module(*inputs)
     return int(counter.get_total_flops()) // 2

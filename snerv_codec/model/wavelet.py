@@ -24,6 +24,11 @@ def dwt(image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return (top + bottom) / 2, (top - bottom) / 2, (left + right) / 2, (left - right) / 2
 
 
+def low_in_time(first: Tensor, second: Tensor) -> Tensor:
+    """The low-pass half of the transform along time of two moments (paper, section 3.3)."""
+    return (first + second) / 2**0.5
+
+
 def idwt(ll: Tensor, lh: Tensor, hl: Tensor, hh: Tensor) -> Tensor:
     """Invert `dwt`: four subbands (..., h, w) give an image (..., 2h, 2w)."""
     top, bottom, left, right = ll + lh, ll - lh, hl + hh, hl - hh

@@ -7,45 +7,82 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bitstream.types import DecoderConfig
-from snerv_codec.model.decoder import Prediction
-from snerv_codec.model.wavelet import dwt
+from snerv_codec.model.decoder import Prediction, scale_low, to_pixels
+from snerv_codec.model.variants import FORMAT, Variant
+from snerv_codec.model.wavelet import dwt, low_in_time
 
 CHUNK = 8
-RANGE_STEP = 2**-10  # of 16-bit floats between 1 and 2; a frame of a lesser range is flat
 
 
 class Batch(NamedTuple):
     """What one step needs of its frames."""
 
-    low: Tensor  # (N, 3, h, w): padded LL scaled to [0, 1], the encoder's input
+    inputs: tuple[
+        Tensor, ...
+    ]  # the encoder's, (N, 3, h, w) in [0, 1]: padded LL (or pixels), perhaps low bands in time
     ll_range: Tensor  # (N, 2): least and greatest LL value
     target: Prediction  # the true frame and subbands, without the padded border
+    known: Prediction | None = None  # where there is a mask: which values of the target are true
+
+    def judged(self, prediction: Prediction) -> Prediction:
+        """The prediction, with the target's values where nothing is known: there it weighs nothing in the loss."""
+        if self.known is None:
+            return prediction
+        return Prediction(*(torch.where(k, p, t) for k, p, t in zip(self.known, prediction, self.target, strict=True)))
 
 
 class FrameSet:
-    """`frames` is uint8 (T, H, W, 3), RGB; it stays so, on the device where the fitting runs.
+    """`frames` is uint8 (T, H, W, 3), RGB; it stays so, where it is: on `device`, which computes, or on the host.
 
     Frames are padded to the decoder's size by repeating the last row and column; `crop` removes that
     border from a prediction, so it weighs nothing in the loss.
+
+    For the temporal models a frame comes with its neighbours: the range is that of all three LL bands, by
+    which they are scaled, and the encoder gets their low bands in time too. At an end, the neighbour that
+    exists stands in for the other.
+
+    `known`, (T or 1, H, W), is false where a pixel is missing. There the frames are filled in from around, so
+    that the encoder sees nothing strange, and what is predicted does not count. `fitted` numbers the frames
+    to fit; None is all.
     """
 
-    def __init__(self, frames: Tensor, config: DecoderConfig) -> None:
-        self.frames = frames
+    def __init__(
+        self,
+        frames: Tensor,
+        config: DecoderConfig,
+        device: torch.device | None = None,
+        *,
+        variant: Variant = FORMAT,
+        known: Tensor | None = None,
+        fitted: range | None = None,
+    ) -> None:
+        self.frames, self.variant = frames, variant
+        self.device = frames.device if device is None else device
         self.height, self.width = frames.shape[1:3]
+        self.temporal = config.temporal_shape is not None
         height, width = config.padded_size
         self.border = (0, width - self.width, 0, height - self.height)
+        self.fitted = torch.tensor(fitted or range(len(frames)), device=frames.device)
+        self.known = None if known is None else known.to(frames.device).expand(len(frames), -1, -1)
+        if self.known is not None:
+            self.frames = self._filled(self.known)
         self.ll_ranges = self._find_ranges()
 
     def __len__(self) -> int:
         return len(self.frames)
 
     def batch(self, indices: Tensor) -> Batch:
-        """The frames at `indices`, a 1-D integer tensor on the frames' device."""
+        """The frames at `indices`, a 1-D integer tensor on the device of `frames`."""
         frame, ll, high = self._bands(indices)
-        ll_range = self.ll_ranges[indices]
-        least, greatest = ll_range[:, :, None, None, None].unbind(1)
-        low = ((ll - least) / (greatest - least).clamp_min(RANGE_STEP)).clamp(0, 1)
-        return Batch(low, ll_range, self.crop(Prediction(frame, low, high)))
+        ll_range = self.ll_ranges[indices.to(self.device)]
+        low = scale_low(ll, ll_range)
+        inputs = [low if self.variant.wavelet else frame]
+        if self.temporal:
+            for neighbours in self._neighbours(indices):
+                other = scale_low(self._bands(neighbours)[1], ll_range)
+                inputs.append(low_in_time(low, other) / 2)  # stays below 1
+        target = self.crop(Prediction(frame, low, high))
+        return Batch(tuple(inputs), ll_range, target, self._known(indices))
 
     def crop(self, prediction: Prediction) -> Prediction:
         """The prediction without the padded border; views, no copies."""
@@ -57,16 +94,63 @@ class FrameSet:
         )
 
     def _bands(self, indices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        frame = self.frames[indices].permute(0, 3, 1, 2).float() / 255
+        frame = self.frames[indices].to(self.device, non_blocking=True).permute(0, 3, 1, 2).float() / 255
         if any(self.border):
             frame = F.pad(frame, self.border, mode="replicate")
         ll, *details = dwt(frame)
         return frame, ll, torch.cat(details, dim=1)
 
+    def _known(self, indices: Tensor) -> Prediction | None:
+        """Which values of the frames and of their subbands follow from known pixels alone."""
+        if self.known is None:
+            return None
+        known = F.pad(self._known_pixels(indices), self.border, mode="replicate")
+        band = 1 - F.max_pool2d(1 - known, 2)
+        return self.crop(Prediction(known > 0, band > 0, band > 0))
+
+    def _known_pixels(self, indices: Tensor) -> Tensor:
+        assert self.known is not None
+        return self.known[indices].to(self.device)[:, None].float()  # (N, 1, H, W)
+
+    def _filled(self, known: Tensor) -> Tensor:
+        """The frames with the pixels that are not known made up from those around them."""
+        frames = torch.empty_like(self.frames)
+        for indices in torch.split(torch.arange(len(known), device=known.device), CHUNK):
+            pixels = self.frames[indices].to(self.device).permute(0, 3, 1, 2).float() / 255
+            weight = self._known_pixels(indices)
+            frames[indices] = to_pixels(_fill(pixels * weight, weight)).permute(0, 2, 3, 1).to(frames.device)
+        return frames
+
     def _find_ranges(self) -> Tensor:
         """Each frame's LL range, (T, 2), at the precision of the file: 16-bit float."""
-        ranges = []
-        for indices in torch.split(torch.arange(len(self), device=self.frames.device), CHUNK):
+        least, greatest = [], []
+        every = torch.arange(len(self), device=self.frames.device)
+        for indices in torch.split(every, CHUNK):
             _, ll, _ = self._bands(indices)
-            ranges.append(torch.stack((ll.amin(dim=(1, 2, 3)), ll.amax(dim=(1, 2, 3))), dim=1))
-        return torch.cat(ranges).half().float()
+            least.append(ll.amin(dim=(1, 2, 3)))
+            greatest.append(ll.amax(dim=(1, 2, 3)))
+        low, high = torch.cat(least), torch.cat(greatest)
+        if self.temporal:
+            before, after = self._neighbours(every.to(self.device))
+            low = torch.stack((low[before], low, low[after])).amin(dim=0)
+            high = torch.stack((high[before], high, high[after])).amax(dim=0)
+        return torch.stack((low, high), dim=1).half().float()
+
+    def _neighbours(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """The frames before and after, mirrored at the ends; a single frame is its own neighbour."""
+        last = len(self) - 1
+        before, after = (indices - 1).abs(), last - (indices + 1 - last).abs()
+        return before.clamp_max(last), after.clamp_min(0)
+
+
+def _fill(values: Tensor, weight: Tensor) -> Tensor:
+    """Weighted means, and where there is no weight those of a coarser scale, down to one pixel for all.
+
+    `values` (N, C, H, W) have the `weight` (N, 1, H, W) on them already.
+    """
+    mean = values / weight.clamp_min(1e-9)
+    if bool((weight > 0).all()):
+        return mean
+    coarser = _fill(F.avg_pool2d(values, 2, ceil_mode=True), F.avg_pool2d(weight, 2, ceil_mode=True))
+    smooth = F.interpolate(coarser, size=mean.shape[2:], mode="bilinear", align_corners=False)
+    return torch.where(weight > 0, mean, smooth)

@@ -13,18 +13,24 @@ SIGMA = 1.5
 C1, C2 = 0.01**2, 0.03**2  # for a data range of 1
 
 
-def fitting_loss(prediction: Prediction, target: Prediction, alpha: float) -> Tensor:
-    """L(frame) + L(bands), a scalar; L(bands) is L(LL scaled to [0, 1]) + L(LH, HL, HH stacked)."""
-    return (
-        mixed_loss(prediction.frame, target.frame, alpha)
-        + mixed_loss(prediction.low, target.low, alpha)
-        + mixed_loss(prediction.high, target.high, alpha)
-    )
+def fitting_loss(
+    prediction: Prediction, target: Prediction, alpha: float, *, bands: bool = True, squared: bool = False
+) -> Tensor:
+    """L(frame) + L(bands), a scalar; L(bands) is L(LL scaled to [0, 1]) + L(LH, HL, HH stacked).
+
+    Without `bands` it is L(frame) alone.
+    """
+    loss = mixed_loss(prediction.frame, target.frame, alpha, squared=squared)
+    if not bands:
+        return loss
+    low = mixed_loss(prediction.low, target.low, alpha, squared=squared)
+    return loss + low + mixed_loss(prediction.high, target.high, alpha, squared=squared)
 
 
-def mixed_loss(image: Tensor, target: Tensor, alpha: float) -> Tensor:
-    """alpha · mean|a − b| + (1 − alpha) · (1 − SSIM(a, b)) of (N, C, H, W), data range 1."""
-    return alpha * F.l1_loss(image, target) + (1 - alpha) * (1 - ssim(image, target))
+def mixed_loss(image: Tensor, target: Tensor, alpha: float, *, squared: bool = False) -> Tensor:
+    """alpha · mean|a − b| + (1 − alpha) · (1 − SSIM(a, b)) of (N, C, H, W), data range 1; or mean (a − b)²."""
+    distance = F.mse_loss(image, target) if squared else F.l1_loss(image, target)
+    return alpha * distance + (1 - alpha) * (1 - ssim(image, target)) if alpha < 1 else distance
 
 
 def ssim(image: Tensor, target: Tensor) -> Tensor:

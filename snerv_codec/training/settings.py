@@ -2,7 +2,11 @@
 
 from dataclasses import dataclass
 
+from bitstream.types import Model
 from snerv_codec.errors import SettingsError
+
+# Share of training in which the rate rises.
+WARMUP: dict[Model, float] = {"b": 0.1, "t": 0.2, "t2d": 0.2}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,16 +26,20 @@ class Phase:
 class FitSettings:
     """Everything that decides what a fit ends with, given the frames and the `DecoderConfig`.
 
-    `alpha` weighs L1 against SSIM, `clip` bounds the gradient's norm, `prune` is the share of the
-    decoder's convolution weights set to zero after the fit; `prune_epochs` of fine-tuning follow (None: a
-    tenth of `epochs`) at `prune_rate` times the learning rate.
+    `alpha` weighs L1 (L2 where `squared`) against SSIM, in the loss of the frame and, with `bands`, of its
+    subbands. `warmup` is the share of a phase in which the rate rises (None: the paper's for the model),
+    `clip` bounds the gradient's norm, `prune` is the share of the decoder's convolution weights set to zero
+    after the fit; `prune_epochs` of fine-tuning follow (None: a tenth of `epochs`) at `prune_rate` times
+    the learning rate.
     """
 
     epochs: int = 300
     batch: int = 1
     learning_rate: float = 1e-3
     alpha: float = 0.7
-    warmup: float = 0.1
+    squared: bool = False
+    bands: bool = True
+    warmup: float | None = None
     clip: float = 1.0
     seed: int = 0
     prune: float = 0.1
@@ -47,14 +55,15 @@ class FitSettings:
             raise SettingsError(f"learning rate {self.learning_rate} is not in (0, 1]")
         for name, below in (("alpha", 1.0), ("warmup", 1.0), ("prune", 0.95)):
             value = getattr(self, name)
-            if not 0 <= value <= below:
+            if value is not None and not 0 <= value <= below:
                 raise SettingsError(f"{name} {value} is not in 0..{below}")
 
-    def phases(self) -> tuple[Phase, Phase]:
-        """The fit, and the fine-tuning of what pruning left (perhaps of no epochs)."""
+    def phases(self, model: Model = "b") -> tuple[Phase, Phase]:
+        """The fit of `model`, and the fine-tuning of what pruning left (perhaps of no epochs)."""
+        warmup = WARMUP[model] if self.warmup is None else self.warmup
         tune = max(1, self.epochs // 10) if self.prune_epochs is None else self.prune_epochs
         rate = self.learning_rate * self.prune_rate
         return (
-            Phase(name="fit", epochs=self.epochs, learning_rate=self.learning_rate, warmup=self.warmup),
-            Phase(name="prune", epochs=tune if self.prune else 0, learning_rate=rate, warmup=self.warmup),
+            Phase(name="fit", epochs=self.epochs, learning_rate=self.learning_rate, warmup=warmup),
+            Phase(name="prune", epochs=tune if self.prune else 0, learning_rate=rate, warmup=warmup),
         )

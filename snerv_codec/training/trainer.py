@@ -3,17 +3,20 @@
 import json
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from bitstream.types import DecoderConfig
 from snerv_codec.events import EpochDone
-from snerv_codec.model.decoder import Decoder, to_pixels
-from snerv_codec.model.encoder import Encoder
+from snerv_codec.model.blocks import place
+from snerv_codec.model.decoder import Prediction, to_pixels
+from snerv_codec.model.variants import build_networks
 from snerv_codec.training.checkpoint import Checkpoint
-from snerv_codec.training.frames import FrameSet
+from snerv_codec.training.frames import Batch, FrameSet
 from snerv_codec.training.losses import fitting_loss
 from snerv_codec.training.settings import FitSettings, Phase
 
@@ -30,12 +33,10 @@ class Trainer:
 
     def __init__(self, frames: FrameSet, config: DecoderConfig, settings: FitSettings) -> None:
         torch.manual_seed(settings.seed)
-        device = frames.frames.device
         self.frames, self.settings = frames, settings
-        self.encoder = Encoder(config.strides, config.embedding_shape[0])
-        self.decoder = Decoder(config)
+        self.encoder, self.decoder = build_networks(config, frames.variant)
         self.networks = nn.ModuleDict({"encoder": self.encoder, "decoder": self.decoder})
-        self.networks.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        place(self.networks, frames.device)
         self.masks: dict[str, Tensor] = {}
         self.phase, self.epoch = "", 0
         self.results: dict[str, float] = {}
@@ -75,20 +76,27 @@ class Trainer:
         self._apply_masks()
 
     @torch.no_grad()
-    def embeddings(self) -> Tensor:
-        """The embeddings of all frames, (T, channels, h, w)."""
-        indices = torch.arange(len(self.frames), device=self.frames.frames.device)
-        return torch.cat([self.encoder(self.frames.batch(i).low) for i in torch.split(indices, EMBED_CHUNK)])
+    def embeddings(self) -> tuple[Tensor, ...]:
+        """The embeddings of the fitted frames: (T, *shape) for each of the configuration's embedding shapes."""
+        parts = [self.encoder(self.frames.batch(i).inputs) for i in torch.split(self.frames.fitted, EMBED_CHUNK)]
+        return tuple(torch.cat(part) for part in zip(*parts, strict=True))
 
     @torch.no_grad()
     def psnr(self) -> float:
-        """Mean PSNR (dB) of all frames, rounded to 8 bits, by the networks as they are."""
-        total = torch.zeros((), device=self.frames.frames.device)
-        for indices in torch.split(torch.arange(len(self.frames), device=total.device), self.settings.batch):
+        """Mean PSNR (dB) of the fitted frames, rounded to 8 bits, by the networks as they are."""
+        total = torch.zeros((), device=self.frames.device)
+        for indices in torch.split(self.frames.fitted, self.settings.batch):
             batch = self.frames.batch(indices)
-            prediction = self.frames.crop(self.decoder(self.encoder(batch.low), batch.ll_range))
-            total += _psnr(to_pixels(prediction.frame).float() / 255, batch.target.frame).sum()
-        return total.item() / len(self.frames)
+            frame = to_pixels(self._predict(batch).frame).float() / 255
+            total += _psnr(frame, batch).sum()
+        return total.item() / len(self.frames.fitted)
+
+    @torch.no_grad()
+    def pictures(self, numbers: Iterable[int]) -> Iterator[npt.NDArray[np.uint8]]:
+        """Frames by their numbers, fitted or not, through encoder and decoder as they are: uint8 (H, W, 3)."""
+        for number in numbers:
+            batch = self.frames.batch(torch.tensor([number], device=self.frames.frames.device))
+            yield to_pixels(self._predict(batch).frame)[0].permute(1, 2, 0).cpu().numpy()
 
     def state(self) -> dict[str, Tensor | str | int]:
         """Everything that `restore` needs, as plain tensors, text and integers."""
@@ -124,7 +132,7 @@ class Trainer:
 
     def _run_epoch(self, phase: Phase) -> tuple[float, float]:
         batches = self._shuffled(phase)
-        totals = torch.zeros(2, device=self.frames.frames.device)
+        totals = torch.zeros(2, device=self.frames.device)
         for number, indices in enumerate(batches):
             done = (self.epoch + number / len(batches)) / phase.epochs
             self.optimizer.param_groups[0]["lr"] = learning_rate(phase, done)
@@ -134,21 +142,24 @@ class Trainer:
 
     def _step(self, indices: Tensor) -> Tensor:
         batch = self.frames.batch(indices)
-        prediction = self.frames.crop(self.decoder(self.encoder(batch.low), batch.ll_range))
-        loss = fitting_loss(prediction, batch.target, self.settings.alpha)
+        prediction, settings = batch.judged(self._predict(batch)), self.settings
+        loss = fitting_loss(prediction, batch.target, settings.alpha, bands=settings.bands, squared=settings.squared)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.networks.parameters(), self.settings.clip)
         self.optimizer.step()
         self._apply_masks()
-        psnr = _psnr(prediction.frame.detach().clamp(0, 1), batch.target.frame)
+        psnr = _psnr(prediction.frame.detach().clamp(0, 1), batch)
         return torch.stack((loss.detach(), psnr.mean()))
+
+    def _predict(self, batch: Batch) -> Prediction:
+        return self.frames.crop(self.decoder(self.encoder(batch.inputs), batch.ll_range))
 
     def _shuffled(self, phase: Phase) -> tuple[Tensor, ...]:
         position = [self.settings.seed, *phase.name.encode(), self.epoch]
         generator = torch.Generator().manual_seed(_mix(position))
-        order = torch.randperm(len(self.frames), generator=generator)
-        return torch.split(order.to(self.frames.frames.device), self.settings.batch)
+        order = torch.randperm(len(self.frames.fitted), generator=generator)
+        return torch.split(self.frames.fitted[order.to(self.frames.fitted.device)], self.settings.batch)
 
     @torch.no_grad()
     def _apply_masks(self) -> None:
@@ -164,9 +175,15 @@ def learning_rate(phase: Phase, done: float) -> float:
     return phase.learning_rate * (1 + math.cos(math.pi * (done - phase.warmup) / (1 - phase.warmup))) / 2
 
 
-def _psnr(image: Tensor, target: Tensor) -> Tensor:
-    """PSNR (dB) of each image of a batch, (N,), for a data range of 1; at most 100, as in `metrics`."""
-    return -10 * (image - target).square().mean(dim=(1, 2, 3)).clamp_min(1e-10).log10()
+def _psnr(image: Tensor, batch: Batch) -> Tensor:
+    """PSNR (dB) of each image of a batch, (N,), over what is known; at most 100, as in `metrics`."""
+    error = (image - batch.target.frame).square()
+    if batch.known is None:
+        error = error.mean(dim=(1, 2, 3))
+    else:
+        known = batch.known.frame.expand_as(error)
+        error = (error * known).sum(dim=(1, 2, 3)) / known.sum(dim=(1, 2, 3))
+    return -10 * error.clamp_min(1e-10).log10()
 
 
 def _mix(values: Iterable[int]) -> int:

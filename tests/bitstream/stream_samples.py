@@ -46,11 +46,20 @@ def tiny_stream() -> Stream:
         first_frame=0,
         config=DecoderConfig((2, 1, 1), (2, 2, 2, 1, 1), 12, 0),
         tensors=(weight,),
-        embeddings=embeddings,
+        embeddings=(embeddings,),
         ll_ranges=np.array([[0, 1], [0.25, 2]], np.float16),
     )
     video = VideoInfo(16, 16, Fraction(1, 25), (0, 1), 1, Fraction(25))
     return Stream(video, (segment,), summary="hi")
+
+
+def temporal_stream() -> Stream:
+    """The tiny stream as model t."""
+    stream = tiny_stream()
+    segment = stream.segments[0]
+    config = replace(segment.config, model="t", temporal_shape=(3, 2, 2))
+    temporal = tensor("temporal", (2, 6, 2, 2), 6)
+    return replace(stream, segments=(replace(segment, config=config, embeddings=(*segment.embeddings, temporal)),))
 
 
 def rich_stream() -> Stream:
@@ -66,14 +75,14 @@ def rich_stream() -> Stream:
             tensor("mfu.0.residuals.0.conv2.weight", (12, 12, 3, 3), bits=5),
             QuantizedTensor("zero", (300,), 8, np.zeros(300, np.uint16), *np.zeros((2, 1), np.float16)),
         ),
-        embeddings=tensor("embeddings", (3, 4, 1, 2), bits=6),
+        embeddings=(tensor("embeddings", (3, 4, 1, 2), bits=6),),
         ll_ranges=np.array([[0, 2], [0.5, 1], [0.25, 1.5]], np.float16),
         frame_checksums=(0, 1, 0xFFFFFFFF),
     )
     second = replace(
         first,
         first_frame=3,
-        embeddings=tensor("embeddings", (1, 4, 1, 2), bits=16),
+        embeddings=(tensor("embeddings", (1, 4, 1, 2), bits=16),),
         ll_ranges=np.zeros((1, 2), np.float16),
         frame_checksums=(),
     )

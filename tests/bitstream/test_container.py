@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stream_samples import rich_stream, tensor, tiny_stream
+from stream_samples import rich_stream, temporal_stream, tensor, tiny_stream
 
 import bitstream.errors
 from bitstream import container
 from bitstream.container import StreamFile, read_header, read_stream, write_stream
 from bitstream.entropy import encode_symbols
 from bitstream.errors import BitstreamError, Corrupt, LimitExceeded, NotAStream, Truncated, UnsupportedVersion
+from bitstream.indexsection import read_index
 from bitstream.sections import SIGNATURE, VERSION, write_prologue, write_section
 from bitstream.types import Color, DecoderConfig, Packet, Segment, SideTrack, Stream, VideoInfo
 
@@ -53,9 +54,12 @@ def streams(draw):
             shape = draw(shapes)
             axis = draw(st.one_of(st.none(), st.integers(0, len(shape) - 1)))
             tensors.append(tensor(name, shape, draw(st.integers(1, 16)), axis))
-        config = DecoderConfig((3, 1, 2), (2, 2, 2, 2, 1), draw(st.integers(1, 99)), draw(st.integers(0, 9)))
+        model = draw(st.sampled_from(["b", "t", "t2d"]))
+        temporal = None if model == "b" else draw(st.sampled_from([(3, 4, 8), (1, 2, 4), (2, 1, 2)]))
+        width, blocks = draw(st.integers(1, 99)), draw(st.integers(0, 9))
+        config = DecoderConfig((3, 1, 2), (2, 2, 2, 2, 1), width, blocks, model, temporal)
         checksums = tuple(range(frames)) if draw(st.booleans()) else ()
-        embeddings = tensor("embeddings", (frames, 3, 1, 2), 6)
+        embeddings = tuple(tensor(f"e{i}", (frames, *shape), 6) for i, shape in enumerate(config.embedding_shapes))
         ranges = np.array(draw(st.lists(st.floats(0, 2, width=16), min_size=2 * frames, max_size=2 * frames)))
         ranges = ranges.astype(np.float16).reshape(frames, 2)
         segments.append(Segment(first_frame, config, tuple(tensors), embeddings, ranges, checksums))
@@ -120,6 +124,42 @@ def test_the_header_says_what_the_file_holds(tmp_path, monkeypatch):
     names = ["INFO", "INDX", "SEGM", "SEGM", "text", "trak", "pdat", "trak", "pdat", "DONE"]
     assert [section.name for section in header.sections] == names
     assert sum(section.size + 17 for section in header.sections) + 14 == header.file_size
+
+
+def with_index_end(stream, end):
+    """The file of `stream` with other last bytes in the payload of its index."""
+    info, index, *rest = sections_of(write_stream(stream))
+    payload = index[13:-4]
+    changed = write_section(b"INDX", payload[: len(payload) - len(end)] + end)
+    return write_prologue() + b"".join((info, changed, *rest))
+
+
+def test_temporal_models_need_their_embeddings_and_a_shape_that_fits():
+    stream = temporal_stream()
+    assert read_stream(write_stream(stream)) == stream
+    segment = stream.segments[0]
+    assert with_index_end(stream, b"\x03\x02\x02") == write_stream(stream)
+    for end in (b"\x03\x02\x01", b"\x03\x03\x03", b"\x03\x08\x08", b"\x03\x00\x02", b"\x00\x02\x02"):
+        with pytest.raises(Corrupt, match="temporal shape|embedding shape"):
+            read_stream(with_index_end(stream, end))
+    with pytest.raises(Corrupt, match="embeddings"):  # another shape than the tensor has
+        read_stream(with_index_end(stream, b"\x03\x04\x04"))
+    payload, plain = container.write_segment(segment), replace(segment.config, model="b", temporal_shape=None)
+    with pytest.raises(Corrupt, match="2 tensors of embeddings where the segment's model has 1"):
+        container.read_segment(payload, 0, 2, plain)
+    with pytest.raises(ValueError, match="embeddings"):
+        replace(segment, embeddings=segment.embeddings[:1])
+    with pytest.raises(ValueError, match="temporal embeddings missing or extra"):
+        replace(segment.config, model="b")
+    with pytest.raises(ValueError, match="temporal embeddings missing or extra"):
+        replace(segment.config, temporal_shape=None)
+
+
+def test_a_model_of_the_future_is_named_as_such():
+    data = bytearray(sections_of(write_stream(tiny_stream()))[1][13:-4])
+    data[6] = 3  # the model byte of the worked example
+    with pytest.raises(UnsupportedVersion, match="decoder model 3"):
+        read_index(bytes(data))
 
 
 def sections_of(data):
@@ -214,12 +254,12 @@ def test_overhead_is_small():
     segment = replace(tiny_stream().segments[0], tensors=tensors)
     data = write_stream(replace(tiny_stream(), segments=(segment,)))
     assert sum(len(t.symbols) for t in tensors) < 50_000
-    payload = sum(len(encode_symbols(t.symbols, t.bits)[1]) for t in (*tensors, segment.embeddings))
+    payload = sum(len(encode_symbols(t.symbols, t.bits)[1]) for t in (*tensors, *segment.embeddings))
     assert len(data) - payload - 4 * 121 - 4 * 2 < 800
 
 
 def test_errors_have_these_names():
-    names = {n for n, v in vars(bitstream.errors).items() if isinstance(v, type)}
+    names = {n for n, v in vars(bitstream.errors).items() if isinstance(v, type) and issubclass(v, Exception)}
     assert names == {
         "BitstreamError",
         "NotAStream",
@@ -227,6 +267,7 @@ def test_errors_have_these_names():
         "Truncated",
         "Corrupt",
         "LimitExceeded",
+        "MissingExtra",
     }
     assert all(issubclass(getattr(bitstream.errors, name), BitstreamError) for name in names)
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -62,8 +64,8 @@ def test_a_packed_decoder_comes_back_on_its_grids():
     config = DecoderConfig((16, 2, 3), (2, 2, 1, 1, 1), 20, 1)
     decoder, embeddings = Decoder(config), torch.randn(5, 16, 2, 3)
     ranges = torch.tensor([[0.1, 1.7]] * 5)
-    segment = pack_segment(decoder, config, embeddings, ranges, weight_bits=16, embed_bits=16)
-    restored, (values, again) = unpack_decoder(segment), unpack_embeddings(segment)
+    segment = pack_segment(decoder, config, [embeddings], ranges, weight_bits=16, embed_bits=16)
+    restored, ((values,), again) = unpack_decoder(segment), unpack_embeddings(segment)
     assert segment.frame_count == 5
     torch.testing.assert_close(values, embeddings, atol=2e-3, rtol=0)
     torch.testing.assert_close(again, ranges, atol=1e-3, rtol=0)
@@ -73,7 +75,22 @@ def test_a_packed_decoder_comes_back_on_its_grids():
 
 def test_tensors_of_another_network_are_refused():
     config = DecoderConfig((16, 2, 3), (2, 2, 1, 1, 1), 20, 1)
-    decoder = Decoder(DecoderConfig((16, 2, 3), (2, 2, 1, 1, 1), 21, 1))
-    segment = pack_segment(decoder, config, torch.zeros(1, 16, 2, 3), torch.zeros(1, 2), weight_bits=8, embed_bits=6)
+    other = replace(config, channels=21)
+    embeddings, ranges = [torch.zeros(1, 16, 2, 3)], torch.zeros(1, 2)
+    segment = pack_segment(Decoder(other), other, embeddings, ranges, weight_bits=8, embed_bits=6)
     with pytest.raises(Corrupt, match="'stem.weight' has shape"):
-        unpack_decoder(segment)
+        unpack_decoder(replace(segment, config=config))
+
+
+def test_a_decoder_packed_as_nnc_comes_back_near_what_it_was():
+    pytest.importorskip("nncodec", reason="nncodec is not installed (extra nnc)")
+    torch.manual_seed(0)
+    config = DecoderConfig((16, 2, 3), (2, 2, 1, 1, 1), 20, 1)
+    decoder, embeddings = Decoder(config), torch.randn(5, 16, 2, 3)
+    ranges = torch.tensor([[0.1, 1.7]] * 5)
+    segment = pack_segment(decoder, config, [embeddings], ranges, weight_bits=8, embed_bits=16, nnc_qp=-38)
+    assert segment.tensors == ()
+    restored = unpack_decoder(segment)
+    torch.testing.assert_close(unpack_embeddings(segment)[0][0], embeddings, atol=2e-3, rtol=0)
+    for (name, mine), (_, theirs) in zip(restored.named_parameters(), decoder.named_parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs, atol=3e-3, rtol=0, msg=name)

@@ -3,7 +3,7 @@ import subprocess
 import av
 import numpy as np
 import pytest
-from clips import make_clip, moving, psnr, samples
+from rich_clips import make_clip, moving, psnr, samples
 
 from bitstream.types import Color
 from snerv_codec.media.color import Converter, describe, sampling

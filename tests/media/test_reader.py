@@ -7,7 +7,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from clips import RATE, Sound, Text, make_clip, moving, packets_of, psnr, samples
+from rich_clips import RATE, Sound, Text, make_clip, moving, packets_of, psnr, samples
 
 from bitstream.types import Color
 from snerv_codec.errors import InputError, ResourceError, SettingsError

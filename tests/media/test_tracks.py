@@ -4,7 +4,7 @@ from io import BytesIO
 
 import av
 import pytest
-from clips import Sound, Text, make_clip, moving
+from rich_clips import Sound, Text, make_clip, moving
 
 from bitstream.types import Packet, SideTrack
 from snerv_codec.media.reader import read_video

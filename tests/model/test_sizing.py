@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from bitstream.types import DecoderConfig
@@ -38,6 +40,41 @@ def test_bunny_at_3m_is_the_papers_model():
     assert (cost.decoder_parameters, cost.encoder_parameters) == (2_993_042, 257_008)
     assert cost.total_parameters == 3_010_202
     assert cost.decoder_macs == pytest.approx(90.10e9, abs=5e6)  # the paper counts the inverse wavelet too
+
+
+def test_bunny_at_3m_is_the_papers_temporal_model_with_its_embeddings_counted():
+    config = choose_config(640, 1280, 132, 3_000_000, model="t")
+    assert config == DecoderConfig((16, 2, 4), (5, 4, 2, 2, 2), 103, 6, "t", (3, 20, 40))
+    assert model_cost(config, 132).total_parameters == 2_340_605 + 650_760
+    flat = choose_config(640, 1280, 132, 3_000_000, model="t2d")
+    assert flat.channels < 103
+    assert model_cost(flat, 132).total_parameters == pytest.approx(3e6, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("budget", "frames", "expected"),
+    [
+        ("350k", 132, (5, 10)),  # the paper's, table 9
+        ("750k", 132, (5, 10)),
+        ("1.5M", 132, (10, 20)),
+        ("3M", 132, (20, 40)),
+        ("5.95M", 132, (20, 40)),
+        ("3M", 600, (10, 20)),  # a long video must not spend all it has on them
+        ("3M", 6000, (2, 4)),
+    ],
+)
+def test_the_size_of_temporal_embeddings_follows_budget_and_length(budget, frames, expected):
+    config = choose_config(640, 1280, frames, parse_size(budget), model="t")
+    assert config.temporal_shape == (3, *expected)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1080, 1920), (720, 1280), (200, 200), (33, 17), (16, 16)])
+@pytest.mark.parametrize("frames", [1, 2, 100])
+def test_temporal_embeddings_fit_any_frame(height, width, frames):
+    config = choose_config(height, width, frames, 1_000_000, model="t")
+    assert config.temporal_scale >= 1
+    spent = 2 * math.prod(config.temporal_shape) * frames
+    assert spent <= 0.25e6
 
 
 @pytest.mark.parametrize(("budget", "blocks"), [("350k", 2), ("750k", 3), ("1.5M", 4), ("4.57M", 8), ("5.95M", 10)])

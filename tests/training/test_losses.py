@@ -30,6 +30,16 @@ def test_the_loss_is_nil_for_a_perfect_prediction_and_sums_its_parts():
     assert fitting_loss(Prediction(frame, low, high + 0.1), perfect, 0.7).item() == pytest.approx(part.item())
 
 
+def test_the_terms_of_the_ablations():
+    frame, low, high = torch.rand(1, 3, 32, 32), torch.rand(1, 3, 16, 16), torch.rand(1, 9, 16, 16) - 0.5
+    target, wrong = Prediction(frame, low, high), Prediction(frame + 0.1, low + 0.2, high)
+    assert fitting_loss(wrong, target, 1.0).item() == pytest.approx(0.3, abs=1e-6)
+    assert fitting_loss(wrong, target, 1.0, bands=False).item() == pytest.approx(0.1, abs=1e-6)
+    assert fitting_loss(wrong, target, 1.0, squared=True).item() == pytest.approx(0.05, abs=1e-6)
+    half = 0.5 * 0.1 + 0.5 * (1 - ssim(frame + 0.1, frame).item())
+    assert fitting_loss(wrong, target, 0.5, bands=False).item() == pytest.approx(half, abs=1e-6)
+
+
 @pytest.mark.parametrize("shape", [(1, 2, 13, 16), (2, 3, 8, 12)])
 def test_the_derivative_of_ssim_is_right(shape):
     image = torch.rand(shape, dtype=torch.float64, requires_grad=True)

@@ -24,6 +24,9 @@ class Interrupt(Exception):
     pass
 
 
+TEMPORAL = DecoderConfig((16, 2, 3), (2, 2, 2, 1, 1), 12, 1, "t", (3, 4, 6))
+
+
 def run(directory, *, stop_after=None, resume=False):
     """Fit both phases, perhaps stopping after some epochs; return the trainer."""
     torch.use_deterministic_algorithms(True)
@@ -95,14 +98,74 @@ def test_the_border_weighs_nothing_and_flat_frames_have_no_range():
     frames[1] = 77
     data = FrameSet(frames, CONFIG)
     batch = data.batch(torch.tensor([0, 1]))
-    assert batch.low.shape == (2, 3, 16, 24)
+    assert batch.inputs[0].shape == (2, 3, 16, 24)
     assert batch.target.frame.shape == (2, 3, 31, 47)
     assert batch.target.low.shape == (2, 3, 16, 24)
-    assert batch.low.min() >= 0
-    assert batch.low.max() <= 1
-    assert (batch.low[1].abs() < 1e-2).all()
+    assert batch.inputs[0].min() >= 0
+    assert batch.inputs[0].max() <= 1
+    assert (batch.inputs[0][1].abs() < 1e-2).all()
     ll = dwt(torch.full((1, 3, 32, 48), 77 / 255))[0]
     torch.testing.assert_close(data.ll_ranges[1], torch.stack((ll.min(), ll.max())), atol=1e-3, rtol=0)
+
+
+def test_the_temporal_extension_warms_up_for_longer():
+    assert FitSettings().phases("b")[0].warmup == 0.1
+    assert [phase.warmup for phase in FitSettings().phases("t")] == [0.2, 0.2]
+    assert FitSettings(warmup=0).phases("t")[0].warmup == 0
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_neighbours_are_mirrored_at_the_ends_and_share_one_range(count):
+    frames = moving_gradient(count)
+    data, plain = FrameSet(frames, TEMPORAL), FrameSet(frames, CONFIG)
+    for number in range(count):
+        batch = data.batch(torch.tensor([number]))
+        before = min(1, count - 1) if number == 0 else number - 1
+        after = max(count - 2, 0) if number == count - 1 else number + 1
+        least = plain.ll_ranges[[before, number, after], 0].min()
+        greatest = plain.ll_ranges[[before, number, after], 1].max()
+        assert batch.ll_range.tolist() == [[least, greatest]]
+
+        def scaled(i, least=least, greatest=greatest):
+            padded = torch.nn.functional.pad(frames[[i]].permute(0, 3, 1, 2) / 255, (0, 1, 0, 1), mode="replicate")
+            return (dwt(padded)[0] - least) / (greatest - least)
+
+        low, *pairs = batch.inputs
+        torch.testing.assert_close(low, scaled(number).clamp(0, 1))
+        for pair, other in zip(pairs, (before, after), strict=True):
+            expected = (scaled(number).clamp(0, 1) + scaled(other).clamp(0, 1)) / 2**1.5
+            torch.testing.assert_close(pair, expected)
+            assert pair.max() < 1
+
+
+def test_the_temporal_extension_learns_and_resumes(tmp_path):
+    """The same machinery: one epoch less of it, then the rest, ends where all at once does."""
+    torch.use_deterministic_algorithms(True)
+    settings = FitSettings(epochs=4, prune=0, seed=1)
+
+    def trained(stop):
+        trainer, seen = Trainer(FrameSet(moving_gradient(), TEMPORAL), TEMPORAL, settings), []
+        checkpoint = Checkpoint(tmp_path / str(stop), {})
+        if checkpoint.exists():
+            trainer.restore(checkpoint.load())
+
+        def watch(event):
+            seen.append(event.loss)
+            if len(seen) == stop:
+                raise Interrupt
+
+        try:
+            trainer.run(settings.phases("t")[0], checkpoint=checkpoint, on_epoch=watch)
+        except Interrupt:
+            return trained(stop)
+        return trainer, seen
+
+    whole, losses = trained(0)
+    assert losses[-1] < losses[0]
+    resumed, _ = trained(3)
+    for mine, theirs in zip(resumed.networks.parameters(), whole.networks.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+    assert [tuple(values.shape) for values in whole.embeddings()] == [(4, 16, 2, 3), (4, 6, 4, 6)]
 
 
 @pytest.mark.parametrize("wrong", [{"epochs": 0}, {"alpha": 1.5}, {"prune": 0.99}, {"learning_rate": 0}, {"batch": 0}])

@@ -1,4 +1,4 @@
-"""Tiny videos that the tests make for themselves."""
+"""Tiny videos with all that a container can hold, which the tests of the media make for themselves."""
 
 from dataclasses import dataclass
 from fractions import Fraction

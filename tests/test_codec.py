@@ -1,0 +1,206 @@
+"""The main path: a video to a file, and the file alone to the video."""
+
+import errno
+import os
+import subprocess
+import sys
+import zlib
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from clips import packets, write_clip
+from conftest import QUICK
+
+from bitstream.container import read_header
+from snerv_codec import Decoder, decode, encode
+from snerv_codec.codec import differing_frames
+from snerv_codec.errors import OutputError, ResourceError, SettingsError
+from snerv_codec.events import EpochDone, Warned
+from snerv_codec.media.reader import Selection, read_video
+from snerv_codec.metrics import psnr
+from snerv_codec.training.settings import FitSettings
+
+
+def test_the_report_is_of_the_file_on_disk(clip, encoded):
+    path, report = encoded
+    frames = read_video(clip).frames
+    assert report.bytes_total == path.stat().st_size
+    assert report.bpp == pytest.approx(8 * path.stat().st_size / (34 * 18 * 6))
+    with Decoder(path, device="cpu") as decoder:
+        assert report.quality.psnr == pytest.approx(np.mean([psnr(a, b) for a, b in zip(frames, decoder, strict=True)]))
+    assert report.quality.ms_ssim is None  # too small for it
+    assert report.quality.psnr == pytest.approx(report.pruned_psnr, abs=1)
+    assert 0 < report.bytes_tracks < report.bytes_total
+
+
+@pytest.mark.parametrize(("width", "height", "frames"), [(16, 16, 1), (17, 33, 2), (33, 17, 3), (176, 144, 2)])
+def test_any_size_and_count_comes_back(tmp_path, width, height, frames):
+    source = write_clip(tmp_path / "in.mkv", width=width, height=height, frames=frames)
+    report = encode(source, tmp_path / "out.snrv", replace(QUICK, size="60k"))
+    decoded = decode(tmp_path / "out.snrv", tmp_path / "again.mkv", device="cpu")
+    assert decoded.frames == report.frames == frames
+    again = read_video(tmp_path / "again.mkv")
+    assert again.frames.shape == (frames, height, width, 3)
+    assert again.info.duration == read_video(source).info.duration
+    with Decoder(tmp_path / "out.snrv", device="cpu") as decoder:
+        assert np.array_equal(again.frames, decoder[:])
+
+
+def test_a_longer_fit_looks_like_the_video(clip, tmp_path):
+    settings = replace(QUICK, fit=FitSettings(epochs=150, prune_epochs=15, learning_rate=3e-3))
+    report = encode(clip, tmp_path / "out.snrv", settings)
+    assert report.quality.psnr > 27
+    assert abs(report.pruned_psnr - report.quality.psnr) < 0.3
+
+
+def test_a_decoded_mp4_has_the_sound_and_the_times(clip, coded, tmp_path):
+    decode(coded, tmp_path / "again.mp4", device="cpu")
+    assert packets(tmp_path / "again.mp4", "audio") == packets(clip, "audio")
+    before, after = read_video(clip).info, read_video(tmp_path / "again.mp4").info
+    times, again = ([time * info.time_base for time in info.timestamps] for info in (before, after))
+    assert times == again
+    assert before.rate == after.rate
+
+
+def test_frames_are_the_same_in_any_order_and_slice(coded):
+    with Decoder(coded, device="cpu") as decoder:
+        whole = np.stack(list(decoder))
+        assert whole.shape == (6, 18, 34, 3)
+        assert whole.dtype == np.uint8
+        assert len(decoder) == 6
+        assert np.array_equal(decoder[1:5:2], whole[1:5:2])
+        assert np.array_equal(decoder[::-1], whole[::-1])
+        assert np.array_equal(decoder[-1], whole[5])
+        assert decoder[3:3].shape == (0, 18, 34, 3)
+        with pytest.raises(IndexError, match="frame 6 is not in a video of 6"):
+            decoder[6]
+    for number in (4, 0, 2):
+        with Decoder(coded, device="cpu", batch=3) as decoder:
+            assert np.array_equal(decoder[number], whole[number])
+
+
+def test_a_fresh_process_decodes_what_the_encoder_saw(coded):
+    script = (
+        "import sys, zlib; from snerv_codec import Decoder\n"
+        "print([zlib.crc32(frame.data) for frame in Decoder(sys.argv[1], device='cpu')])\n"
+        "print('snerv_codec.training' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(coded)], capture_output=True, text=True, check=True)
+    with Decoder(coded, device="cpu") as decoder:
+        expected = decoder.checksums()
+        assert [zlib.crc32(frame.data) for frame in decoder] == list(expected)
+    assert done.stdout.splitlines() == [f"{list(expected)}", "False"]  # decoding loads no training
+    assert differing_frames(coded, device="cpu") == []
+
+
+def test_some_frames_are_decoded_with_their_sound(coded, tmp_path):
+    report = decode(coded, tmp_path / "part.mkv", frames=(2, 5), device="cpu")
+    assert report.frames == 3
+    part = read_video(tmp_path / "part.mkv")
+    with Decoder(coded, device="cpu") as decoder:
+        assert np.array_equal(part.frames, decoder[2:5])
+    times = [time * part.info.time_base for time in part.info.timestamps]
+    assert [time - times[0] for time in times] == [0, Fraction(1, 25), Fraction(2, 25)]
+    assert times[0] < Fraction(1, 10)  # after the packet that the sound starts cleanly with
+    assert 0 < len(packets(tmp_path / "part.mkv", "audio")) < len(packets(coded_source(coded, tmp_path), "audio"))
+    with pytest.raises(SettingsError, match="frames 2:9 are not in a video of 6 frames"):
+        decode(coded, tmp_path / "more.mkv", frames=(2, 9))
+
+
+def coded_source(coded, folder):
+    decode(coded, folder / "whole.mkv", device="cpu")
+    return folder / "whole.mkv"
+
+
+class Watcher:
+    """Collects events, and interrupts after some epochs."""
+
+    def __init__(self, stop_after=None):
+        self.events, self.stop_after = [], stop_after
+
+    def __call__(self, event):
+        self.events.append(event)
+        if len(self.epochs) == self.stop_after:
+            raise KeyboardInterrupt
+
+    @property
+    def epochs(self):
+        return [event for event in self.events if isinstance(event, EpochDone)]
+
+
+def test_an_interrupted_encode_goes_on_to_the_very_same_file(clip, coded, tmp_path):
+    output = tmp_path / "out.snrv"
+    with pytest.raises(KeyboardInterrupt):
+        encode(clip, output, QUICK, on_event=Watcher(stop_after=2))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.snrv.work"]
+    with pytest.raises(OutputError, match="interrupted run; use --resume"):
+        encode(clip, output, QUICK)
+    with pytest.raises(SettingsError, match="differs in seed"):
+        encode(clip, output, replace(QUICK, fit=replace(QUICK.fit, seed=5)), resume=True)
+    watcher = Watcher()
+    encode(clip, output, QUICK, resume=True, on_event=watcher)
+    assert [(e.phase, e.epoch) for e in watcher.epochs] == [("fit", 3), ("prune", 1)]
+    assert output.read_bytes() == coded.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.snrv"]
+
+
+def test_resuming_nothing_starts_with_a_word_and_overwriting_drops_what_was_left(clip, coded, tmp_path):
+    output = tmp_path / "out.snrv"
+    watcher = Watcher(stop_after=1)
+    with pytest.raises(KeyboardInterrupt):
+        encode(clip, output, QUICK, resume=True, on_event=watcher)
+    assert any(isinstance(e, Warned) and "starting from the beginning" in e.message for e in watcher.events)
+    watcher = Watcher()
+    encode(clip, output, QUICK, overwrite=True, on_event=watcher)
+    assert len(watcher.epochs) == 4
+    assert output.read_bytes() == coded.read_bytes()
+
+
+def test_an_output_is_never_harmed_by_a_failure(clip, tmp_path, monkeypatch):
+    output = tmp_path / "out.snrv"
+    output.write_bytes(b"older")
+    with pytest.raises(OutputError, match="exists already; use --overwrite"):
+        encode(clip, output, QUICK)
+    with pytest.raises(OutputError, match="is the input"):
+        encode(clip, clip, QUICK, overwrite=True)
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("snerv_codec.files.os.fsync", full)  # the checkpoint's too: the same function
+    with pytest.raises(OutputError, match="No space left on device"):
+        encode(clip, output, QUICK, overwrite=True)
+    monkeypatch.setattr("snerv_codec.training.checkpoint.Checkpoint.save", lambda self, state: None)
+    with pytest.raises(OutputError, match="No space left on device; free some space"):
+        encode(clip, output, QUICK, overwrite=True)
+    assert output.read_bytes() == b"older"
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["out.snrv"]
+
+
+def test_a_failing_decode_leaves_nothing(coded, tmp_path):
+    damaged = bytearray(coded.read_bytes())
+    with Decoder(coded) as decoder:
+        segment = next(s for s in read_header(coded).sections if s.name == "SEGM")
+        assert len(decoder) == 6
+    damaged[segment.offset + 200] ^= 1
+    (tmp_path / "bad.snrv").write_bytes(damaged)
+    with pytest.raises(Exception, match=r"bad\.snrv: the checksum of section SEGM"):
+        decode(tmp_path / "bad.snrv", tmp_path / "out.mp4")
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.snrv"]
+
+
+def test_what_memory_cannot_hold_is_refused_before_the_work(clip, tmp_path, monkeypatch):
+    monkeypatch.setattr("snerv_codec.machine.available_memory", lambda device=None: 1000)
+    with pytest.raises(ResourceError, match="fitting needs about .* lower --size or --batch"):
+        encode(clip, tmp_path / "out.snrv", QUICK)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_selection_is_what_gets_encoded(clip, tmp_path):
+    settings = replace(QUICK, source=Selection(crop=(16, 20), frames=(1, 4)))
+    report = encode(clip, tmp_path / "out.snrv", settings)
+    assert report.frames == 3
+    with Decoder(tmp_path / "out.snrv", device="cpu") as decoder:
+        assert decoder[0].shape == (16, 20, 3)

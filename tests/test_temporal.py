@@ -1,0 +1,126 @@
+"""The temporal extension through the whole codec: files, decoding, random access."""
+
+import os
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bitstream.container import StreamFile, read_header, write_stream
+from bitstream.types import DecoderConfig, QuantizedTensor, Segment, Stream, VideoInfo
+from snerv_codec import Decoder, EncodeSettings, decode, encode
+from snerv_codec.errors import SettingsError
+from snerv_codec.media.writer import write_image
+from snerv_codec.model import decoder as network
+from snerv_codec.planning import plan
+from snerv_codec.training.settings import FitSettings
+
+GOLDEN = Path(__file__).parent / "golden"
+FIT = FitSettings(epochs=2, prune_epochs=1)
+
+
+def golden_stream(model):
+    """Two frames of 30x16 whose weights depend on their names' order alone."""
+    config = DecoderConfig((4, 1, 2), (2, 2, 2, 1, 1), 12, 1, model, (3, 2, 4))
+    with torch.device("meta"):
+        shapes = {name: tuple(p.shape) for name, p in network.Decoder(config).named_parameters()}
+    rng = np.random.RandomState(1)  # the legacy generator: its numbers never change
+
+    def tensor(name, shape, spread):
+        symbols = rng.binomial(7, 0.5, int(np.prod(shape))).astype(np.uint16)
+        scale = np.array([spread], np.float16)
+        return QuantizedTensor(name, shape, 3, symbols, scale, np.float16(-3.5) * scale)
+
+    weights = (tensor(name, shape, 0.3 * np.prod(shape[1:]) ** -0.5) for name, shape in shapes.items())
+    embeddings = [tensor(f"e{i}", (2, *shape), 0.7) for i, shape in enumerate(config.embedding_shapes)]
+    ranges = np.array([[0, 2], [0.5, 1.25]], np.float16)
+    segment = Segment(0, config, tuple(weights), tuple(embeddings), ranges)
+    return Stream(VideoInfo(30, 16, Fraction(1, 25), (0, 1), 1, Fraction(25)), (segment,))
+
+
+@pytest.mark.parametrize("model", ["t", "t2d"])
+def test_golden_files_decode_to_what_they_did(model):
+    path, expected = GOLDEN / f"{model}.snrv", GOLDEN / f"{model}.npy"
+    if os.environ.get("REGENERATE_GOLDEN") == "1":
+        path.write_bytes(write_stream(golden_stream(model)))
+        np.save(expected, Decoder(path, device="cpu")[:])
+    with StreamFile(path) as file:
+        assert file.read_stream() == golden_stream(model)
+    frames, before = Decoder(path, device="cpu")[:].astype(int), np.load(expected).astype(int)
+    assert before.std() > 50  # a picture, not a grey plane
+    assert np.abs(before[0] - before[1]).mean() > 5
+    assert (before % 255 == 0).mean() < 0.3
+    assert np.abs(frames - before).max() <= 1  # as SPEC.md allows between devices
+
+
+@pytest.fixture
+def clip(tmp_path):
+    """A folder of `count` frames, 41x26, of a square that moves over a gradient."""
+
+    def make(count):
+        folder = tmp_path / f"clip{count}"
+        folder.mkdir()
+        y, x = np.mgrid[0:26, 0:41]
+        for t in range(count):
+            frame = np.stack((x * 6, y * 9, (x + y) * 3), axis=-1).astype(np.uint8)
+            frame[8:16, 3 + 4 * t : 11 + 4 * t] = 255 - 40 * t
+            write_image(folder / f"{t}.png", frame)
+        return folder
+
+    return make
+
+
+@pytest.mark.parametrize(("model", "count"), [("t", 1), ("t", 2), ("t2d", 5), ("t", 4)])
+def test_a_video_comes_back_and_every_frame_from_its_own_embeddings(clip, tmp_path, model, count):
+    coded = tmp_path / "a.snrv"
+    report = encode(clip(count), coded, EncodeSettings(size="250k", model=model, fit=FIT, device="cpu"))
+    assert report.config.model == model
+    entry = read_header(coded).segments[0]
+    assert entry.config == report.config
+    with Decoder(coded, device="cpu") as decoder:
+        frames = decoder[:]
+        assert frames.shape == (count, 26, 41, 3)
+        for number in reversed(range(count)):  # any order: no state between frames
+            assert np.array_equal(decoder[number], frames[number])
+    decode(coded, tmp_path / "frames", device="cpu")
+    assert len(list((tmp_path / "frames").iterdir())) == count
+
+
+def test_the_temporal_embeddings_matter(clip, tmp_path):
+    """A frame decoded with another's temporal embedding is another frame."""
+    coded, swapped = tmp_path / "a.snrv", tmp_path / "b.snrv"
+    encode(clip(3), coded, EncodeSettings(size="120k", model="t", fit=FIT, device="cpu"))
+    with StreamFile(coded) as file:
+        stream = file.read_stream()
+    segment = stream.segments[0]
+    names = [tensor.name for tensor in segment.embeddings]
+    assert names == ["embeddings", "temporal"]
+    frame, temporal = segment.embeddings
+    assert (frame.bits, temporal.bits) == (6, 6)
+    symbols = np.roll(temporal.symbols.reshape(temporal.shape), 1, axis=0).ravel()
+    turned = replace(temporal, symbols=symbols)
+    changed = replace(segment, embeddings=(frame, turned), frame_checksums=())
+    swapped.write_bytes(write_stream(replace(stream, segments=(changed,))))
+    assert not np.array_equal(Decoder(coded, device="cpu")[1], Decoder(swapped, device="cpu")[1])
+
+
+def test_the_plan_names_the_model_and_counts_its_embeddings(clip):
+    chosen = plan(clip(4), EncodeSettings(size="120k", model="t", temporal_size=(5, 7), device="cpu"))
+    assert (chosen.model, chosen.temporal_shape) == ("t", (3, 5, 7))
+    assert chosen.embedding_parameters == 4 * (
+        16 * chosen.embedding_shape[1] * chosen.embedding_shape[2] + 2 + 2 * 3 * 5 * 7
+    )
+    assert chosen.total_parameters == chosen.decoder_parameters + chosen.embedding_parameters
+
+
+def test_wrong_temporal_settings_say_what_would_be_right(clip):
+    source = clip(2)
+    with pytest.raises(SettingsError, match="7x9 .* does not fit these strides; take one of"):
+        plan(source, EncodeSettings(size="120k", model="t", temporal_size=(7, 9)))
+    with pytest.raises(SettingsError, match="for models t and t2d"):
+        plan(source, EncodeSettings(size="120k", temporal_size=(4, 6)))
+    with pytest.raises(SettingsError, match="model 'x' is not one of b, t, t2d"):
+        EncodeSettings(model="x")
