@@ -69,6 +69,11 @@ def sampling(frame: av.VideoFrame) -> tuple[int, Chroma]:
     return depth, by_halves.get(halved, "420")
 
 
+def matrix_of(color: Color) -> Colorspace:
+    """The matrix by which a video with these tags is converted."""
+    return MATRICES.get(color.matrix, Colorspace.ITU601)
+
+
 def range_number(color: Color) -> int:
     """ffmpeg's number for a range."""
     return {None: 0, False: 1, True: FULL_RANGE}[color.full_range]
@@ -101,7 +106,7 @@ class Converter:
         _, chroma = sampling(frame)
         full = int(frame.color_range) == FULL_RANGE or frame.format.name.startswith("yuvj")
         if chroma != "rgb":
-            options["src_colorspace"] = MATRICES.get(int(frame.colorspace), Colorspace.ITU601)
+            options["src_colorspace"] = matrix_of(describe(frame))
             options["src_color_range"] = ColorRange.JPEG if full else ColorRange.MPEG
             options["dst_color_range"] = ColorRange.JPEG
         rgb = self._reformatter.reformat(frame, format="rgb24", interpolation=TO_RGB, **options)
@@ -113,7 +118,7 @@ class Converter:
         frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
         options: dict[str, Any] = {}
         if not av.VideoFormat(pix_fmt).is_rgb:
-            options["dst_colorspace"] = MATRICES.get(color.matrix, Colorspace.ITU601)
+            options["dst_colorspace"] = matrix_of(color)
             options["src_color_range"] = ColorRange.JPEG
             options["dst_color_range"] = ColorRange.JPEG if color.full_range else ColorRange.MPEG
         converted = self._reformatter.reformat(frame, format=pix_fmt, interpolation=FROM_RGB, **options)

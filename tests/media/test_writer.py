@@ -179,13 +179,16 @@ def test_uneven_times_and_a_long_last_frame(tmp_path, name):
     assert info.final_duration * info.time_base == 5
 
 
-def test_y4m_says_that_it_cannot_hold_uneven_times(tmp_path):
+def test_y4m_says_what_it_cannot_hold(tmp_path):
     frames = moving(3)
-    uneven = info_of(frames, time_base=Fraction(1, 1000), timestamps=(0, 40, 90))
+    (warning,) = write(tmp_path / "0.y4m", frames, info_of(frames, color=Color(matrix=9, full_range=True)))
+    assert warning == "the samples are BT.2020 full, which y4m has no tag for"
+    plain = info_of(frames, color=Color())
+    uneven = replace(plain, time_base=Fraction(1, 1000), timestamps=(0, 40, 90))
     assert write(tmp_path / "a.y4m", frames, uneven) == ["frame times are uneven and y4m has none: 25 frames/s assumed"]
-    rounded = info_of(frames, time_base=Fraction(1, 1000), timestamps=(0, 33, 67), final_duration=33)
+    rounded = replace(plain, time_base=Fraction(1, 1000), timestamps=(0, 33, 67), final_duration=33)
     assert write(tmp_path / "b.y4m", frames, rounded) == []
-    held = info_of(frames, final_duration=50)
+    held = replace(plain, final_duration=50)
     assert len(write(tmp_path / "c.y4m", frames, held)) == 1
 
 
