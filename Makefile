@@ -6,7 +6,7 @@ IN ?=
 SIZE ?=
 EPOCHS ?=
 
-.PHONY: demo test check slow clean
+.PHONY: demo test check slow bench clean
 
 $(VENV)/.ready: setup.cfg constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -21,6 +21,19 @@ test: $(VENV)/.ready
 
 slow: $(VENV)/.ready
 	$(BIN)/python -m pytest -m slow
+
+# A small real comparison, ten minutes on two cores; what it measured and the report stay out of version control.
+BENCH := benchmarks/cache/bench
+BENCH_SNERV ?= snerv:epochs=50
+
+$(VENV)/.bench: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	touch $@
+
+bench: $(VENV)/.bench
+	$(BIN)/python -m benchmarks.rate_distortion --results $(BENCH) --dataset bunny-small \
+	    --codec x264-medium x264-medium-psnr x265-medium x265-medium-psnr $(BENCH_SNERV)
+	$(BIN)/python -m benchmarks.report --results $(BENCH)
 
 check: $(VENV)/.ready
 	$(BIN)/ruff check .

@@ -13,8 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import log10
+from pathlib import Path
 from statistics import fmean
 
+from benchmarks import record
 from benchmarks.curves import METRICS, Curve, Metric, load_curves
 from snerv_codec.errors import ResourceError
 
@@ -54,6 +56,17 @@ def bd_quality(anchor: Points, test: Points) -> Delta:
     return Delta(None if reason else _library("bd_psnr", anchor, test), overlap, reason)
 
 
+def rate_at(points: Points, quality: float) -> float | None:
+    """The rate at which a curve has `quality`, on the interpolation of BD-rates; None outside its range."""
+    exponent = _value_at([(quality, log10(rate)) for rate, quality in points], quality)
+    return None if exponent is None else 10**exponent
+
+
+def quality_at(points: Points, rate: float) -> float | None:
+    """The quality that a curve has at `rate`, on the interpolation of BD-rates; None outside its range."""
+    return _value_at([(log10(rate), quality) for rate, quality in points], log10(rate))
+
+
 def mean_delta(deltas: Sequence[Delta]) -> Delta:
     """The mean over sequences, refused where one of them has no value; the overlap is the least."""
     refused = [delta for delta in deltas if delta.value is None]
@@ -82,6 +95,16 @@ def _overlap(anchor: Sequence[float], test: Sequence[float]) -> tuple[float, str
     narrower = min(max(values) - min(values) for values in (anchor, test))
     share = max(common, 0.0) / narrower if narrower else 0.0
     return share, f"the curves overlap by {share:.0%} of at least {MIN_OVERLAP:.0%}" if share < MIN_OVERLAP else ""
+
+
+def _value_at(pairs: Points, at: float) -> float | None:
+    """y at x = `at` of (x, y) `pairs`; None outside them, or where they do not rise."""
+    from scipy.interpolate import PchipInterpolator  # comes with bjontegaard, which takes the same
+
+    x, y = zip(*sorted(pairs), strict=True) if pairs else ((), ())
+    if len(x) < 2 or any(a >= b for a, b in pairwise(x)) or not x[0] <= at <= x[-1]:
+        return None
+    return float(PchipInterpolator(x, y)(at))
 
 
 def _library(name: str, anchor: Points, test: Points) -> float:
@@ -113,8 +136,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--test", required=True, help="a codec on record")
     parser.add_argument("--anchor", nargs="+", required=True, help="codecs on record")
     parser.add_argument("--dataset", nargs="+", help="these clips only")
+    parser.add_argument("--results", type=Path, default=record.RESULTS, help="folder of the records [%(default)s]")
     options = parser.parse_args(argv)
-    curves = [curve for curve in load_curves() if not options.dataset or curve.dataset in options.dataset]
+    curves = [
+        curve for curve in load_curves(options.results) if not options.dataset or curve.dataset in options.dataset
+    ]
     for anchor in options.anchor:
         for metric in METRICS:
             found = compare(curves, anchor, options.test, metric)

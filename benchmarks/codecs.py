@@ -14,14 +14,13 @@ of one segment has:
 """
 
 import hashlib
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol, get_args, get_type_hints
+from typing import Any, Protocol, get_args, get_origin, get_type_hints
 
 import av
 
@@ -30,6 +29,7 @@ import snerv_codec
 from benchmarks import ffmpeg
 from benchmarks.datasets import Dataset
 from snerv_codec.errors import SettingsError
+from snerv_codec.machine import available_cores
 from snerv_codec.model.sizing import parse_size
 from snerv_codec.settings import EncodeSettings
 from snerv_codec.training.settings import FitSettings
@@ -101,7 +101,7 @@ class Anchor:
         return {"arguments": " ".join(self._arguments(point)), "conversion": ffmpeg.CONVERSION}
 
     def code(self, dataset: Dataset, point: str, target: Path) -> Coded:
-        path, threads = target.with_name(target.name + ".mp4"), len(os.sched_getaffinity(0))
+        path, threads = target.with_name(target.name + ".mp4"), available_cores()
         source = ("-i", dataset.master_420(), "-threads", str(threads))
         encoding = ffmpeg.run(*source, *self._arguments(point), path)
         decoding = ffmpeg.run("-threads", str(threads), "-i", path, "-f", "null", "-")
@@ -140,7 +140,7 @@ class Snerv:
     @property
     def version(self) -> str:
         """A digest of the sources that decide the file: another version of the codec is another point."""
-        return f"snerv {_source_digest()}"
+        return f"snerv {source_digest()}"
 
     def points(self, dataset: Dataset) -> tuple[str, ...]:
         small = dataset.width * dataset.height * dataset.frames < 10_000_000
@@ -158,7 +158,7 @@ class Snerv:
 
         from snerv_codec import Decoder, encode
 
-        path = target.with_name(target.name + ".snrv")
+        path = target.with_name(f"{target.name}-{source_digest()}.snrv")  # another version must not resume it
         resume = path.with_name(path.name + ".work").exists()
         with _timed() as encoding:
             report = encode(dataset.master, path, replace(self.encode, size=point), overwrite=not resume, resume=resume)
@@ -180,6 +180,10 @@ class Snerv:
         return coded
 
 
+# Settings that come with the clip or the point, or make another task of an encode.
+ELSEWHERE = ("size", "source", "fit", "holdout", "mask")
+
+
 def find_codec(text: str) -> Codec:
     """The codec called `text`. Raises `SettingsError` for a name or a setting that does not exist."""
     name, colon, settings = text.partition(":")
@@ -197,13 +201,13 @@ def _encode_settings(values: dict[str, str]) -> EncodeSettings:
     chosen: dict[str, Any] = {}
     fit: dict[str, Any] = {}
     for key, text in values.items():
-        if key in ("size", "source", "fit") or key not in {**hints, **fit_hints}:
-            names = ", ".join(key for key in {**hints, **fit_hints} if key not in ("size", "source", "fit"))
+        if key not in {**hints, **fit_hints} or key in ELSEWHERE:
+            names = ", ".join(key for key in {**hints, **fit_hints} if key not in ELSEWHERE)
             raise SettingsError(f"snerv has no setting {key!r} here; there are {names}")
         place, hint = (chosen, hints[key]) if key in hints else (fit, fit_hints[key])
         try:
             place[key] = _read(text, hint)
-        except ValueError as error:
+        except (ValueError, KeyError) as error:
             raise SettingsError(f"snerv: {key}={text!r} is not a value of {hint}") from error
     return EncodeSettings(**chosen, fit=FitSettings(**fit))
 
@@ -211,10 +215,10 @@ def _encode_settings(values: dict[str, str]) -> EncodeSettings:
 def _read(text: str, hint: Any) -> Any:
     """`text` as a value of the type `hint`: a number, a bool, integers with x between, or the text itself."""
     kinds = set(get_args(hint)) or {hint}
-    if tuple[int, ...] in kinds:
+    if any(get_origin(kind) is tuple for kind in kinds):
         return tuple(int(part) for part in text.split("x"))
     if bool in kinds:
-        return {"true": True, "false": False}[text.lower()] if text.lower() in ("true", "false") else int("?")
+        return {"true": True, "false": False}[text.lower()]
     for kind in (int, float):
         if kind in kinds:
             return kind(text)
@@ -238,7 +242,7 @@ def _timed() -> Iterator[list[Times]]:
 
 
 @cache
-def _source_digest() -> str:
+def source_digest() -> str:
     """Twelve hexadecimal digits of the packages' sources, the command line and the demo left out."""
     digest = hashlib.sha256()
     for package in (bitstream, snerv_codec):
@@ -255,7 +259,7 @@ _LEAN = ("-fflags", "+bitexact")
 
 def _anchors() -> dict[str, Anchor]:
     """The table of anchors, by name."""
-    crf, av1_crf, vvc_qp = tuple(range(10, 39, 4)), tuple(range(4, 61, 8)), tuple(range(12, 43, 5))
+    crf, av1_crf, vvc_qp = tuple(range(10, 51, 4)), tuple(range(4, 61, 8)), tuple(range(12, 58, 5))
     one_264 = ("-g", "999999", "-sc_threshold", "0", "-bsf:v", "filter_units=remove_types=6", *_LEAN)
     one_265 = ("-x265-params", "keyint=-1:scenecut=0:info=0", *_LEAN)
     table = []

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import record
-
 
 @dataclass(frozen=True, slots=True)
 class Metric:
@@ -47,10 +45,10 @@ class Curve:
         return [(bpp, metric.scaled(value)) for bpp, value in pairs if value is not None]
 
 
-def load_curves(results: Path | None = None) -> list[Curve]:
-    """All curves on record, sorted by clip and codec."""
+def load_curves(results: Path) -> list[Curve]:
+    """All curves on record in a folder, by clip and codec."""
     curves = []
-    for folder in sorted(path for path in (results or record.RESULTS).glob("rd/*/*") if path.is_dir()):
+    for folder in sorted(path for path in results.glob("rd/*/*") if path.is_dir()):
         records = [json.loads(path.read_text()) for path in folder.glob("*.json")]
         done = [values for values in records if values["status"] == "done"]
         failed = tuple(values for values in records if values["status"] != "done")
@@ -59,7 +57,7 @@ def load_curves(results: Path | None = None) -> list[Curve]:
     return curves
 
 
-def load_ceiling(dataset: str, results: Path | None = None) -> dict[str, Any] | None:
+def load_ceiling(dataset: str, results: Path) -> dict[str, Any] | None:
     """The record of what 4:2:0 alone costs on a clip, or None."""
-    path = (results or record.RESULTS) / "rd" / dataset / "ceiling-420.json"
+    path = results / "rd" / dataset / "ceiling-420.json"
     return json.loads(path.read_text()) if path.exists() else None

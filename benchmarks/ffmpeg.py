@@ -26,9 +26,8 @@ TO_420 = ("-vf", _TO_420, "-colorspace", "smpte170m", "-color_range", "tv")
 TO_RGB = ("-vf", _TO_RGB)
 CONVERSION = f"{_TO_420}; {_TO_RGB}"
 
-# What the encoders say of themselves while they work.
+# What the encoders say of themselves while they work; x264 is silent.
 _LIBRARIES = (
-    r"(x264 - core \d+[^\n]*?) -",
     r"(HEVC encoder version \S+)",
     r"(SVT-AV1 Encoder Lib \S+)",
     r"(libvvenc version: \S+)",

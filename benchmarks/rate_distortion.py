@@ -37,42 +37,47 @@ def identity(dataset: Dataset, codec: Codec, point: str) -> dict[str, Any]:
     }
 
 
-def is_recorded(dataset: Dataset, codec: Codec, point: str, *, any_version: bool = False) -> bool:
+def is_recorded(
+    dataset: Dataset, codec: Codec, point: str, *, any_version: bool = False, results: Path | None = None
+) -> bool:
     """Whether the point was measured before; a failed one was not."""
-    found = record.read_record(record_name(dataset, codec, point))
+    found = record.read_record(record_name(dataset, codec, point), folder=results)
     if found is None or found["status"] != "done":
         return False
-    ignored = {"version"} if any_version else set()
     wanted = record.as_json(identity(dataset, codec, point))
-    return all(found.get(key) == value for key, value in wanted.items() if key not in ignored)
+    if any_version:  # which may have had fewer settings
+        del wanted["version"]
+        shared = found["settings"].keys() & wanted["settings"].keys()
+        wanted["settings"] = {**found["settings"], **{key: wanted["settings"][key] for key in shared}}
+    return wanted.items() <= found.items()
 
 
-def run_point(dataset: Dataset, codec: Codec, point: str, *, cache: Path = datasets.CACHE) -> dict[str, Any]:
+def run_point(
+    dataset: Dataset, codec: Codec, point: str, *, cache: Path = datasets.CACHE, results: Path | None = None
+) -> dict[str, Any]:
     """Code, decode and measure one point, and record it, failed or not. Returns the record's values."""
     values = {"kind": "rate-distortion", "status": "done", **identity(dataset, codec, point)}
     try:
-        values |= _measure(dataset, codec, point, cache / "coded" / dataset.name / codec.name)
+        values |= _measure(dataset, codec, point, cache / "coded" / f"{dataset.name}-{dataset.sha256[:8]}" / codec.name)
     except Exception as error:  # whatever it is, the other points are still wanted
         reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         values |= {"status": "failed", "reason": reason}
-    record.write_record(record_name(dataset, codec, point), values)
+    record.write_record(record_name(dataset, codec, point), values, folder=results)
     return values
 
 
-def record_ceiling(dataset: Dataset) -> None:
+def record_ceiling(dataset: Dataset, *, results: Path | None = None) -> None:
     """What the conversion to 4:2:0 and back costs by itself: the quality that no 4:2:0 codec exceeds."""
     name = f"rd/{dataset.name}/{CEILING}"
     settings = {"conversion": ffmpeg.CONVERSION}
-    found = record.read_record(name)
+    found = record.read_record(name, folder=results)
     if found and (found["settings"], found["dataset"]) == (settings, record.as_json(dataset.to_json())):
         return
     back = dataset.folder / "ceiling.mkv"
     ffmpeg.run("-i", dataset.master_420(), *ffmpeg.TO_RGB, "-c:v", "ffv1", back)
-    quality = _quality(dataset, back)
+    values = {"kind": "ceiling", "dataset": dataset.to_json(), "settings": settings, "quality": _quality(dataset, back)}
     back.unlink()
-    record.write_record(
-        name, {"kind": "ceiling", "dataset": dataset.to_json(), "settings": settings, "quality": quality}
-    )
+    record.write_record(name, values, folder=results)
 
 
 def _measure(dataset: Dataset, codec: Codec, point: str, folder: Path) -> dict[str, Any]:
@@ -125,6 +130,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--crop", type=_sides, metavar="HxW", help="centre crop of a clip given by path")
     add("--frames", type=_range, metavar="A:B", help="frames of a clip given by path")
     add("--data", type=Path, default=datasets.DATA, help="folder of UVG and DAVIS")
+    add("--results", type=Path, default=record.RESULTS, help="folder of the records [%(default)s]")
     add("--any-version", action="store_true", help="keep points that another version of the codec made")
     return parser.parse_args(argv)
 
@@ -139,10 +145,10 @@ def main(argv: list[str] | None = None) -> int:
     failed = False
     for dataset, codec, point in jobs:
         print(f"{dataset.name:>14} {codec.name:<22} {point:>6}  ", end="", flush=True)
-        if is_recorded(dataset, codec, point, any_version=options.any_version):
+        if is_recorded(dataset, codec, point, any_version=options.any_version, results=options.results):
             print("on record")
             continue
-        values = run_point(dataset, codec, point)
+        values = run_point(dataset, codec, point, results=options.results)
         print(_line(values), flush=True)
         failed |= values["status"] == "failed"
     return int(failed)
@@ -161,7 +167,7 @@ def _jobs(options: argparse.Namespace) -> list[tuple[Dataset, Codec, str]]:
                 codec.settings(point)  # a wrong point is told before hours of work
             jobs += [(dataset, codec, point) for codec, point in points]
             if any(codec.name in codecs.ANCHORS for codec in chosen):
-                record_ceiling(dataset)
+                record_ceiling(dataset, results=options.results)
     return jobs
 
 

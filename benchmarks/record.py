@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("snerv-codec", "torch", "numpy", "av", "constriction", "pytorch-msssim")
+PACKAGES = ("snerv-codec", "torch", "numpy", "av", "constriction")
 
 
 def environment() -> dict[str, Any]:
@@ -27,9 +27,9 @@ def environment() -> dict[str, Any]:
     }
 
 
-def write_record(name: str, values: dict[str, Any]) -> Path:
-    """Write `values` with the environment to results/`name`.json, beside and renamed."""
-    path = RESULTS / f"{name}.json"
+def write_record(name: str, values: dict[str, Any], *, folder: Path | None = None) -> Path:
+    """Write `values` with the environment to `name`.json in results (or `folder`), beside and renamed."""
+    path = (folder or RESULTS) / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(".tmp")
     beside.write_text(json.dumps({"environment": environment(), **values}, indent=1) + "\n")
@@ -37,9 +37,9 @@ def write_record(name: str, values: dict[str, Any]) -> Path:
     return path
 
 
-def read_record(name: str) -> dict[str, Any] | None:
-    """The record results/`name`.json, or None where there is none."""
-    path = RESULTS / f"{name}.json"
+def read_record(name: str, *, folder: Path | None = None) -> dict[str, Any] | None:
+    """The record `name`.json in results (or `folder`), or None where there is none."""
+    path = (folder or RESULTS) / f"{name}.json"
     return json.loads(path.read_text()) if path.exists() else None
 
 

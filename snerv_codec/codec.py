@@ -2,7 +2,7 @@
 
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -12,18 +12,19 @@ from typing import TYPE_CHECKING
 from bitstream import nnc
 from bitstream.container import write_stream
 from bitstream.segmentsection import coded_size
-from bitstream.types import DecoderConfig, Segment, SideTrack, Stream, VideoInfo
+from bitstream.types import DecoderConfig, Segment, Stream, VideoInfo
 from snerv_codec.errors import OutputError, SettingsError
 from snerv_codec.events import Event, FrameDone, Planned, Warned
 from snerv_codec.files import atomic_path, check_target
+from snerv_codec.footage import Footage, read_footage
 from snerv_codec.machine import available_memory, choose_device, require_memory
-from snerv_codec.media.reader import read_video
-from snerv_codec.media.tracks import cut_tracks
+from snerv_codec.media.mask import Mask
 from snerv_codec.media.writer import open_writer
 from snerv_codec.metrics import Frames, bits_per_pixel, bits_per_second, ms_ssim, psnr
 from snerv_codec.planning import decoder_config, make_plan
 from snerv_codec.report import DecodeReport, EncodeReport, Quality
 from snerv_codec.settings import EncodeSettings
+from snerv_codec.timeline import cut, multiplied, select
 
 if TYPE_CHECKING:
     from snerv_codec.training.checkpoint import Checkpoint
@@ -57,11 +58,12 @@ def encode(
     check_target(output, overwrite=overwrite, source=source)
     if settings.entropy == "nnc":
         nnc.require()
-    video = read_video(source, settings.source, memory=available_memory())
-    config = decoder_config(video.info, settings)
-    on_event(Planned(make_plan(str(source), video.info, config, settings)))
-    frames = video.frames
-    trainer = _fit(frames, config, settings, output, resume=resume, overwrite=overwrite, on_event=on_event)
+    footage = read_footage(source, settings, memory=available_memory())
+    for message in footage.warnings:
+        on_event(Warned(message))
+    info, config = footage.info, decoder_config(footage.info, settings)
+    on_event(Planned(make_plan(str(source), info, config, settings)))
+    trainer = _fit(footage, config, settings, output, resume=resume, overwrite=overwrite, on_event=on_event)
     fitted = time.perf_counter()
     segment = pack_segment(
         trainer.decoder,
@@ -76,27 +78,29 @@ def encode(
     results, believed_bytes = trainer.results, trainer.believed_bytes
     del trainer  # what follows needs the memory
     stream = Stream(
-        video=video.info,
-        segments=(_with_checksums(segment, video.info, settings.device),),
-        tracks=video.tracks,
+        video=info,
+        segments=(_with_checksums(segment, info, settings.device),),
+        tracks=footage.tracks,
         summary=_summary(settings),
     )
     with atomic_path(output, overwrite=overwrite) as beside:
         beside.write_bytes(write_stream(stream))
         decoding = time.perf_counter()
-        quality = _measure(beside, frames, settings.device, on_event)
+        quality, interpolated = _measure(beside, footage, settings.device, on_event)
     _checkpoint(output, {}).remove()
     ended = time.perf_counter()
     return EncodeReport(
         output=str(output),
         source=str(source),
         config=config,
-        frames=len(frames),
+        frames=info.frame_count,
         bytes_total=output.stat().st_size,
         bytes_tracks=sum(len(packet.data) for track in stream.tracks for packet in track.packets),
-        bpp=bits_per_pixel(output.stat().st_size, video.info.width, video.info.height, len(frames)),
-        bitrate=bits_per_second(output.stat().st_size, video.info.duration),
+        bpp=bits_per_pixel(output.stat().st_size, info.width, info.height, info.frame_count),
+        bitrate=bits_per_second(output.stat().st_size, info.duration),
         quality=quality,
+        interpolated=interpolated,
+        known=1.0 if footage.known is None else float(footage.known.mean()),
         fitted_psnr=results["fit"],
         pruned_psnr=results["prune"],
         believed_bytes=believed_bytes,
@@ -112,6 +116,7 @@ def decode(
     output: str | Path,
     *,
     frames: tuple[int, int | None] | None = None,
+    rate: int = 1,
     device: str = "auto",
     batch: int | None = None,
     crf: int | None = None,
@@ -121,19 +126,22 @@ def decode(
 ) -> DecodeReport:
     """Turn the `.snrv` file `source` into a video, of which `frames` selects (start, stop).
 
-    `output` decides the kind: see `media.writer.open_writer`. Raises `BitstreamError` for a bad file and
-    `UserError` and its kinds; nothing half-written is left.
+    `rate` 2 inserts a frame between any two, 3 inserts two, and so on, by blending their embeddings; the
+    duration stays, and the sound in step. `output` decides the kind: see `media.writer.open_writer`. Raises
+    `BitstreamError` for a bad file and `UserError` and its kinds; nothing half-written is left.
     """
     from snerv_codec.decoding import Decoder
 
     started = time.perf_counter()
     if str(output) != "-":
-        check_target(Path(output), overwrite=overwrite, source=source)
+        check_target(Path(output), overwrite=overwrite, folder=Path(output).suffix == "", source=source)
     with Decoder(source, device=device, batch=batch) as decoder:
-        numbers = _select(frames, len(decoder))
-        info, tracks = _cut(decoder.info, decoder.tracks(), numbers)
+        chosen = select(frames, len(decoder))
+        info, tracks = cut(decoder.info, decoder.tracks(), chosen)
+        info = multiplied(info, rate)
+        numbers = range(rate * chosen.start, rate * (chosen.stop - 1) + 1)
         with open_writer(output, info, tracks=tracks, crf=crf, preset=preset, overwrite=overwrite) as writer:
-            for done, frame in enumerate(decoder.frames(numbers), start=1):
+            for done, frame in enumerate(decoder.frames(numbers, rate), start=1):
                 writer.write(frame)
                 on_event(FrameDone("decode", done, len(numbers)))
         for message in writer.warnings:
@@ -160,7 +168,7 @@ def differing_frames(source: str | Path, *, device: str = "auto", on_event: OnEv
 
 
 def _fit(
-    frames: Frames,
+    footage: Footage,
     config: DecoderConfig,
     settings: EncodeSettings,
     output: Path,
@@ -171,13 +179,13 @@ def _fit(
 ) -> "Trainer":
     from snerv_codec.training.trainer import Trainer
 
-    identity = {"frames": zlib.crc32(frames.data), "config": asdict(config), **asdict(settings.fit)}
+    identity = {**footage.identity, "config": asdict(config), **asdict(settings.fit)}
     checkpoint = _checkpoint(output, identity)
     if checkpoint.exists() and not (resume or overwrite):
         raise OutputError(
             f"{checkpoint.directory}: an interrupted run; use --resume to go on with it, --overwrite to drop it"
         )
-    trainer = Trainer(_place(frames, config, settings), config, settings.fit)
+    trainer = Trainer(_place(footage, config, settings), config, settings.fit)
     if resume and checkpoint.exists():
         trainer.restore(checkpoint.load())
     elif resume:
@@ -187,7 +195,7 @@ def _fit(
     return trainer
 
 
-def _place(frames: Frames, config: DecoderConfig, settings: EncodeSettings) -> "FrameSet":
+def _place(footage: Footage, config: DecoderConfig, settings: EncodeSettings) -> "FrameSet":
     """The frames where the fit reads them: on its device, or on the host where that has no room for them all."""
     import torch
 
@@ -196,9 +204,11 @@ def _place(frames: Frames, config: DecoderConfig, settings: EncodeSettings) -> "
 
     device, need = choose_device(settings.device), fitting_memory(config, settings.fit.batch)
     require_memory(need, device, "fitting", "lower --size or --batch, or crop the video with --crop")
-    fits = need + frames.nbytes <= available_memory(device)
-    on_host = torch.from_numpy(frames)
-    return FrameSet(on_host.to(device) if fits else on_host, config, device)
+    frames = torch.from_numpy(footage.frames)
+    if need + frames.nbytes <= available_memory(device):
+        frames = frames.to(device)
+    known = None if footage.known is None else torch.from_numpy(footage.known)
+    return FrameSet(frames, config, device, known=known)
 
 
 def _checkpoint(output: Path, identity: Mapping[str, object]) -> "Checkpoint":
@@ -215,18 +225,32 @@ def _with_checksums(segment: Segment, info: VideoInfo, device: str) -> Segment:
     return replace(segment, frame_checksums=tuple(zlib.crc32(frame.data) for frame in player.play(player.numbers)))
 
 
-def _measure(path: Path, frames: Frames, device: str, on_event: OnEvent) -> Quality:
-    """Quality of the file on disk against the frames that were fitted."""
+def _measure(path: Path, footage: Footage, device: str, on_event: OnEvent) -> tuple[Quality, Quality | None]:
+    """Quality of the file on disk against the frames that were fitted, and against those between them."""
     from snerv_codec.decoding import Decoder
 
-    errors, similarities = [], []
+    between = footage.left_out[: len(footage.frames) - 1]
     with Decoder(path, device=device) as decoder:
-        for number, (frame, decoded) in enumerate(zip(frames, decoder, strict=True)):
-            errors.append(psnr(frame, decoded))
-            similarities.append(ms_ssim(frame, decoded))
-            on_event(FrameDone("measure", number + 1, len(frames)))
-    known = [value for value in similarities if value is not None]
-    return Quality(fmean(errors), fmean(known) if known else None)
+        fitted = _quality("measure", footage.frames, decoder, footage.known, on_event)
+        if len(between) == 0:
+            return fitted, None
+        inserted = decoder.frames(range(1, 2 * len(between), 2), rate=2)
+        return fitted, _quality("interpolate", between, inserted, None, on_event)
+
+
+def _quality(task: str, frames: Frames, decoded: Iterable[Frames], known: Mask | None, on_event: OnEvent) -> Quality:
+    """Means over the frames; where some pixels are not known, of PSNR over the others alone."""
+    errors, similarities = [], []
+    for number, (frame, other) in enumerate(zip(frames, decoded, strict=True)):
+        if known is None:
+            errors.append(psnr(frame, other))
+            similarities.append(ms_ssim(frame, other))
+        else:
+            mask = known[number % len(known)]
+            errors.append(psnr(frame[mask], other[mask]))
+        on_event(FrameDone(task, number + 1, len(frames)))
+    values = [value for value in similarities if value is not None]
+    return Quality(fmean(errors), fmean(values) if values else None)
 
 
 def _summary(settings: EncodeSettings) -> str:
@@ -234,22 +258,3 @@ def _summary(settings: EncodeSettings) -> str:
     fit = settings.fit
     epochs = " + ".join(f"{phase.epochs} {phase.name}" for phase in fit.phases() if phase.epochs)
     return f"snerv {version('snerv-codec')}: recipe {fit.recipe}, epochs {epochs}, seed {fit.seed}"
-
-
-def _select(frames: tuple[int, int | None] | None, count: int) -> range:
-    start, stop = frames or (0, None)
-    stop = count if stop is None else stop
-    if not 0 <= start < stop <= count:
-        raise SettingsError(f"frames {start}:{stop} are not in a video of {count} frames")
-    return range(start, stop)
-
-
-def _cut(info: VideoInfo, tracks: tuple[SideTrack, ...], numbers: range) -> tuple[VideoInfo, tuple[SideTrack, ...]]:
-    """The video and its tracks for these frames alone, from time 0; all frames keep their times."""
-    if len(numbers) == info.frame_count:
-        return info, tracks
-    times = (*info.timestamps, info.timestamps[-1] + info.final_duration)
-    start, end = times[numbers.start], times[numbers.stop]
-    kept = tuple(time - start for time in times[numbers.start : numbers.stop])
-    cut = replace(info, timestamps=kept, final_duration=end - start - kept[-1])
-    return cut, cut_tracks(tracks, start * info.time_base, end * info.time_base)

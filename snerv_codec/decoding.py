@@ -76,12 +76,16 @@ class Decoder:
     def __iter__(self) -> Iterator[Frame]:
         return self.frames(range(len(self)))
 
-    def frames(self, numbers: range) -> Iterator[Frame]:
-        """The frames with these numbers, in this order; memory does not grow with their count."""
+    def frames(self, numbers: range, rate: int = 1) -> Iterator[Frame]:
+        """The frames with these numbers, in this order; memory does not grow with their count.
+
+        At a `rate` above 1 the numbers count that many to a frame, and those between frames are
+        interpolated: at rate 2, number 7 lies between frames 3 and 4.
+        """
         while numbers:
-            player = self._player_of(numbers[0])
-            here = sum(1 for _ in takewhile(player.numbers.__contains__, numbers))
-            yield from player.play(numbers[:here])
+            player = self._player_of(numbers[0] // rate)
+            here = sum(1 for _ in takewhile(player.numbers.__contains__, (number // rate for number in numbers)))
+            yield from player.play(numbers[:here], rate)
             numbers = numbers[here:]
 
     def checksums(self) -> tuple[int, ...]:
@@ -126,17 +130,30 @@ class SegmentPlayer:
         place(self.network, device)
         self.embeddings, self.ll_ranges = unpack_embeddings(segment)
 
-    def play(self, numbers: range) -> Iterator[Frame]:
-        """Frames of this segment, one by one, as uint8 (H, W, 3)."""
+    def play(self, numbers: range, rate: int = 1) -> Iterator[Frame]:
+        """Frames of this segment, one by one, as uint8 (H, W, 3); numbers and rate as in `Decoder.frames`.
+
+        After the segment's last frame there is none of the same network to blend with: it stands still.
+        """
         for start in range(0, len(numbers), self.batch):
-            yield from self._compute([number - self.numbers.start for number in numbers[start : start + self.batch]])
+            chosen = numbers[start : start + self.batch]
+            yield from self._compute([number - rate * self.numbers.start for number in chosen], rate)
 
     @torch.inference_mode()
-    def _compute(self, rows: list[int]) -> Frame:
-        filled = rows + rows[-1:] * (self.batch - len(rows))
-        embeddings = [values[filled].to(self.device) for values in self.embeddings]
-        frame = self.network(embeddings, self.ll_ranges[filled].to(self.device)).frame[
-            : len(rows), :, : self.size[0], : self.size[1]
-        ]
+    def _compute(self, rows: list[int], rate: int) -> Frame:
+        filled = torch.tensor(rows + rows[-1:] * (self.batch - len(rows)))
+        embeddings = [blend(values, filled, rate).to(self.device) for values in self.embeddings]
+        ll_range = blend(self.ll_ranges, filled, rate).to(self.device)
+        frame = self.network(embeddings, ll_range).frame[: len(rows), :, : self.size[0], : self.size[1]]
         pixels: Frame = to_pixels(frame).permute(0, 2, 3, 1).contiguous().cpu().numpy()
         return pixels
+
+
+def blend(values: torch.Tensor, rows: torch.Tensor, rate: int) -> torch.Tensor:
+    """`values`, (T, ...), at places `rows` / `rate`: mixed from the rows on either side, at the end the last alone."""
+    if rate == 1:
+        return values[rows]
+    first = rows // rate
+    second = (first + 1).clamp_max(len(values) - 1)
+    weight = (rows % rate / rate).view(-1, *[1] * (values.dim() - 1))
+    return torch.lerp(values[first], values[second], weight)

@@ -11,7 +11,7 @@ from typing import Any
 from snerv_codec.errors import ResourceError
 from snerv_codec.events import Event, FrameDone, Warned
 from snerv_codec.files import atomic_path
-from snerv_codec.media.color import Converter, matrix_name, measured_in
+from snerv_codec.media.color import Converter, matrix_name
 from snerv_codec.media.reader import Selection
 from snerv_codec.metrics import (
     bits_per_pixel,
@@ -84,7 +84,7 @@ def evaluate(
         with _open_meter(pair.reference, vmaf, on_event) as meter:
             per_frame = _measure(pair, meter, on_event)
             scored = meter.result() if meter else None
-        width, height, color = pair.reference.width, pair.reference.height, pair.reference.color
+        width, height, yuv = pair.reference.width, pair.reference.height, pair.reference.yuv
     if scored:
         per_frame["vmaf"] = scored.scores
     count, path = len(per_frame["psnr"]), Path(distorted)
@@ -99,7 +99,7 @@ def evaluate(
         bpp=None if size is None else bits_per_pixel(size, width, height, count),
         per_frame=per_frame,
         summary=_summarise(per_frame),
-        matrix=matrix_name(measured_in(color)),
+        matrix=matrix_name(yuv),
         vmaf_model=scored.model if scored else None,
         vmaf_version=scored.version if scored else None,
     )
@@ -123,7 +123,7 @@ def _open_meter(side: Side, wanted: bool, on_event: OnEvent) -> Iterator[VmafMet
 
 def _measure(pair: Pair, meter: VmafMeter | None, on_event: OnEvent) -> dict[str, tuple[float, ...]]:
     """All figures of all frames but VMAF, on which `meter` works meanwhile."""
-    color, converter, expected = measured_in(pair.reference.color), Converter(), pair.expected or 0
+    color, converter, expected = pair.reference.yuv, Converter(), pair.expected or 0
     vmaf_color = replace(color, full_range=False)  # what its model was trained on
     rows: list[dict[str, float]] = []
     for frames in pair:

@@ -35,7 +35,7 @@ class EpochDone:
 
 @dataclass(frozen=True, slots=True)
 class FrameDone:
-    """A frame was decoded: `task` is "measure", "decode", "verify" or "evaluate"; `done` of `total`.
+    """A frame was decoded: `task` is "measure", "interpolate", "decode", "verify" or "evaluate"; `done` of `total`.
 
     `total` is 0 where it is not known beforehand.
     """

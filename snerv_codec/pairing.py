@@ -9,6 +9,8 @@ from pathlib import Path
 from bitstream.sections import SIGNATURE
 from bitstream.types import Color
 from snerv_codec.errors import SettingsError
+from snerv_codec.machine import available_memory
+from snerv_codec.media.color import measured_in
 from snerv_codec.media.reader import Selection, centred, open_video
 from snerv_codec.metrics import Frames
 
@@ -23,7 +25,7 @@ class Side:
     height: int
     width: int
     source_size: tuple[int, int]  # (height, width) before the crop
-    color: Color
+    yuv: Color  # the matrix and range in which Y, U and V are measured
     expected: int | None  # frames, as far as is known beforehand
     frames: Iterator[Frames]
     count: Callable[[], int]  # frames in all; reads what is left
@@ -76,7 +78,7 @@ def open_side(source: str | Path, selection: Selection, device: str) -> Iterator
         with _open_snrv(source, selection, device) as side:
             yield side
         return
-    with open_video(source, selection, tracks=False) as stream:
+    with open_video(source, selection, tracks=False, memory=available_memory()) as stream:
 
         def count() -> int:
             stream.skip()
@@ -89,7 +91,7 @@ def open_side(source: str | Path, selection: Selection, device: str) -> Iterator
             height=stream.height,
             width=stream.width,
             source_size=stream.source_size,
-            color=stream.color,
+            yuv=measured_in(stream.color, stream.chroma),
             expected=stream.expected,
             frames=iter(stream),
             count=count,
@@ -119,7 +121,7 @@ def _open_snrv(source: str | Path, selection: Selection, device: str) -> Iterato
             height=height,
             width=width,
             source_size=(info.height, info.width),
-            color=info.color,
+            yuv=measured_in(info.color, info.chroma),
             expected=len(numbers),
             frames=(frame[rows, columns] for frame in decoder.frames(numbers)),
             count=lambda: len(numbers),

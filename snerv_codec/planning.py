@@ -5,10 +5,11 @@ from pathlib import Path
 
 from bitstream import nnc
 from bitstream.types import DecoderConfig, VideoInfo
-from snerv_codec.machine import choose_device
+from snerv_codec.machine import available_memory, choose_device
 from snerv_codec.media.reader import read_video
 from snerv_codec.report import Plan
 from snerv_codec.settings import EncodeSettings
+from snerv_codec.timeline import odd_frames
 
 # Bits a weight that entropy coding saves, those of an NNC bitstream at its default QP, and those that recipe
 # "rd" ends with at its default rate weight, as seen on fitted models. Four QPs are a factor of two in the step.
@@ -21,7 +22,9 @@ QPS_A_BIT = 4
 def plan(source: str | Path, settings: EncodeSettings | None = None) -> Plan:
     """What `encode` would do with `source`, without fitting anything."""
     settings = settings or EncodeSettings()
-    info = read_video(source, settings.source, keep=False).info
+    info = read_video(source, settings.source, keep=False, memory=available_memory()).info
+    if settings.holdout is not None:
+        info = odd_frames(info)
     return make_plan(str(source), info, decoder_config(info, settings), settings)
 
 

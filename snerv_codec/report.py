@@ -52,9 +52,12 @@ class Quality:
 class EncodeReport:
     """The result of an encode. `quality` is that of the frames decoded from the file on disk.
 
+    `interpolated` is that of the frames left out of the fit, as decoding at twice the rate inserts them; None
+    where none were, or none lies between two others. `known` is the share of pixels that a mask leaves, over
+    which alone `quality` is then measured (without MS-SSIM); 1 without a mask.
     `fitted_psnr` is the model's before pruning and `pruned_psnr` before quantisation and what a recipe trains
-    for it, both with frames rounded to 8 bits. `bytes_tracks` is what sound and subtitles take of `bytes_total`, and
-    `bytes_symbols` what coded weights and embeddings take; where training knew the rate, `believed_bytes`
+    for it, both with frames rounded to 8 bits. `bytes_tracks` is what sound and subtitles take of `bytes_total`,
+    and `bytes_symbols` what coded weights and embeddings take; where training knew the rate, `believed_bytes`
     is what it took these for. Times are in seconds.
     """
 
@@ -68,6 +71,8 @@ class EncodeReport:
     bpp: float
     bitrate: float
     quality: Quality
+    interpolated: Quality | None
+    known: float
     fitted_psnr: float
     pruned_psnr: float
     believed_bytes: float | None
@@ -76,7 +81,7 @@ class EncodeReport:
     seconds_total: float
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object; `quality` is flattened, `config` an object of its own."""
+        """A JSON object; `quality` is flattened, `config` and `interpolated` are objects of their own."""
         values = asdict(self)
         quality: dict[str, Any] = values.pop("quality")
         return values | quality

@@ -1,6 +1,7 @@
 """What a user may ask of an encode. Never stored in the file, except as a line of text."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, get_args
 
 from bitstream import nnc
@@ -17,6 +18,9 @@ class EncodeSettings:
     `model` is the backbone "b" or its temporal extension, with 3D ("t") or 2D convolutions ("t2d");
     `temporal_size` is the (height, width) of that one's temporal embeddings. With `entropy` "nnc" the decoder
     is an ISO/IEC 15938-17 bitstream at quantisation parameter `qp`, with grids of its own.
+
+    `holdout` "even" leaves out the second, fourth ... frame; decoding at twice the rate inserts them again.
+    `mask` is a picture, a folder of pictures or a video, white where pixels are missing and to be filled in.
     """
 
     size: str = "3M"
@@ -29,11 +33,17 @@ class EncodeSettings:
     qp: int = nnc.DEFAULT_QP
     device: str = "auto"
     fit: FitSettings = field(default_factory=FitSettings)
+    holdout: Literal["even"] | None = None
+    mask: str | Path | None = None
     source: Selection = field(default_factory=Selection)
 
     def __post_init__(self) -> None:
         if self.model not in get_args(Model):
             raise SettingsError(f"model {self.model!r} is not one of {', '.join(get_args(Model))}")
+        if self.holdout not in ("even", None):
+            raise SettingsError(f"holdout {self.holdout!r} is not 'even'")
+        if self.holdout is not None and self.mask is not None:
+            raise SettingsError("frames left out and a mask cannot go together; choose one of --holdout and --mask")
         if self.entropy not in ("range", "nnc"):
             raise SettingsError(f"entropy coder {self.entropy!r} is not range or nnc")
         if self.entropy == "nnc" and RECIPES[self.fit.recipe].grids:

@@ -1,6 +1,9 @@
 """Fixtures that several tests share: a tiny clip with sound, and the file that it becomes."""
 
+import os
 from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: tiny tensors gain nothing from more
 
 import pytest
 from clips import write_clip

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import zlib
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -131,7 +132,9 @@ def test_some_frames_are_decoded_with_their_sound(coded, tmp_path):
     part = read_video(tmp_path / "part.mkv")
     with Decoder(coded, device="cpu") as decoder:
         assert np.array_equal(part.frames, decoder[2:5])
-    assert part.info.timestamps[0] == 0
+    times = [time * part.info.time_base for time in part.info.timestamps]
+    assert [time - times[0] for time in times] == [0, Fraction(1, 25), Fraction(2, 25)]
+    assert times[0] < Fraction(1, 10)  # after the packet that the sound starts cleanly with
     assert 0 < len(packets(tmp_path / "part.mkv", "audio")) < len(packets(coded_source(coded, tmp_path), "audio"))
     with pytest.raises(SettingsError, match="frames 2:9 are not in a video of 6 frames"):
         decode(coded, tmp_path / "more.mkv", frames=(2, 9))

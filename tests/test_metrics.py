@@ -1,11 +1,53 @@
 import numpy as np
 import pytest
+import torch
+from clips import moving_picture
+from pytorch_msssim import ms_ssim as library_ms_ssim
+from pytorch_msssim import ssim as library_ssim
 
-from snerv_codec.metrics import bits_per_pixel, ms_ssim, psnr
+from snerv_codec.metrics import (
+    STRIP,
+    WINDOW,
+    bits_per_pixel,
+    harmonic_mean,
+    low_percentile,
+    ms_ssim,
+    mse,
+    psnr,
+    psnr_yuv,
+    similarities,
+    ssim,
+)
 
 
 def noise(shape, seed=0):
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def distorted(frame, strength, seed=0):
+    error = np.random.default_rng(seed).normal(0, strength, frame.shape)
+    return np.clip(np.rint(frame + error), 0, 255).astype(np.uint8)
+
+
+def slow_ssim(x, y):
+    """SSIM window by window, as it is defined (Wang et al., 2004), mean over the channels."""
+    offsets = np.arange(WINDOW) - WINDOW // 2
+    weights = np.exp(-(offsets[:, None] ** 2 + offsets**2) / (2 * 1.5**2))[..., None]
+    weights /= weights.sum()
+    c1, c2, values = (0.01 * 255) ** 2, (0.03 * 255) ** 2, []
+    for top in range(x.shape[0] - WINDOW + 1):
+        for left in range(x.shape[1] - WINDOW + 1):
+            a, b = (f[top : top + WINDOW, left : left + WINDOW].astype(float) for f in (x, y))
+            mean_a, mean_b = ((weights * f).sum((0, 1)) for f in (a, b))
+            variances = (weights * ((a - mean_a) ** 2 + (b - mean_b) ** 2)).sum((0, 1))
+            covariance = (weights * (a - mean_a) * (b - mean_b)).sum((0, 1))
+            numerator = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
+            values.append(numerator / ((mean_a**2 + mean_b**2 + c1) * (variances + c2)))
+    return np.mean(values)
+
+
+def as_tensor(frame):
+    return torch.from_numpy(frame).permute(2, 0, 1)[None].double()
 
 
 def test_psnr_of_a_known_error():
@@ -15,11 +57,60 @@ def test_psnr_of_a_known_error():
     assert psnr(np.zeros_like(frame), np.full_like(frame, 255)) == pytest.approx(0, abs=1e-9)
 
 
-def test_ms_ssim_ranks_and_has_a_smallest_frame():
+def test_psnr_of_noise_is_that_of_its_mean_squared_error():
+    frame, other = noise((33, 47, 3)), noise((33, 47, 3), 1)
+    error = ((frame.astype(float) - other.astype(float)) ** 2).mean()
+    assert mse(frame, other) == pytest.approx(error)
+    assert psnr(frame, other) == pytest.approx(10 * np.log10(255**2 / error))
+
+
+@pytest.mark.parametrize("strength", [2, 40])
+def test_ssim_is_what_its_definition_gives(strength):
+    frame = moving_picture(1, 19, 26)[0]
+    other = distorted(frame, strength)
+    assert ssim(frame, other) == pytest.approx(slow_ssim(frame, other), abs=1e-5)
+
+
+@pytest.mark.parametrize("size", [(161, 161), (163, 270), (3 * STRIP + 10, 177), (3 * STRIP + 11, 200)])
+def test_similarities_are_those_of_the_reference_implementation(size):
+    frame = moving_picture(1, *size)[0]
+    for other in (distorted(frame, 3), distorted(frame, 50), noise(frame.shape), 255 - frame):
+        single, multiple = similarities(frame, other)
+        pair = as_tensor(frame), as_tensor(other)
+        assert single == pytest.approx(float(library_ssim(*pair, data_range=255)), abs=2e-5)
+        assert multiple == pytest.approx(float(library_ms_ssim(*pair, data_range=255)), abs=2e-5)
+
+
+def test_the_similarity_of_a_frame_to_itself_is_exactly_one():
+    for frame in (noise((170, 180, 3)), np.zeros((170, 180, 3), np.uint8)):
+        assert similarities(frame, frame) == (1, 1)
+
+
+def test_ms_ssim_needs_161_pixels_a_side_and_ssim_does_not():
     frame = noise((170, 180, 3))
-    assert ms_ssim(frame, frame) == pytest.approx(1)
-    assert ms_ssim(frame, noise((170, 180, 3), 1)) < 0.3
+    assert ms_ssim(frame, distorted(frame, 20)) is not None
     assert ms_ssim(frame[:160], frame[:160]) is None
+    assert ms_ssim(frame[:, :160], frame[:, :160]) is None
+    assert ssim(frame[:16, :16], frame[:16, :16]) == 1
+
+
+def test_similarities_leave_the_callers_threads_alone():
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        ssim(noise((20, 20, 3)), noise((20, 20, 3), 1))
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_pooling():
+    assert psnr_yuv(30, 40, 50) == 33.75
+    assert harmonic_mean([50, 50, 50]) == pytest.approx(50)
+    assert harmonic_mean([0, 99]) == pytest.approx(2 / (1 / 1 + 1 / 100) - 1)
+    assert low_percentile([*range(101)]) == 1
+    assert low_percentile([7]) == 7
+    assert low_percentile([10, 20]) == pytest.approx(10.1)
 
 
 def test_bits_per_pixel():

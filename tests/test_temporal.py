@@ -1,5 +1,6 @@
 """The temporal extension through the whole codec: files, decoding, random access."""
 
+import json
 import os
 from dataclasses import replace
 from fractions import Fraction
@@ -12,6 +13,7 @@ import torch
 from bitstream.container import StreamFile, read_header, write_stream
 from bitstream.types import DecoderConfig, QuantizedTensor, Segment, Stream, VideoInfo
 from snerv_codec import Decoder, EncodeSettings, decode, encode
+from snerv_codec.cli.main import main
 from snerv_codec.errors import SettingsError
 from snerv_codec.media.writer import write_image
 from snerv_codec.model import decoder as network
@@ -124,3 +126,15 @@ def test_wrong_temporal_settings_say_what_would_be_right(clip):
         plan(source, EncodeSettings(size="120k", temporal_size=(4, 6)))
     with pytest.raises(SettingsError, match="model 'x' is not one of b, t, t2d"):
         EncodeSettings(model="x")
+
+
+def test_the_command_line_plans_and_names_the_model(clip, capsys):
+    arguments = ["encode", str(clip(2)), "--size", "120k", "--dry-run", "--json"]
+    assert main([*arguments, "--model", "t", "--temporal-size", "15x21"]) == 0
+    chosen = json.loads(capsys.readouterr().out)
+    assert (chosen["model"], chosen["temporal_shape"]) == ("t", [3, 15, 21])
+    assert main([*arguments, "--model", "t", "--temporal-size", "15"]) == 2
+    assert main([*arguments, "--model", "q"]) == 2
+    capsys.readouterr()
+    assert main(["info", str(GOLDEN / "t2d.snrv")]) == 0
+    assert "model t2d, C0 12, N_RB 1, strides 2,2,2,1,1, embedding 4x1x2 + 3x2x4 + 3x2x4" in capsys.readouterr().out

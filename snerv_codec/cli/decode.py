@@ -13,6 +13,7 @@ from snerv_codec.cli.render import View
 @click.argument("source", metavar="FILE.snrv", type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, help=".mp4, .mov, .mkv, .y4m, a folder for PNGs, or - for y4m.")
 @click.option("--frames", type=options.FRAMES, help="Frames A to B - 1 only: 0:33, 10:, :100.")
+@click.option("--rate", type=options.MULTIPLE, default=1, help="2x, 3x ...: interpolate that many frames for one.")
 @click.option("--crf", type=int, help="H.264 quality of .mp4 and .mov, lower is better.  [default: visually lossless]")
 @click.option("--preset", help="H.264 preset of .mp4 and .mov: ultrafast ... veryslow.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
@@ -23,6 +24,7 @@ def command(
     source: Path,
     output: str,
     frames: tuple[int, int | None] | None,
+    rate: int,
     crf: int | None,
     preset: str | None,
     device: str,
@@ -42,6 +44,7 @@ def command(
             source,
             output,
             frames=frames,
+            rate=rate,
             crf=crf,
             preset=preset,
             device=device,

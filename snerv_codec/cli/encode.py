@@ -65,6 +65,12 @@ FIT = FitSettings()
 )
 @click.option("--crop", type=options.CROP, help="Centre crop, height x width: 640x1280.")
 @click.option("--frames", type=options.FRAMES, help="Frames A to B - 1: 0:33, 10:, :100.")
+@click.option(
+    "--holdout", type=click.Choice(["even"]), help="Leave out every second frame; decode --rate 2x inserts it."
+)
+@click.option(
+    "--mask", type=click.Path(path_type=Path), help="PNG, folder of PNGs or video: what is white gets filled in."
+)
 @click.option("--stream", type=int, help="Which of several video streams, from 0.")
 @click.option("--fps", type=options.RATE, help="Rate of a folder of images or of raw video.")
 @click.option("--video-size", type=options.VIDEO_SIZE, help="Width x height of raw .yuv.")
@@ -99,6 +105,8 @@ def command(
     temporal_size: tuple[int, int] | None,
     crop: tuple[int, int] | None,
     frames: tuple[int, int | None] | None,
+    holdout: Literal["even"] | None,
+    mask: Path | None,
     stream: int | None,
     fps: Fraction | None,
     video_size: tuple[int, int] | None,
@@ -123,6 +131,8 @@ def command(
         entropy=entropy,
         qp=qp,
         device=device,
+        holdout=holdout,
+        mask=mask,
         fit=FitSettings(
             epochs=epochs,
             batch=batch,

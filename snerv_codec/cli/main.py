@@ -58,7 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         error.show()
         return EXIT_USAGE
     except (KeyboardInterrupt, click.Abort):
-        return _fail("interrupted; nothing was written (encode: --resume goes on from the last epoch)", 130)
+        advice = "; --resume goes on from the last epoch" if "encode" in arguments else ""
+        return _fail(f"interrupted: no output was written{advice}", EXIT_INTERRUPTED)
     except BrokenPipeError:
         return EXIT_FAILURE  # whoever read our output is gone
     except Exception as error:

@@ -48,6 +48,13 @@ class Rate(Parsed):
             self.fail(f"{value!r} divides by zero")
 
 
+class Multiple(Parsed):
+    """A positive integer, perhaps with an x: 2x."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        return value if isinstance(value, int) else int(self.match(value)[1])
+
+
 class Integers(Parsed):
     """Integers with commas between."""
 
@@ -60,4 +67,5 @@ TEMPORAL_SIZE = Size2D("HxW", r"(\d+)[xX](\d+)", "20x40 (height x width)")
 VIDEO_SIZE = Size2D("WxH", r"(\d+)[xX](\d+)", "1920x1080 (width x height)")
 FRAMES = FrameRange("A:B", r"(\d*):(\d*)", "0:33, 10: or :100")
 RATE = Rate("RATE", r"\d+(\.\d+)?(/\d+)?", "25, 29.97 or 30000/1001")
+MULTIPLE = Multiple("Nx", r"([1-9]\d*)x?", "2x")
 STRIDES = Integers("S,S,S,S,S", r"\d+(,\d+)*", "5,4,2,2,2")

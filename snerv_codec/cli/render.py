@@ -10,13 +10,14 @@ from typing import Any
 import click
 
 from snerv_codec.events import EpochDone, Event, FrameDone, Planned, Warned
-from snerv_codec.report import EncodeReport, Plan
+from snerv_codec.report import EncodeReport, Plan, Quality
 
 LABELS = {
     "fit": "fitting",
     "prune": "fine-tuning",
     "grid": "quantising",
     "measure": "measuring",
+    "interpolate": "measuring",
     "decode": "decoding",
     "verify": "verifying",
     "evaluate": "evaluating",
@@ -100,13 +101,14 @@ def show_plan(plan: Plan) -> str:
 
 def show_report(report: EncodeReport) -> str:
     """The result as a table."""
-    quality = report.quality
-    similarity = "" if quality.ms_ssim is None else f", MS-SSIM {quality.ms_ssim:.4f}"
+    quality, between = report.quality, report.interpolated
+    where = "" if report.known == 1 else f", over the {report.known:.1%} of pixels that are known"
     rows = {
         "file": f"{report.output}: {report.bytes_total:,} bytes, {report.bpp:.4f} bpp, "
         f"{report.bitrate / 1e3:.0f} kbit/s",
         "of which": f"{report.bytes_tracks:,} bytes of sound and subtitles",
-        "quality": f"PSNR {quality.psnr:.2f} dB{similarity} (RGB, decoded from the file)",
+        "quality": f"{show_quality(quality)} (RGB, decoded from the file{where})",
+        **({"between": f"{show_quality(between)} (frames left out, interpolated)"} if between else {}),
         "lost": f"{report.fitted_psnr - report.pruned_psnr:+.3f} dB to pruning, "
         f"{report.pruned_psnr - quality.psnr:+.3f} dB to quantisation",
         "time": f"{report.seconds_total:.1f} s, of which fitting {report.seconds_fitting:.1f} s; "
@@ -116,6 +118,12 @@ def show_report(report: EncodeReport) -> str:
         gap = report.bytes_symbols / report.believed_bytes - 1
         rows["rate"] = f"{report.bytes_symbols:,} bytes of symbols, {gap:+.2%} of what training took them for"
     return table(rows)
+
+
+def show_quality(quality: Quality) -> str:
+    """Means over frames in one line."""
+    similarity = "" if quality.ms_ssim is None else f", MS-SSIM {quality.ms_ssim:.4f}"
+    return f"PSNR {quality.psnr:.2f} dB{similarity}"
 
 
 def show_decoder(config: Mapping[str, Any]) -> str:

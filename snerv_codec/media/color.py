@@ -1,7 +1,8 @@
 """Between a file's samples and RGB: the only place that converts colours.
 
 A video without a matrix tag is taken for BT.601, as ffmpeg does (the frames of the NeRV papers come from
-it); one without a range tag for limited range, unless its pixel format says otherwise.
+it); one without a range tag for limited range, unless its pixel format says otherwise. Pixels come in by the
+scaler's default (bicubic chroma), so that they are the ones those frame sets hold, and go out by its most exact.
 """
 
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import av
 import numpy as np
 import numpy.typing as npt
-from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from bitstream.types import Chroma, Color
 
@@ -17,6 +18,7 @@ Frame = npt.NDArray[np.uint8]
 
 UNSPECIFIED = 2
 BT709 = 1
+BT601 = 6
 # ITU-T H.273 matrix coefficients, as far as the converter knows them.
 MATRICES = {
     BT709: Colorspace.ITU709,
@@ -35,31 +37,41 @@ MATRIX_NAMES = {
     Colorspace.BT2020: "BT.2020",
 }
 FULL_RANGE = 2  # ffmpeg's number for it
+TO_RGB = Interpolation.BICUBIC
+FROM_RGB = Interpolation.BICUBIC | Interpolation.ACCURATE_RND
+# 8-bit grey of limited range to full; the converter takes all grey for full.
+WIDER_GREY = np.clip(np.rint((np.arange(256) - 16) * (255 / 219)), 0, 255).astype(np.uint8)
 
 
 def describe(frame: av.VideoFrame) -> Color:
-    """The colour tags of a decoded frame."""
+    """The colour tags of a decoded frame; one in RGB or grey has no matrix, and in RGB no range."""
     ranges = {1: False, FULL_RANGE: True}
+    _, chroma = sampling(frame)
     return Color(
         primaries=int(frame.color_primaries),
         transfer=int(frame.color_trc),
-        matrix=int(frame.colorspace),
-        full_range=ranges.get(int(frame.color_range)),
+        matrix=UNSPECIFIED if chroma in ("rgb", "400") else int(frame.colorspace),
+        full_range=None if chroma == "rgb" else ranges.get(int(frame.color_range)),
     )
 
 
 def sampling(frame: av.VideoFrame) -> tuple[int, Chroma]:
     """Bits a sample, and how chroma is sampled."""
     components = frame.format.components
-    depth = max(component.bits for component in components)
+    depth = min(16, max(component.bits for component in components))  # floats count as 16
     if frame.format.is_rgb or frame.format.has_palette:
         return depth, "rgb"
-    chroma = [component for component in components if component.is_chroma]
-    if not chroma:
+    if len(components) < 3:  # grey, perhaps with alpha
         return depth, "400"
-    halved = (chroma[0].width < frame.width, chroma[0].height < frame.height)
+    chroma = components[1]
+    halved = (chroma.width < frame.width, chroma.height < frame.height)
     by_halves: dict[tuple[bool, bool], Chroma] = {(True, True): "420", (True, False): "422", (False, False): "444"}
     return depth, by_halves.get(halved, "420")
+
+
+def matrix_of(color: Color) -> Colorspace:
+    """The matrix by which a video with these tags is converted."""
+    return MATRICES.get(color.matrix, Colorspace.ITU601)
 
 
 def range_number(color: Color) -> int:
@@ -67,9 +79,13 @@ def range_number(color: Color) -> int:
     return {None: 0, False: 1, True: FULL_RANGE}[color.full_range]
 
 
-def measured_in(color: Color) -> Color:
-    """The matrix and range in which Y, U and V of a video with these tags are measured: BT.709 limited without tags."""
-    matrix = color.matrix if color.matrix in MATRICES else BT709
+def measured_in(color: Color, chroma: Chroma) -> Color:
+    """The matrix and range in which Y, U and V of a video with these tags are measured.
+
+    Without a matrix tag it is the one that the samples are taken to be in, and BT.709 for RGB.
+    """
+    untagged = BT709 if chroma == "rgb" else BT601
+    matrix = color.matrix if color.matrix in MATRICES else untagged
     return Color(matrix=matrix, full_range=bool(color.full_range))
 
 
@@ -87,23 +103,25 @@ class Converter:
     def to_rgb(self, frame: av.VideoFrame) -> Frame:
         """uint8 RGB (H, W, 3) by the frame's own matrix and range; alpha is dropped."""
         options: dict[str, Any] = {}
-        if not (frame.format.is_rgb or frame.format.has_palette):
-            full = int(frame.color_range) == FULL_RANGE or frame.format.name.startswith("yuvj")
-            options["src_colorspace"] = MATRICES.get(int(frame.colorspace), Colorspace.ITU601)
+        _, chroma = sampling(frame)
+        full = int(frame.color_range) == FULL_RANGE or frame.format.name.startswith("yuvj")
+        if chroma != "rgb":
+            options["src_colorspace"] = matrix_of(describe(frame))
             options["src_color_range"] = ColorRange.JPEG if full else ColorRange.MPEG
             options["dst_color_range"] = ColorRange.JPEG
-        rgb = self._reformatter.reformat(frame, format="rgb24", **options)
-        return np.ascontiguousarray(rgb.to_ndarray())
+        rgb = self._reformatter.reformat(frame, format="rgb24", interpolation=TO_RGB, **options)
+        pixels: Frame = np.ascontiguousarray(rgb.to_ndarray())
+        return WIDER_GREY[pixels] if chroma == "400" and not full else pixels
 
     def from_rgb(self, pixels: Frame, pix_fmt: str, color: Color) -> av.VideoFrame:
         """A frame in `pix_fmt` by the matrix and range of `color`, tagged so."""
         frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
         options: dict[str, Any] = {}
         if not av.VideoFormat(pix_fmt).is_rgb:
-            options["dst_colorspace"] = MATRICES.get(color.matrix, Colorspace.ITU601)
+            options["dst_colorspace"] = matrix_of(color)
             options["src_color_range"] = ColorRange.JPEG
             options["dst_color_range"] = ColorRange.JPEG if color.full_range else ColorRange.MPEG
-        converted = self._reformatter.reformat(frame, format=pix_fmt, **options)
+        converted = self._reformatter.reformat(frame, format=pix_fmt, interpolation=FROM_RGB, **options)
         if not converted.format.is_rgb:
             converted.colorspace = color.matrix
             converted.color_range = range_number(color)

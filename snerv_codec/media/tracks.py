@@ -1,6 +1,7 @@
 """Sound and subtitles: packets copied as they are, out of one container and into another."""
 
 import io
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -11,6 +12,7 @@ import av.error
 from bitstream.types import Packet, SideTrack, TrackKind
 
 MAX_DESCRIPTION = 1 << 18
+MAX_SECONDS = 1 << 30  # what a container's clock can hold in any of its units
 EBML = b"\x1a\x45\xdf\xa3"  # how Matroska starts; ISO BMFF is the other choice
 
 
@@ -19,12 +21,13 @@ class TrackReader:
 
     def __init__(self, stream: Any, kind: TrackKind) -> None:
         self.stream, self.kind = stream, kind
+        self.codec = _codec(stream)
         self._packets: list[Packet] = []
         self._description: bytes | None = None
 
     def add(self, packet: "av.Packet[Any]") -> None:
-        """Keep a packet; one without a time is a container's end mark."""
-        if packet.pts is None:
+        """Keep a packet; one without a time or bytes is a container's end mark."""
+        if packet.pts is None or not packet.size:
             return
         if self._description is None:
             self._description = _describe(self.stream, packet)
@@ -32,13 +35,18 @@ class TrackReader:
         duration = packet.duration or 0
         self._packets.append(Packet(bytes(packet), packet.pts, dts, duration, packet.is_keyframe))
 
+    @property
+    def left_out(self) -> bool:
+        """Whether there are packets that no container here can describe."""
+        return bool(self._packets) and not self._description
+
     def track(self) -> SideTrack | None:
-        """The track; None where it has no packets or no container here can describe its codec."""
+        """The track; None where it is empty or left out."""
         if not self._description:
             return None
         return SideTrack(
             kind=self.kind,
-            codec=self.stream.codec_context.name,
+            codec=self.codec,
             description=self._description,
             time_base=Fraction(self.stream.time_base),
             packets=tuple(self._packets),
@@ -49,46 +57,91 @@ class TrackReader:
 class TrackWriter:
     """Puts the packets of one `SideTrack` into an output container."""
 
-    def __init__(self, container: Any, track: SideTrack) -> None:
-        """Raises `ValueError` or `av.error.FFmpegError` where the container cannot hold the track."""
-        self._track, self._next, self._container = track, 0, container
-        with _open_description(track.description) as described:
-            template = described.streams[0]
-            if template.type != track.kind:
-                raise ValueError(f"its description is of a {template.type} stream")
-            self._stream = container.add_stream_from_template(template)
-        self._stream.time_base = track.time_base
-        if track.language:
-            self._stream.metadata["language"] = track.language
+    def __init__(self, container: Any, track: SideTrack, start: Fraction) -> None:
+        """`start` (seconds) becomes time 0.
+
+        Raises `ValueError` or `av.error.FFmpegError` where the container cannot hold the track.
+        """
+        if any(abs(time) * track.time_base > MAX_SECONDS for p in track.packets for time in (p.pts, p.dts, p.duration)):
+            raise ValueError("its times are out of range")
+        self._track, self._shift = track, round(start / track.time_base)
+        with av.open(_Nowhere(), "w", format=container.format.name) as rehearsal:
+            self._begin(rehearsal)
+            self.write_until(None)
+        self._begin(container)
 
     def write_until(self, time: Fraction | None) -> None:
         """Write the packets that start before `time`, in seconds; all that are left for None."""
-        packets = self._track.packets
-        while self._next < len(packets):
-            packet = packets[self._next]
-            if time is not None and packet.dts * self._track.time_base >= time:
+        track = self._track
+        while self._next < len(track.packets):
+            packet = track.packets[self._next]
+            if time is not None and (packet.dts - self._shift) * track.time_base >= time:
                 return
             copy = av.Packet(packet.data)
-            copy.stream, copy.time_base = self._stream, self._track.time_base
-            copy.pts, copy.dts, copy.duration = packet.pts, packet.dts, packet.duration
+            copy.stream, copy.time_base = self._stream, track.time_base
+            copy.pts, copy.dts, copy.duration = packet.pts - self._shift, packet.dts - self._shift, packet.duration
             copy.is_keyframe = packet.keyframe
             self._container.mux(copy)
             self._next += 1
 
+    def _begin(self, container: Any) -> None:
+        self._container, self._next = container, 0
+        with _open_description(self._track.description) as described:
+            template = described.streams[0]
+            if template.type != self._track.kind:
+                raise ValueError(f"its description is of a {template.type} stream")
+            self._stream = container.add_stream_from_template(template)
+        self._stream.time_base = self._track.time_base
+        if self._track.language:
+            self._stream.metadata["language"] = self._track.language
 
-def cut_tracks(tracks: tuple[SideTrack, ...], start: Fraction, end: Fraction) -> tuple[SideTrack, ...]:
-    """The packets that begin from `start` to before `end` (seconds), moved so that `start` becomes 0."""
+
+class _Nowhere:
+    """A file that forgets: a track is written to it whole first, as a refusal in the real output would be the end."""
+
+    def __init__(self) -> None:
+        self._position = self._size = 0
+
+    def write(self, data: bytes) -> int:
+        self._position += len(data)
+        self._size = max(self._size, self._position)
+        return len(data)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._position = offset + (0, self._position, self._size)[whence]
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+
+def cut_tracks(tracks: Sequence[SideTrack], start: Fraction, end: Fraction) -> tuple[SideTrack, ...]:
+    """What is heard or seen from `start` to `end` (seconds), moved so that `start` becomes 0.
+
+    Sound begins with one packet more than that, at negative times: most codecs need it to start cleanly.
+    """
     cut = []
     for track in tracks:
         shift = round(start / track.time_base)
-        packets = tuple(
-            replace(packet, pts=packet.pts - shift, dts=packet.dts - shift)
-            for packet in track.packets
-            if start <= packet.pts * track.time_base < end
-        )
+        packets = tuple(replace(p, pts=p.pts - shift, dts=p.dts - shift) for p in _between(track, start, end))
         if packets:
             cut.append(replace(track, packets=packets))
     return tuple(cut)
+
+
+def _between(track: SideTrack, start: Fraction, end: Fraction) -> Iterator[Packet]:
+    """Packets of a time span; a subtitle that reaches over its ends is shown for the part inside."""
+    first, stop = round(start / track.time_base), round(end / track.time_base)
+    for packet in track.packets:
+        begin, duration = packet.pts, packet.duration
+        lead = duration if track.kind == "audio" else 0
+        if begin >= stop or (begin < first and begin + duration + lead <= first):
+            continue
+        if track.kind == "subtitle":
+            begin = max(begin, first)
+            duration = min(packet.pts + duration, stop) - begin
+            packet = replace(packet, pts=begin, dts=begin, duration=max(duration, 0))
+        yield packet
 
 
 def _describe(stream: Any, packet: "av.Packet[Any]") -> bytes:
@@ -107,11 +160,15 @@ def _describe(stream: Any, packet: "av.Packet[Any]") -> bytes:
                     first.stream, first.time_base, first.pts, first.dts = copy, stream.time_base, 0, 0
                     container.mux(first)
             with _open_description(buffer.getvalue()) as described:
-                if described.streams and described.streams[0].codec_context.name == stream.codec_context.name:
+                if _codec(described.streams[0]) == _codec(stream):
                     return buffer.getvalue()
         except (ValueError, OSError, av.error.FFmpegError):
             continue
     return b""
+
+
+def _codec(stream: Any) -> str:
+    return str(stream.codec_context.name) if stream.codec_context is not None else "unknown codec"
 
 
 def _open_description(description: bytes) -> Any:

@@ -3,25 +3,31 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
 import av
 import av.error
+import av.filter
 import numpy as np
 import numpy.typing as npt
+from av.codec.context import Flags
 
-from bitstream.types import SideTrack, VideoInfo
+from bitstream.types import Color, SideTrack, VideoInfo
 from snerv_codec.errors import OutputError, SettingsError
 from snerv_codec.files import atomic_path, describe_os_error
 from snerv_codec.media import color
-from snerv_codec.media.tracks import TrackWriter
+from snerv_codec.media.tracks import MAX_SECONDS, TrackWriter
 
 Frame = npt.NDArray[np.uint8]
 
 H264, FFV1, Y4M = (".mp4", ".mov"), (".mkv",), (".y4m",)
+FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 VISUALLY_LOSSLESS_CRF = 12
+BT709 = 1  # H.273's number of the matrix
 DEFAULT_PRESET = "medium"
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 
@@ -49,7 +55,8 @@ def open_writer(
 
     The suffix decides: .mp4 and .mov (H.264 at `crf`, visually lossless by default; 4:2:0, or 4:4:4 for odd
     sizes), .mkv (FFV1, exactly the RGB given), .y4m and "-" (4:4:4 samples, on standard output), none (a
-    folder of PNGs). Raises `OutputError`, or `SettingsError` for options that the kind does not have.
+    folder of PNGs). In .mp4, .mov and .mkv times count from the first frame or sound, whichever is first.
+    Raises `OutputError`, or `SettingsError` for options that the kind does not have.
     """
     kind = Path(output).suffix.lower()
     if (crf is not None or preset is not None) and kind not in H264:
@@ -63,9 +70,8 @@ def open_writer(
             yield _Y4m(sys.stdout.buffer, info)
             sys.stdout.buffer.flush()
             return
-        with atomic_path(Path(output), overwrite=overwrite) as beside:
+        with atomic_path(Path(output), overwrite=overwrite, folder=kind == "") as beside:
             if kind == "":
-                beside.mkdir()
                 yield _Images(beside, info)
                 return
             if kind not in (*H264, *FFV1, *Y4M):
@@ -83,10 +89,18 @@ def write_image(path: Path, pixels: Frame) -> None:
 
 
 class _Y4m:
-    """4:4:4 samples with a text header: what pipes between programs take."""
+    """4:4:4 samples with a text header: what pipes between programs take.
+
+    They are in the video's own matrix, as programs that measure samples expect, though no tag can tell which.
+    """
 
     def __init__(self, file: Any, info: VideoInfo) -> None:
         self.warnings: list[str] = []
+        if _uneven(info):
+            self.warnings.append(f"frame times are uneven and y4m has none: {info.rate} frames/s assumed")
+        if color.matrix_of(info.color) != color.matrix_of(Color()):
+            name = color.matrix_name(color.measured_in(info.color, info.chroma))
+            self.warnings.append(f"the samples are {name}, which y4m has no tag for")
         self._file, self._color, self._converter = file, info.color, color.Converter()
         rate, aspect = info.rate, info.pixel_aspect
         levels = "FULL" if info.color.full_range else "LIMITED"
@@ -119,24 +133,33 @@ class _Container:
 
     def __init__(self, container: Any, stream: Any, info: VideoInfo, tracks: Sequence[SideTrack]) -> None:
         self.warnings: list[str] = []
+        start = _start(info, tracks)
         self._container, self._stream, self._info = container, stream, info
-        self._converter, self._number = color.Converter(), 0
+        self._converter, self._color, self._number = color.Converter(), _tags(info), 0
+        self._shift = round(start / info.time_base)
+        self._aspect = _aspect_setter(stream, info)
+        if self._aspect:
+            self.warnings.append(f"pixel aspect {info.pixel_aspect}: players that look for it in the .mkv miss it")
         self._tracks = []
         for track in tracks:
             try:
-                self._tracks.append(TrackWriter(container, track))
+                self._tracks.append(TrackWriter(container, track, self._shift * info.time_base))
             except (ValueError, av.error.FFmpegError) as error:
-                self.warnings.append(f"{track.kind} track ({track.codec}) left out: {error}")
+                reason = getattr(error, "strerror", None) or error
+                self.warnings.append(f"{track.kind} track ({track.codec}) left out: {reason}")
 
     def write(self, frame: Frame) -> None:
         info, number = self._info, self._number
-        time = info.timestamps[number]
+        time = info.timestamps[number] - self._shift
         for track in self._tracks:
             track.write_until(time * info.time_base)
-        converted = self._converter.from_rgb(frame, self._stream.pix_fmt, info.color)
+        converted = self._converter.from_rgb(frame, self._stream.pix_fmt, self._color)
         converted.pts, converted.time_base = time, info.time_base
-        following = info.timestamps[number + 1] if number + 1 < info.frame_count else time + info.final_duration
-        converted.duration = following - time
+        last = number + 1 == info.frame_count
+        converted.duration = info.final_duration if last else info.timestamps[number + 1] - info.timestamps[number]
+        if self._aspect:
+            self._aspect.push(converted)
+            converted = self._aspect.pull()
         self._container.mux(self._stream.encode(converted))
         self._number += 1
 
@@ -155,8 +178,11 @@ def _container(
         with path.open("wb") as file:
             yield _Y4m(file, info)
         return
+    times = (info.timestamps[0], info.timestamps[-1], info.final_duration)
+    if max(map(abs, times)) * info.time_base > MAX_SECONDS:
+        raise OutputError(f"frame times beyond {MAX_SECONDS} seconds fit no {kind}; use .y4m or a folder for PNGs")
     options = {"movflags": "+faststart"} if kind in H264 else {}
-    with av.open(str(path), "w", options=options) as container:
+    with av.open(f"file:{path}", "w", format=FORMATS[kind], options=options) as container:
         writer = _Container(container, _add_video(container, kind, info, crf, preset), info, tracks)
         yield writer
         writer.finish()
@@ -170,20 +196,53 @@ def _add_video(container: Any, kind: str, info: VideoInfo, crf: int | None, pres
         stream.pix_fmt = "yuv420p" if even else "yuv444p"
         quality = VISUALLY_LOSSLESS_CRF if crf is None else crf
         stream.options = {"crf": str(quality), "preset": preset or DEFAULT_PRESET}
+        if _uneven(info):
+            stream.options["bf"] = "0"  # MP4 gets the durations of reordered frames wrong
     else:
         stream.pix_fmt = "bgr0"
         stream.options = {"level": "3", "slicecrc": "1"}
     context = stream.codec_context
     context.time_base = stream.time_base = info.time_base
     context.framerate = info.rate
+    context.flags |= Flags.frame_duration  # ours, not the rate's: the last frame may stay longer
     context.sample_aspect_ratio = info.pixel_aspect
-    context.color_primaries, context.color_trc = info.color.primaries, info.color.transfer
+    tags = _tags(info)
+    context.color_primaries, context.color_trc = tags.primaries, tags.transfer
     if stream.pix_fmt != "bgr0":
-        context.colorspace = info.color.matrix
-        context.color_range = color.range_number(info.color)
+        context.colorspace = tags.matrix
+        context.color_range = color.range_number(tags)
     if info.rotation:
         stream.set_display_rotation(-info.rotation)  # ours is clockwise
     return stream
+
+
+def _aspect_setter(stream: Any, info: VideoInfo) -> Any:
+    """A filter that tells FFV1 its frames' pixel aspect, as PyAV cannot tell Matroska; None where there is no need."""
+    if stream.name != "ffv1" or info.pixel_aspect == 1:
+        return None
+    graph = av.filter.Graph()
+    pixels = av.VideoFormat(stream.pix_fmt)
+    source = graph.add_buffer(width=info.width, height=info.height, format=pixels, time_base=info.time_base)
+    graph.link_nodes(source, graph.add("setsar", str(info.pixel_aspect)), graph.add("buffersink")).configure()
+    return graph
+
+
+def _uneven(info: VideoInfo) -> bool:
+    """Whether frames last unequally long, by more than rounding to the time base."""
+    steps = [info.final_duration, *(b - a for a, b in pairwise(info.timestamps))]
+    return max(steps) - min(steps) > 1
+
+
+def _tags(info: VideoInfo) -> Color:
+    """The colour tags of YUV made of a video: the source's; one in RGB has no matrix, so we name the one we take."""
+    return replace(info.color, matrix=BT709, full_range=False) if info.chroma == "rgb" else info.color
+
+
+def _start(info: VideoInfo, tracks: Sequence[SideTrack]) -> Fraction:
+    """The time (seconds) to count from: nothing waits for the first frame or sound, no frame comes before 0."""
+    first = info.timestamps[0] * info.time_base
+    earliest = min([first, *(packet.pts * track.time_base for track in tracks for packet in track.packets)])
+    return min(first, max(earliest, Fraction(0)))
 
 
 def _write_png(path: Path, pixels: Frame) -> None:
@@ -191,5 +250,6 @@ def _write_png(path: Path, pixels: Frame) -> None:
     encoder = av.CodecContext.create("png", "w")
     encoder.width, encoder.height, encoder.pix_fmt = width, height, "rgb24"
     encoder.time_base = Fraction(1, 25)
+    encoder.options = {"compression_level": "3", "pred": "up"}  # smaller than the default, in a quarter of the time
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
     path.write_bytes(b"".join(bytes(packet) for packet in (*encoder.encode(frame), *encoder.encode(None))))

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bitstream.types import DecoderConfig
-from snerv_codec.model.decoder import Prediction, scale_low
+from snerv_codec.model.decoder import Prediction, scale_low, to_pixels
 from snerv_codec.model.variants import FORMAT, Variant
 from snerv_codec.model.wavelet import dwt, low_in_time
 
@@ -19,9 +19,16 @@ class Batch(NamedTuple):
 
     inputs: tuple[
         Tensor, ...
-    ]  # the encoder's, (N, 3, h, w) each in [0, 1]: padded LL, perhaps low bands in time (or pixels)
+    ]  # the encoder's, (N, 3, h, w) in [0, 1]: padded LL (or pixels), perhaps low bands in time
     ll_range: Tensor  # (N, 2): least and greatest LL value
     target: Prediction  # the true frame and subbands, without the padded border
+    known: Prediction | None = None  # where there is a mask: which values of the target are true
+
+    def judged(self, prediction: Prediction) -> Prediction:
+        """The prediction, with the target's values where nothing is known: there it weighs nothing in the loss."""
+        if self.known is None:
+            return prediction
+        return Prediction(*(torch.where(k, p, t) for k, p, t in zip(self.known, prediction, self.target, strict=True)))
 
 
 class FrameSet:
@@ -33,10 +40,21 @@ class FrameSet:
     For the temporal models a frame comes with its neighbours: the range is that of all three LL bands, by
     which they are scaled, and the encoder gets their low bands in time too. At an end, the neighbour that
     exists stands in for the other.
+
+    `known`, (T or 1, H, W), is false where a pixel is missing. There the frames are filled in from around, so
+    that the encoder sees nothing strange, and what is predicted does not count. `fitted` numbers the frames
+    to fit; None is all.
     """
 
     def __init__(
-        self, frames: Tensor, config: DecoderConfig, device: torch.device | None = None, variant: Variant = FORMAT
+        self,
+        frames: Tensor,
+        config: DecoderConfig,
+        device: torch.device | None = None,
+        *,
+        variant: Variant = FORMAT,
+        known: Tensor | None = None,
+        fitted: range | None = None,
     ) -> None:
         self.frames, self.variant = frames, variant
         self.device = frames.device if device is None else device
@@ -44,6 +62,10 @@ class FrameSet:
         self.temporal = config.temporal_shape is not None
         height, width = config.padded_size
         self.border = (0, width - self.width, 0, height - self.height)
+        self.fitted = torch.tensor(fitted or range(len(frames)), device=frames.device)
+        self.known = None if known is None else known.to(frames.device).expand(len(frames), -1, -1)
+        if self.known is not None:
+            self.frames = self._filled(self.known)
         self.ll_ranges = self._find_ranges()
 
     def __len__(self) -> int:
@@ -59,7 +81,8 @@ class FrameSet:
             for neighbours in self._neighbours(indices):
                 other = scale_low(self._bands(neighbours)[1], ll_range)
                 inputs.append(low_in_time(low, other) / 2)  # stays below 1
-        return Batch(tuple(inputs), ll_range, self.crop(Prediction(frame, low, high)))
+        target = self.crop(Prediction(frame, low, high))
+        return Batch(tuple(inputs), ll_range, target, self._known(indices))
 
     def crop(self, prediction: Prediction) -> Prediction:
         """The prediction without the padded border; views, no copies."""
@@ -77,6 +100,27 @@ class FrameSet:
         ll, *details = dwt(frame)
         return frame, ll, torch.cat(details, dim=1)
 
+    def _known(self, indices: Tensor) -> Prediction | None:
+        """Which values of the frames and of their subbands follow from known pixels alone."""
+        if self.known is None:
+            return None
+        known = F.pad(self._known_pixels(indices), self.border, mode="replicate")
+        band = 1 - F.max_pool2d(1 - known, 2)
+        return self.crop(Prediction(known > 0, band > 0, band > 0))
+
+    def _known_pixels(self, indices: Tensor) -> Tensor:
+        assert self.known is not None
+        return self.known[indices].to(self.device)[:, None].float()  # (N, 1, H, W)
+
+    def _filled(self, known: Tensor) -> Tensor:
+        """The frames with the pixels that are not known made up from those around them."""
+        frames = torch.empty_like(self.frames)
+        for indices in torch.split(torch.arange(len(known), device=known.device), CHUNK):
+            pixels = self.frames[indices].to(self.device).permute(0, 3, 1, 2).float() / 255
+            weight = self._known_pixels(indices)
+            frames[indices] = to_pixels(_fill(pixels * weight, weight)).permute(0, 2, 3, 1).to(frames.device)
+        return frames
+
     def _find_ranges(self) -> Tensor:
         """Each frame's LL range, (T, 2), at the precision of the file: 16-bit float."""
         least, greatest = [], []
@@ -87,7 +131,7 @@ class FrameSet:
             greatest.append(ll.amax(dim=(1, 2, 3)))
         low, high = torch.cat(least), torch.cat(greatest)
         if self.temporal:
-            before, after = self._neighbours(every)
+            before, after = self._neighbours(every.to(self.device))
             low = torch.stack((low[before], low, low[after])).amin(dim=0)
             high = torch.stack((high[before], high, high[after])).amax(dim=0)
         return torch.stack((low, high), dim=1).half().float()
@@ -97,3 +141,16 @@ class FrameSet:
         last = len(self) - 1
         before, after = (indices - 1).abs(), last - (indices + 1 - last).abs()
         return before.clamp_max(last), after.clamp_min(0)
+
+
+def _fill(values: Tensor, weight: Tensor) -> Tensor:
+    """Weighted means, and where there is no weight those of a coarser scale, down to one pixel for all.
+
+    `values` (N, C, H, W) have the `weight` (N, 1, H, W) on them already.
+    """
+    mean = values / weight.clamp_min(1e-9)
+    if bool((weight > 0).all()):
+        return mean
+    coarser = _fill(F.avg_pool2d(values, 2, ceil_mode=True), F.avg_pool2d(weight, 2, ceil_mode=True))
+    smooth = F.interpolate(coarser, size=mean.shape[2:], mode="bilinear", align_corners=False)
+    return torch.where(weight > 0, mean, smooth)

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -92,19 +94,26 @@ class Trainer:
 
     @torch.no_grad()
     def embeddings(self) -> tuple[Tensor, ...]:
-        """The embeddings of all frames: (T, *shape) for each of the configuration's embedding shapes."""
-        parts = [self.encoder(self.frames.batch(i).inputs) for i in torch.split(self._numbers(), EMBED_CHUNK)]
+        """The embeddings of the fitted frames: (T, *shape) for each of the configuration's embedding shapes."""
+        parts = [self.encoder(self.frames.batch(i).inputs) for i in torch.split(self.frames.fitted, EMBED_CHUNK)]
         return tuple(torch.cat(part) for part in zip(*parts, strict=True))
 
     @torch.no_grad()
     def psnr(self) -> float:
-        """Mean PSNR (dB) of all frames, rounded to 8 bits, by the networks as they are."""
+        """Mean PSNR (dB) of the fitted frames, rounded to 8 bits, by the networks as they are."""
         total = torch.zeros((), device=self.frames.device)
-        for indices in torch.split(self._numbers(), self.settings.batch):
+        for indices in torch.split(self.frames.fitted, self.settings.batch):
             batch = self.frames.batch(indices)
-            prediction, _ = self._predict(batch)
-            total += _psnr(to_pixels(prediction.frame).float() / 255, batch.target.frame).sum()
-        return total.item() / len(self.frames)
+            frame = to_pixels(self._predict(batch)[0].frame).float() / 255
+            total += _psnr(frame, batch).sum()
+        return total.item() / len(self.frames.fitted)
+
+    @torch.no_grad()
+    def pictures(self, numbers: Iterable[int]) -> Iterator[npt.NDArray[np.uint8]]:
+        """Frames by their numbers, fitted or not, through encoder and decoder as they are: uint8 (H, W, 3)."""
+        for number in numbers:
+            batch = self.frames.batch(torch.tensor([number], device=self.frames.frames.device))
+            yield to_pixels(self._predict(batch)[0].frame)[0].permute(1, 2, 0).cpu().numpy()
 
     def state(self) -> dict[str, Tensor | str | int]:
         """Everything that `restore` needs, as plain tensors, text and integers."""
@@ -219,7 +228,7 @@ class Trainer:
     def _step(self, indices: Tensor) -> Tensor:
         batch = self.frames.batch(indices)
         prediction, bits = self._predict(batch)
-        settings = self.settings
+        prediction, settings = batch.judged(prediction), self.settings
         loss = fitting_loss(prediction, batch.target, settings.alpha, bands=settings.bands, squared=settings.squared)
         if bits is not None:
             loss = loss + settings.rate_weight * bits
@@ -228,7 +237,7 @@ class Trainer:
         nn.utils.clip_grad_norm_(self.networks.parameters(), self.settings.clip)
         self.optimizer.step()
         self._apply_masks()
-        psnr = _psnr(prediction.frame.detach().clamp(0, 1), batch.target.frame)
+        psnr = _psnr(prediction.frame.detach().clamp(0, 1), batch)
         return torch.stack((loss.detach(), psnr.mean()))
 
     def _predict(self, batch: Batch) -> tuple[Prediction, Tensor | None]:
@@ -240,14 +249,10 @@ class Trainer:
         embeddings = tuple(values.pop(name) for name in EMBEDDINGS if name in values)
         return self.frames.crop(functional_call(self.decoder, values, (embeddings, batch.ll_range))), bits
 
-    def _numbers(self) -> Tensor:
-        """0, ..., T - 1, to index the frames with."""
-        return torch.arange(len(self.frames), device=self.frames.frames.device)
-
     def _shuffled(self, phase: Phase) -> tuple[Tensor, ...]:
         generator = torch.Generator().manual_seed(self._seed(phase))
-        order = torch.randperm(len(self.frames), generator=generator)
-        return torch.split(order.to(self.frames.frames.device), self.settings.batch)
+        order = torch.randperm(len(self.frames.fitted), generator=generator)
+        return torch.split(self.frames.fitted[order.to(self.frames.fitted.device)], self.settings.batch)
 
     def _seed(self, phase: Phase) -> int:
         """That of the epoch which is about to run."""
@@ -267,9 +272,15 @@ def learning_rate(phase: Phase, done: float) -> float:
     return phase.learning_rate * (1 + math.cos(math.pi * (done - phase.warmup) / (1 - phase.warmup))) / 2
 
 
-def _psnr(image: Tensor, target: Tensor) -> Tensor:
-    """PSNR (dB) of each image of a batch, (N,), for a data range of 1; at most 100, as in `metrics`."""
-    return -10 * (image - target).square().mean(dim=(1, 2, 3)).clamp_min(1e-10).log10()
+def _psnr(image: Tensor, batch: Batch) -> Tensor:
+    """PSNR (dB) of each image of a batch, (N,), over what is known; at most 100, as in `metrics`."""
+    error = (image - batch.target.frame).square()
+    if batch.known is None:
+        error = error.mean(dim=(1, 2, 3))
+    else:
+        known = batch.known.frame.expand_as(error)
+        error = (error * known).sum(dim=(1, 2, 3)) / known.sum(dim=(1, 2, 3))
+    return -10 * error.clamp_min(1e-10).log10()
 
 
 def _mix(values: Iterable[int]) -> int:

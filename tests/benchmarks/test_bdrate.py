@@ -126,7 +126,7 @@ def test_the_mean_is_over_sequences_and_refused_with_one_of_them():
 
 
 @needs_library
-def test_the_command_reads_records_and_prints_the_overlap(tmp_path, monkeypatch, capsys):
+def test_the_command_reads_records_and_prints_the_overlap(tmp_path, capsys):
     for codec, points in (("old", ANCHOR), ("new", TEST)):
         for number, (rate, quality) in enumerate(points):
             path = tmp_path / "rd" / "clip" / codec / f"{number}.json"
@@ -135,11 +135,10 @@ def test_the_command_reads_records_and_prints_the_overlap(tmp_path, monkeypatch,
             path.write_text(json.dumps({"status": "done", **values}))
         failed = tmp_path / "rd" / "clip" / codec / "failed.json"
         failed.write_text(json.dumps({"status": "failed", "reason": "no space left"}))
-    monkeypatch.setattr("benchmarks.record.RESULTS", tmp_path)
-    (old, new) = sorted(load_curves(), key=lambda curve: curve.codec, reverse=True)
+    (old, new) = sorted(load_curves(tmp_path), key=lambda curve: curve.codec, reverse=True)
     assert [len(new.points), len(new.failed)] == [4, 1]
     assert [rate for rate, _ in old.values(METRICS[0])] == sorted(rate for rate, _ in ANCHOR)
-    bdrate.main(["--test", "new", "--anchor", "old"])
+    bdrate.main(["--test", "new", "--anchor", "old", "--results", str(tmp_path)])
     printed = capsys.readouterr().out
     rate, quality = by_hand(ANCHOR, TEST)
     assert f"BD-rate {rate:+.2f} % (overlap 98%)" in printed

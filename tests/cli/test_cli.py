@@ -234,7 +234,7 @@ def test_an_interruption_says_how_to_go_on(clip, tmp_path, capsys, monkeypatch):
     def interrupt(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("snerv_codec.codec.read_video", interrupt)
+    monkeypatch.setattr("snerv_codec.codec.read_footage", interrupt)
     err = fails(capsys, "encode", clip, "-o", tmp_path / "out.snrv", *QUICK, code=130)
     assert "--resume goes on from the last epoch" in err
 
@@ -260,7 +260,7 @@ def test_running_out_of_memory_says_what_to_lower(clip, tmp_path, capsys, monkey
     def exhaust(*args, **options):
         raise MemoryError
 
-    monkeypatch.setattr("snerv_codec.codec.read_video", exhaust)
+    monkeypatch.setattr("snerv_codec.codec.read_footage", exhaust)
     assert "out of memory; lower --size or --batch" in fails(capsys, "encode", clip, "-o", tmp_path / "o.snrv", *QUICK)
 
 

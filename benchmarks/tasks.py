@@ -1,0 +1,108 @@
+"""What interpolation and in-painting share: models of equal size, fitted alike, and pictures measured alike."""
+
+import argparse
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks import datasets
+from benchmarks.datasets import Dataset
+from bitstream.types import DecoderConfig, Model
+from snerv_codec.errors import UserError
+from snerv_codec.machine import choose_device
+from snerv_codec.media.reader import Frames, Selection, read_video
+from snerv_codec.metrics import ms_ssim, psnr
+from snerv_codec.model.sizing import choose_config, model_cost, parse_size
+from snerv_codec.model.variants import FORMAT, HNERV, Variant
+from snerv_codec.training.frames import FrameSet
+from snerv_codec.training.settings import FitSettings
+from snerv_codec.training.trainer import Trainer
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A model under test; `in_files` says whether a `.snrv` file can hold it."""
+
+    model: Model = "b"
+    variant: Variant = FORMAT
+
+    @property
+    def in_files(self) -> bool:
+        return self.variant == FORMAT
+
+    def config(self, frames: Frames, fitted: int, size: str) -> DecoderConfig:
+        """The decoder for these frames, of which `fitted` have embeddings, with about `size` parameters in all."""
+        height, width = frames.shape[1:3]
+        return choose_config(height, width, fitted, parse_size(size), model=self.model, variant=self.variant)
+
+    def describe(self, config: DecoderConfig, fitted: int) -> dict[str, Any]:
+        """What a record says of the model."""
+        cost = model_cost(config, fitted, self.variant)
+        return {
+            "config": asdict(config),
+            "variant": asdict(self.variant),
+            "parameters": {"decoder": cost.decoder_parameters, "embeddings": cost.embedding_parameters},
+            "macs": cost.decoder_macs + cost.encoder_macs,
+        }
+
+
+SUBJECTS = {"b": Subject(), "t": Subject("t"), "t2d": Subject("t2d"), "hnerv": Subject(variant=HNERV)}
+
+
+def fit(subject: Subject, config: DecoderConfig, settings: FitSettings, frames: FrameSet) -> Trainer:
+    """Networks fitted to `frames`; nothing is pruned. Prints ten lines."""
+    trainer = Trainer(frames, config, settings)
+    phase = settings.phases(subject.model)[0]
+
+    def tell(event: Any) -> None:
+        if event.epoch % max(1, event.epochs // 10) == 0:
+            print(f"  epoch {event.epoch} of {event.epochs}, {event.psnr:.2f} dB", flush=True)
+
+    trainer.run(phase, on_epoch=tell)
+    return trainer
+
+
+def quality(frames: Iterable[Frames], others: Iterable[Frames]) -> dict[str, Any]:
+    """Means over frames: PSNR in dB, MS-SSIM (None where they are too small)."""
+    errors, similarities = [], []
+    for frame, other in zip(frames, others, strict=True):
+        errors.append(psnr(frame, other))
+        similarities.append(ms_ssim(frame, np.ascontiguousarray(other)))
+    known = [value for value in similarities if value is not None]
+    return {"psnr": fmean(errors), "ms_ssim": fmean(known) if known else None}
+
+
+def arguments(text: str | None) -> argparse.ArgumentParser:
+    """The options that both benchmarks have."""
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--dataset", default="bunny-small", help="bunny, bunny-small, uvg[/SEQUENCE], davis[/SEQUENCE], or a path")
+    add("--frames", type=int, help="of a clip given by path: the first so many")
+    add("--size", default="300k", help="parameters, embeddings included [%(default)s]")
+    add("--epochs", type=int, default=60, help="[%(default)s; the paper's: 300]")
+    add("--seed", type=int, default=0)
+    add("--device", default="auto")
+    add("--data", type=Path, default=datasets.DATA, help="folder of UVG and DAVIS")
+    return parser
+
+
+def clips(options: argparse.Namespace) -> Iterable[tuple[Dataset, Frames]]:
+    """Every clip asked for with its frames; ends the program where there is none."""
+    selection = Selection(frames=(0, options.frames)) if options.frames else None
+    try:
+        choose_device(options.device)
+        parse_size(options.size)
+        found = datasets.find_datasets(options.dataset, data=options.data, cache=datasets.CACHE, selection=selection)
+    except UserError as error:
+        raise SystemExit(str(error)) from error
+    return ((dataset, read_video(dataset.master).frames) for dataset in found)
+
+
+def place(frames: Frames, options: argparse.Namespace) -> torch.Tensor:
+    """Frames on the device that fits them."""
+    return torch.from_numpy(frames).to(choose_device(options.device))

@@ -1,0 +1,49 @@
+"""What is to be fitted: the frames of a source that are kept, and which of their pixels are known."""
+
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bitstream.types import SideTrack, VideoInfo
+from snerv_codec.media.mask import Mask, read_mask
+from snerv_codec.media.reader import read_video
+from snerv_codec.metrics import Frames
+from snerv_codec.settings import EncodeSettings
+from snerv_codec.timeline import odd_frames
+
+
+@dataclass(frozen=True, slots=True)
+class Footage:
+    """`frames` is uint8 (T, H, W, 3), RGB, and `info` describes these alone.
+
+    `known` is true where a pixel counts, (T or 1, H, W); None where all do. `left_out` holds the frames
+    between those of `frames` that are not fitted, of which there may be none. `warnings` says what of the
+    source could not be taken.
+    """
+
+    info: VideoInfo
+    frames: Frames
+    tracks: tuple[SideTrack, ...]
+    known: Mask | None
+    left_out: Frames
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def identity(self) -> dict[str, int]:
+        """Tells one footage from another."""
+        known = 0 if self.known is None else zlib.crc32(self.known.data)
+        return {"frames": zlib.crc32(self.frames.data), "known": known}
+
+
+def read_footage(source: str | Path, settings: EncodeSettings, *, memory: int | None = None) -> Footage:
+    """Read what `settings` select of `source`. Raises as `read_video` and `read_mask` do."""
+    video = read_video(source, settings.source, memory=memory)
+    known = None
+    if settings.mask is not None:
+        known = read_mask(settings.mask, video.info, settings.source, memory=memory)
+    if settings.holdout is None:
+        return Footage(video.info, video.frames, video.tracks, known, video.frames[:0], video.warnings)
+    kept, left_out = (np.ascontiguousarray(video.frames[start::2]) for start in (0, 1))
+    return Footage(odd_frames(video.info), kept, video.tracks, known, left_out, video.warnings)

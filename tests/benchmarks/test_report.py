@@ -1,0 +1,130 @@
+"""The report: every figure from records, figures and tables in both forms, nothing fetched from elsewhere."""
+
+import json
+import re
+
+import pytest
+
+from benchmarks import report
+from benchmarks.bdrate import bd_rate
+
+pytest.importorskip("bjontegaard", reason="the extra bench is not installed")
+
+ENVIRONMENT = {"commit": "abc123", "changed": False, "cpu": "A CPU", "cores": 2, "gpu": "", "python": "3.11.7"}
+CURVES = {
+    "snerv-epochs9": [
+        (0.2, 28.0, 0.95, 70.0),
+        (0.4, 31.0, 0.97, 80.0),
+        (0.7, 33.0, 0.98, 86.0),
+        (1.1, 35.0, 0.985, 90.0),
+    ],
+    "x264-medium": [
+        (0.05, 28.5, 0.94, 65.0),
+        (0.1, 31.5, 0.965, 79.0),
+        (0.2, 34.0, 0.98, 88.0),
+        (0.4, 37.0, 0.99, 94.0),
+    ],
+    "x265-medium": [
+        (0.05, 36.0, 0.99, 92.0),
+        (0.1, 38.0, 0.992, 94.0),
+        (0.2, 40.0, 0.995, 96.0),
+        (0.4, 42.0, 0.997, 98.0),
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """Records of three codecs on one clip, one of them failed at a point."""
+    folder = tmp_path_factory.mktemp("results")
+    clip = {"name": "bunny-small", "description": "a clip", "width": 384, "height": 192, "frames": 33, "rate": "25"}
+    common = {
+        "environment": {**ENVIRONMENT, "versions": {"torch": "2.13.0"}},
+        "dataset": clip,
+        "version": "program 1",
+        "library": "encoder 7",
+        "time": {
+            "encode": {"seconds": 3.3, "cpu_seconds": 6.6},
+            "decode": {"seconds": 0.33, "cpu_seconds": 0.66},
+            "threads": 2,
+            "load_before": 0.5,
+        },
+    }
+    for codec, points in CURVES.items():
+        path = folder / "rd" / "bunny-small" / codec
+        path.mkdir(parents=True)
+        for number, (bpp, psnr, ms_ssim, vmaf) in enumerate(points):
+            size = round(bpp * 384 * 192 * 33 / 8)
+            values = {
+                "status": "done",
+                "codec": codec,
+                "point": f"p{number}",
+                "rate": {"bytes": size, "bpp": bpp, "stream_bytes": size - 100, "stream_bpp": bpp},
+                "quality": {"psnr": psnr, "ms_ssim": ms_ssim, "vmaf": vmaf, "vmaf_model": "v1", "vmaf_version": "9"},
+            }
+            (path / f"p{number}.json").write_text(json.dumps(common | values))
+    failed = {"status": "failed", "codec": "x265-medium", "point": "p9", "reason": "the <disk> is full"}
+    (folder / "rd" / "bunny-small" / "x265-medium" / "p9.json").write_text(json.dumps(common | failed))
+    ceiling = {"quality": {"psnr": 43.21, "ms_ssim": 0.999, "vmaf": 99.0}}
+    (folder / "rd" / "bunny-small" / "ceiling-420.json").write_text(json.dumps(ceiling))
+    report.main(["--results", str(folder)])
+    return folder
+
+
+def test_the_table_has_the_bd_rates_of_the_records(results):
+    text = (results / "report" / "report.md").read_text()
+    ours, anchor = ([(bpp, psnr) for bpp, psnr, *_ in CURVES[name]] for name in ("snerv-epochs9", "x264-medium"))
+    delta = bd_rate(anchor, ours)
+    assert f"| snerv-epochs9 on bunny-small | {delta.value:+.0f} % ({delta.overlap:.0%})" in text
+    assert re.search(rf"\| x264-medium \| {re.escape(f'{delta.value:+.0f}')} %", text)
+
+
+def test_what_is_refused_is_a_dash_with_its_reason(results):
+    text = (results / "report" / "report.md").read_text()
+    assert re.search(r"\| x265-medium \| – \|", text), "36..42 dB and 28..35 dB do not meet"
+    assert "Refused, as the curves overlap by 0% of at least 50%" in text
+
+
+def test_points_stand_beside_the_anchors(results):
+    text = (results / "report" / "report.md").read_text()
+    row = next(line for line in text.splitlines() if line.startswith("| p0 |"))
+    assert "28.00" in row
+    assert "-6.00 dB" in row, "34 dB is what x264-medium has at 0.2 bpp"
+
+
+def test_speeds_are_frames_a_second_and_processor_time(results):
+    text = (results / "report" / "report.md").read_text()
+    assert "| x264-medium | 10 | 0.2 | 100 | 0.02 | 2 threads |" in text
+
+
+def test_failures_caveats_and_sources_are_there(results):
+    text = (results / "report" / "report.md").read_text()
+    assert "x265-medium p9 failed: the <disk> is full" in text
+    assert "43.21 dB" in text
+    assert "Bunny is decoded H.264" in text
+    assert "13 points: program 1 (encoder 7); commit abc123; A CPU, 2 cores; Python 3.11.7, torch 2.13.0" in text
+
+
+def test_the_page_stands_alone(results):
+    page = (results / "report" / "index.html").read_text()
+    assert page.count("<svg") >= 3
+    assert "the &lt;disk&gt; is full" in page
+    assert "prefers-color-scheme:dark" in page
+    for link in re.findall(r'(?:src|href)="([^"]*)"', page):
+        assert link.startswith("#"), link
+    assert "url(http" not in page
+    assert "<script" not in page
+
+
+def test_figures_are_files_too(results):
+    folder = results / "report"
+    for metric in ("psnr", "ms-ssim", "vmaf"):
+        assert (folder / f"bunny-small-{metric}.png").read_bytes().startswith(b"\x89PNG")
+        assert "snerv-epochs9" in (folder / f"bunny-small-{metric}.svg").read_text()
+
+
+def test_a_selection_of_codecs_and_an_empty_one(results, tmp_path):
+    report.main(["--results", str(results), "--output", str(tmp_path), "--codec", "x264-medium"])
+    assert "x265-medium" not in (tmp_path / "report.md").read_text()
+    with pytest.raises(SystemExit, match="no such records"):
+        report.main(["--results", str(results), "--dataset", "absent"])
