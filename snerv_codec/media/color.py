@@ -17,7 +17,7 @@ from bitstream.types import Chroma, Color
 Frame = npt.NDArray[np.uint8]
 
 UNSPECIFIED = 2
-BT709 = 1
+BT709 = 1  # H.273's number of the matrix
 # ITU-T H.273 matrix coefficients, as far as the converter knows them.
 MATRICES = {
     BT709: Colorspace.ITU709,
