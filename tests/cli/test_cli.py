@@ -55,7 +55,7 @@ def test_encode_decode_info_and_verify(clip, tmp_path, capsys):
     assert info["tracks"][0]["codec"] == "aac"
     text = run(capsys, "info", coded)
     assert "34x18, 6 frames at 25 fps" in text
-    assert "1 epochs" in text
+    assert "recipe paper, epochs 1 fit" in text
 
     assert "sections intact; frame checksums not checked" in run(capsys, "verify", coded)
     assert "frame checksums equal" in run(capsys, "verify", coded, "--decode", "--device", "cpu")
