@@ -1,7 +1,9 @@
 """The command line as its users meet it: results on standard output, one line and a code when it fails."""
 
+import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import torch
 from clips import moving_picture, packets, write_clip
 
 from bitstream.container import read_header
@@ -66,6 +69,23 @@ def test_text_reports_name_size_and_quality(clip, tmp_path, capsys):
     assert f"{(tmp_path / 'out.snrv').stat().st_size:,} bytes" in out
     assert "PSNR" in out
     assert "to quantisation" in out
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_terminal_sees_how_far_it_is_and_nobody_else_does(clip, tmp_path, capsys, monkeypatch):
+    assert main(["encode", str(clip), "-o", str(tmp_path / "quiet.snrv"), *QUICK]) == 0
+    assert "fitting  [" not in capsys.readouterr().err
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    assert main(["encode", str(clip), "-o", str(tmp_path / "seen.snrv"), *QUICK, "--epochs", "2"]) == 0
+    shown = terminal.getvalue()
+    assert re.search(r"fitting .*50%.*epoch 1/2  loss \d\.\d+  PSNR \d+\.\d\d dB", shown)
+    assert "epoch 2/2" in shown
+    assert re.search(r"measuring .*frame 6/6", shown)
 
 
 def test_the_plan_of_the_papers_bunny(tmp_path, capsys):
@@ -256,9 +276,10 @@ def test_being_asked_to_end_leaves_what_resuming_needs(clip, tmp_path):
     assert (tmp_path / "out.snrv.work" / "state.npz").exists()
 
 
-def test_running_out_of_memory_says_what_to_lower(clip, tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize("error", [MemoryError, torch.OutOfMemoryError])
+def test_running_out_of_memory_says_what_to_lower(error, clip, tmp_path, capsys, monkeypatch):
     def exhaust(*args, **options):
-        raise MemoryError
+        raise error
 
     monkeypatch.setattr("snerv_codec.codec.read_footage", exhaust)
     assert "out of memory; lower --size or --batch" in fails(capsys, "encode", clip, "-o", tmp_path / "o.snrv", *QUICK)
