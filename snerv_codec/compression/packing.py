@@ -1,6 +1,6 @@
 """Between networks and the file: the only place where weights meet the format."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -9,9 +9,11 @@ from torch import Tensor, nn
 from bitstream import nnc
 from bitstream.errors import Corrupt
 from bitstream.types import DecoderConfig, QuantizedTensor, Segment
-from snerv_codec.compression.quantize import dequantize, quantize
+from snerv_codec.compression.quantize import Floats, dequantize, quantize
+from snerv_codec.errors import SettingsError
 from snerv_codec.model.decoder import Decoder
 
+LARGEST = float(np.finfo(np.float16).max)  # of a grid's numbers
 EMBEDDINGS = ("embeddings", "temporal")  # names of the tensors for `config.embedding_shapes`
 
 
@@ -29,21 +31,21 @@ def pack_segment(
     """Quantise a fitted decoder, its frames' embeddings (T, *shape) for each shape, and their LL ranges (T, 2).
 
     With `nnc_qp` the decoder's tensors become an NNC bitstream, which has grids of its own. Raises `ValueError`
-    for a decoder that is not the one of `config`: a variant of it, say, which no file can hold.
+    for a decoder that is not the one of `config`: a variant of it, say, which no file can hold; `SettingsError`
+    for values that only a fit that diverged gives.
     """
     weights = {name: p.detach().cpu().contiguous().numpy() for name, p in decoder.named_parameters()}
     if {name: values.shape for name, values in weights.items()} != _shapes(config):
         raise ValueError("this decoder is not the one that its configuration describes; no file can hold it")
+    values = [e.cpu().contiguous().numpy() for e in embeddings]
+    _require_range({**weights, **dict(zip(EMBEDDINGS, values, strict=False))})
     on_grids = () if nnc_qp is not None else tuple(quantize(name, w, weight_bits) for name, w in weights.items())
     return Segment(
         first_frame=first_frame,
         config=config,
         tensors=on_grids,
         nnc=None if nnc_qp is None else nnc.encode(weights, qp=nnc_qp),
-        embeddings=tuple(
-            quantize(name, values.cpu().contiguous().numpy(), embed_bits)
-            for name, values in zip(EMBEDDINGS, embeddings, strict=False)
-        ),
+        embeddings=tuple(quantize(name, array, embed_bits) for name, array in zip(EMBEDDINGS, values, strict=False)),
         ll_ranges=ll_ranges.cpu().numpy().astype(np.float16),
     )
 
@@ -67,6 +69,13 @@ def unpack_decoder(segment: Segment) -> Decoder:
 def unpack_embeddings(segment: Segment) -> tuple[tuple[Tensor, ...], Tensor]:
     """Embeddings (T, *shape) for each shape and LL ranges (T, 2) as the decoder takes them, float32 on the CPU."""
     return tuple(map(_tensor, segment.embeddings)), torch.from_numpy(segment.ll_ranges.astype(np.float32))
+
+
+def _require_range(tensors: Mapping[str, Floats]) -> None:
+    for name, values in tensors.items():
+        greatest = float(np.abs(values).max())
+        if not greatest <= LARGEST:
+            raise SettingsError(f"the fit diverged: {name} has values up to {greatest:g}; lower --lr")
 
 
 def _shapes(config: DecoderConfig) -> dict[str, tuple[int, ...]]:
