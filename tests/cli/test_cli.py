@@ -195,6 +195,13 @@ def test_a_flipped_bit_is_found(coded, tmp_path, capsys):
         (("{clip}", "--stream", "1"), "has no video stream 1; it has 0: 34x18"),
         (("{clip}", "--weight-bits", "0"), "weight-bits 0 is not in 1..16"),
         (("{clip}", "--prune", "1.5"), "prune 1.5 is not in"),
+        (("{clip}", "--seed", str(1 << 64)), "seed 18446744073709551616 is above"),
+        (("{clip}", "--strides", "0,0,0,0,0"), "strides (0, 0, 0, 0, 0) are not 5 integers in 1..16"),
+        (("{clip}", "--size", "1000000M"), "a size of 1,000,000,000,000 parameters is too large; ask for"),
+        (
+            ("{clip}", "--channels", "1024", "--blocks", "64", "--model", "t"),
+            "are more than the 268,435,456",
+        ),
         (("{tmp}/raw.yuv",), "raw samples do not tell their size; give --video-size"),
         (("{tmp}/sizes",), "frame 1 is 20x16 and the first 16x16"),
     ],
@@ -243,11 +250,12 @@ def test_outputs_are_guarded(clip, coded, tmp_path, capsys):
 
 
 def test_usage_errors_have_their_own_code(clip, capsys):
-    assert main(["encode", str(clip)]) == 2
-    assert "Missing option '-o'" in capsys.readouterr().err
-    assert main(["encode", str(clip), "-o", "x", "--crop", "12"]) == 2
-    assert "640x1280 (height x width)" in capsys.readouterr().err
-    assert main(["nonsense"]) == 2
+    assert "Missing option '-o' / '--output'. See snerv encode --help" in fails(capsys, "encode", clip, code=2)
+    assert "640x1280 (height x width)" in fails(capsys, "encode", clip, "-o", "x", "--crop", "12", code=2)
+    assert "does not go to standard output" in fails(capsys, "encode", clip, "-o", "-", code=2)
+    assert "No such command 'nonsense'. See snerv --help" in fails(capsys, "nonsense", code=2)
+    assert main([]) == 2
+    assert "Commands:" in capsys.readouterr().err
 
 
 def test_an_interruption_says_how_to_go_on(clip, tmp_path, capsys, monkeypatch):
