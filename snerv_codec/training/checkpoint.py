@@ -1,9 +1,11 @@
 """The state of a fit on disk: arrays and text in an npz archive, no pickled objects, replaced atomically."""
 
+import errno
 import json
 import os
-import shutil
 from collections.abc import Mapping
+from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -25,22 +27,29 @@ class Checkpoint:
         self.directory = directory
         self.identity = json.loads(json.dumps(identity))
         self.path = directory / "state.npz"
+        self._beside = directory / "state.tmp"
 
     def save(self, state: Mapping[str, Tensor | str | int]) -> None:
         """Replace the saved state; an interruption leaves the older one. Raises `OutputError`."""
         arrays = {key: value.cpu().numpy() for key, value in state.items() if isinstance(value, Tensor)}
         plain = {key: value for key, value in state.items() if not isinstance(value, Tensor)}
         header = json.dumps({"identity": self.identity, "state": plain}).encode()
-        beside = self.path.with_suffix(".tmp")
+        beside, archive = self._beside, BytesIO()
+        np.savez(archive, header=np.frombuffer(header, np.uint8), **arrays)  # a zip on a full disk fails noisily
         try:
             self.directory.mkdir(exist_ok=True)
             with beside.open("wb") as file:
-                np.savez(file, header=np.frombuffer(header, np.uint8), **arrays)
+                file.write(archive.getbuffer())
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(beside, self.path)
         except OSError as error:
-            raise OutputError(f"{self.path}: the state of the fit cannot be saved: {error.strerror}") from error
+            with suppress(OSError):  # what is half-written goes, what was saved before stays
+                beside.unlink(missing_ok=True)
+                self.directory.rmdir()
+            advice = "; free some space" if error.errno == errno.ENOSPC else ""
+            message = f"{self.path}: the state of the fit cannot be saved: {error.strerror}{advice}"
+            raise OutputError(message) from error
 
     def load(self) -> dict[str, Tensor | str | int]:
         """The saved state. Raises `InputError` for a damaged one, `SettingsError` for another run's."""
@@ -48,8 +57,8 @@ class Checkpoint:
             with np.load(self.path, allow_pickle=False) as archive:
                 header = json.loads(archive["header"].tobytes())
                 arrays = {key: archive[key] for key in archive.files if key != "header"}
-            identity, plain = header["identity"], header["state"]
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+            identity, plain = dict(header["identity"]), dict(header["state"])
+        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
             raise InputError(f"{self.path}: not a usable state ({error}); delete {self.directory}") from error
         keys = sorted(identity.keys() | self.identity.keys())
         changed = [key for key in keys if identity.get(key) != self.identity.get(key)]
@@ -65,5 +74,9 @@ class Checkpoint:
         return self.path.exists()
 
     def remove(self) -> None:
-        """Delete the work directory."""
-        shutil.rmtree(self.directory, ignore_errors=True)
+        """Delete the state, and the work directory where nothing else is in it."""
+        for path in (self.path, self._beside):
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.directory.rmdir()

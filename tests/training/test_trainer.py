@@ -1,11 +1,16 @@
+import errno
+import gc
 import math
+import os
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from bitstream.types import DecoderConfig
-from snerv_codec.errors import InputError, SettingsError
+from snerv_codec.errors import InputError, OutputError, SettingsError
 from snerv_codec.model.wavelet import dwt
 from snerv_codec.training.checkpoint import Checkpoint
 from snerv_codec.training.frames import FrameSet
@@ -99,9 +104,49 @@ def test_another_runs_state_is_refused_and_says_what_differs(tmp_path):
 def test_a_damaged_state_is_refused(tmp_path):
     checkpoint = Checkpoint(tmp_path, {})
     checkpoint.save({"x": torch.zeros(2)})
-    checkpoint.path.write_bytes(checkpoint.path.read_bytes()[:50])
-    with pytest.raises(InputError, match="not a usable state"):
-        checkpoint.load()
+    whole = checkpoint.path.read_bytes()
+    for header in (b"[]", b"null", b'{"identity": [], "state": 3}', b"{"):
+        np.savez(checkpoint.path, header=np.frombuffer(header, np.uint8))
+        with pytest.raises(InputError, match="not a usable state"):
+            checkpoint.load()
+    for damaged in (whole[:50], b"", np.zeros(3).tobytes()):
+        checkpoint.path.write_bytes(damaged)
+        with pytest.raises(InputError, match="not a usable state"):
+            checkpoint.load()
+
+
+def test_a_full_disk_leaves_the_state_before(tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    new, old = Checkpoint(tmp_path / "new", {}), Checkpoint(tmp_path / "old", {})
+    old.save({"epoch": 1})
+    monkeypatch.setattr("os.fsync", full)
+    for checkpoint in (new, old):
+        with pytest.raises(OutputError, match="cannot be saved: No space left on device; free some space"):
+            checkpoint.save({"epoch": 2})
+    assert [path.name for path in tmp_path.rglob("*")] == ["old", "state.npz"]
+    assert old.load() == {"epoch": 1}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_one_error_and_no_noise(tmp_path, monkeypatch):
+    (tmp_path / "state.tmp").symlink_to("/dev/full")
+    noise = []
+    monkeypatch.setattr("sys.unraisablehook", noise.append)
+    with pytest.raises(OutputError, match="No space left on device"):
+        Checkpoint(tmp_path, {}).save({"x": torch.zeros(100_000)})
+    gc.collect()
+    assert noise == []
+
+
+def test_removing_a_state_spares_what_is_not_ours(tmp_path):
+    for name in ("mine", "ours"):
+        Checkpoint(tmp_path / name, {}).save({"epoch": 1})
+    (tmp_path / "mine" / "diary.txt").write_text("dear diary")
+    for name in ("mine", "ours", "none"):
+        Checkpoint(tmp_path / name, {}).remove()
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine", "diary.txt"]
 
 
 def test_the_schedule_warms_up_and_ends_at_zero():
