@@ -2,22 +2,21 @@
 
 import time
 import zlib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING
 
 from bitstream import nnc
 from bitstream.container import write_stream
 from bitstream.segmentsection import coded_size
-from bitstream.types import DecoderConfig, Segment, Stream, VideoInfo
-from snerv_codec.errors import OutputError, SettingsError
+from bitstream.types import Segment, Stream, VideoInfo
+from snerv_codec.errors import SettingsError
 from snerv_codec.events import Event, FrameDone, Planned, Warned
 from snerv_codec.files import atomic_path, check_target
 from snerv_codec.footage import Footage, read_footage
-from snerv_codec.machine import available_memory, choose_device, require_memory
+from snerv_codec.machine import available_memory, choose_device
 from snerv_codec.media.mask import Mask
 from snerv_codec.media.writer import open_writer
 from snerv_codec.metrics import Frames, bits_per_pixel, bits_per_second, ms_ssim, psnr
@@ -25,11 +24,6 @@ from snerv_codec.planning import decoder_config, make_plan
 from snerv_codec.report import DecodeReport, EncodeReport, Quality
 from snerv_codec.settings import EncodeSettings
 from snerv_codec.timeline import cut, multiplied, select
-
-if TYPE_CHECKING:
-    from snerv_codec.training.checkpoint import Checkpoint
-    from snerv_codec.training.frames import FrameSet
-    from snerv_codec.training.trainer import Trainer
 
 OnEvent = Callable[[Event], None]
 
@@ -52,7 +46,7 @@ def encode(
     An interrupted run leaves its state in a work directory beside the output; `resume` goes on from there.
     Raises `UserError` and its kinds; no error leaves an output or harms an older one.
     """
-    from snerv_codec.compression.packing import pack_segment
+    from snerv_codec.fit import fit, open_checkpoint
 
     started, settings, output = time.perf_counter(), settings or EncodeSettings(), Path(output)
     check_target(output, overwrite=overwrite, source=source)
@@ -63,31 +57,19 @@ def encode(
         on_event(Warned(message))
     info, config = footage.info, decoder_config(footage.info, settings)
     on_event(Planned(make_plan(str(source), info, config, settings)))
-    trainer = _fit(footage, config, settings, output, resume=resume, overwrite=overwrite, on_event=on_event)
-    fitted = time.perf_counter()
-    segment = pack_segment(
-        trainer.decoder,
-        config,
-        trainer.embeddings(),
-        trainer.frames.ll_ranges,
-        weight_bits=settings.fit.bits[0],
-        embed_bits=settings.fit.bits[1],
-        steps=trainer.steps(),
-        nnc_qp=settings.qp if settings.entropy == "nnc" else None,
-    )
-    results, believed_bytes = trainer.results, trainer.believed_bytes
-    del trainer  # what follows needs the memory
-    stream = Stream(
-        video=info,
-        segments=(_with_checksums(segment, info, settings.device),),
-        tracks=footage.tracks,
-        summary=_summary(settings),
-    )
+    checkpoint = open_checkpoint(output, footage, config, settings, resume=resume, overwrite=overwrite)
+
+    def wrap(segment: Segment) -> Stream:
+        return Stream(video=info, segments=(segment,), tracks=footage.tracks, summary=_summary(settings))
+
+    fitted = fit(footage, config, settings, checkpoint, wrap, resume=resume, on_event=on_event)
+    trained = time.perf_counter()
+    stream = wrap(_with_checksums(fitted.segment, info, settings.device))
     with atomic_path(output, overwrite=overwrite) as beside:
         beside.write_bytes(write_stream(stream))
         decoding = time.perf_counter()
         quality, interpolated = _measure(beside, footage, settings.device, on_event)
-    _checkpoint(output, {}).remove()
+    checkpoint.remove()
     ended = time.perf_counter()
     return EncodeReport(
         output=str(output),
@@ -101,11 +83,11 @@ def encode(
         quality=quality,
         interpolated=interpolated,
         known=1.0 if footage.known is None else float(footage.known.mean()),
-        fitted_psnr=results["fit"],
-        pruned_psnr=results["prune"],
-        believed_bytes=believed_bytes,
-        bytes_symbols=coded_size(segment),
-        seconds_fitting=fitted - started,
+        fitted_psnr=fitted.results["fit"],
+        pruned_psnr=fitted.results["prune"],
+        believed_bytes=fitted.believed_bytes,
+        bytes_symbols=coded_size(fitted.segment),
+        seconds_fitting=trained - started,
         seconds_decoding=ended - decoding,
         seconds_total=ended - started,
     )
@@ -165,56 +147,6 @@ def differing_frames(source: str | Path, *, device: str = "auto", on_event: OnEv
                 differing.append(number)
             on_event(FrameDone("verify", number + 1, len(decoder)))
     return differing
-
-
-def _fit(
-    footage: Footage,
-    config: DecoderConfig,
-    settings: EncodeSettings,
-    output: Path,
-    *,
-    resume: bool,
-    overwrite: bool,
-    on_event: OnEvent,
-) -> "Trainer":
-    from snerv_codec.training.trainer import Trainer
-
-    identity = {**footage.identity, "config": asdict(config), **asdict(settings.fit)}
-    checkpoint = _checkpoint(output, identity)
-    if checkpoint.exists() and not (resume or overwrite):
-        raise OutputError(
-            f"{checkpoint.directory}: an interrupted run; use --resume to go on with it, --overwrite to drop it"
-        )
-    trainer = Trainer(_place(footage, config, settings), config, settings.fit)
-    if resume and checkpoint.exists():
-        trainer.restore(checkpoint.load())
-    elif resume:
-        on_event(Warned(f"{checkpoint.directory}: holds no interrupted run; starting from the beginning"))
-    for phase in settings.fit.phases(config.model):
-        trainer.run(phase, checkpoint=checkpoint, on_epoch=on_event)
-    return trainer
-
-
-def _place(footage: Footage, config: DecoderConfig, settings: EncodeSettings) -> "FrameSet":
-    """The frames where the fit reads them: on its device, or on the host where that has no room for them all."""
-    import torch
-
-    from snerv_codec.model.sizing import fitting_memory
-    from snerv_codec.training.frames import FrameSet
-
-    device, need = choose_device(settings.device), fitting_memory(config, settings.fit.batch)
-    require_memory(need, device, "fitting", "lower --size or --batch, or crop the video with --crop")
-    frames = torch.from_numpy(footage.frames)
-    if need + frames.nbytes <= available_memory(device):
-        frames = frames.to(device)
-    known = None if footage.known is None else torch.from_numpy(footage.known)
-    return FrameSet(frames, config, device, known=known)
-
-
-def _checkpoint(output: Path, identity: Mapping[str, object]) -> "Checkpoint":
-    from snerv_codec.training.checkpoint import Checkpoint
-
-    return Checkpoint(output.with_name(output.name + ".work"), identity)
 
 
 def _with_checksums(segment: Segment, info: VideoInfo, device: str) -> Segment:

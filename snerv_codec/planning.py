@@ -18,6 +18,9 @@ from snerv_codec.timeline import odd_frames
 ENTROPY_GAIN = 0.3
 NNC_BITS = 6.3
 RD_BITS = 4.0
+# Bits a parameter at which a target is best met: more parameters at fewer bits are slower, fewer at more bits worse.
+TARGET_BITS = 3.5
+DEFAULT_SIZE = "3M"
 QPS_A_BIT = 4
 
 
@@ -32,13 +35,13 @@ def plan(source: str | Path, settings: EncodeSettings | None = None) -> Plan:
 
 def decoder_config(info: VideoInfo, settings: EncodeSettings) -> DecoderConfig:
     """The architecture for a video; raises `SettingsError` where the budget is too small."""
-    from snerv_codec.model.sizing import choose_config, decoder_parameters, embedding_parameters, parse_size
+    from snerv_codec.model.sizing import choose_config, decoder_parameters, embedding_parameters
 
     config = choose_config(
         info.height,
         info.width,
         info.frame_count,
-        parse_size(settings.size),
+        _budget(info, settings),
         channels=settings.channels,
         blocks=settings.blocks,
         strides=settings.strides,
@@ -82,11 +85,21 @@ def make_plan(source: str, info: VideoInfo, config: DecoderConfig, settings: Enc
         encoder_macs=cost.encoder_macs,
         padding=prod(config.padded_size) / (info.width * info.height) - 1,
         epochs=sum(phase.epochs for phase in settings.fit.phases(config.model)),
-        predicted_bytes=round((weights + embeddings) / 8),
+        predicted_bytes=settings.target_bytes(info) or round((weights + embeddings) / 8),
         video_memory=3 * info.width * info.height * info.frame_count,
         fitting_memory=fitting_memory(config, settings.fit.batch),
         decoding_memory=decoding_memory(config, 1),
     )
+
+
+def _budget(info: VideoInfo, settings: EncodeSettings) -> int:
+    """Number of parameters: as asked for, or as many as the target has bits for."""
+    from snerv_codec.model.sizing import parse_size
+
+    target = settings.target_bytes(info)
+    if settings.size is not None or target is None:
+        return parse_size(settings.size or DEFAULT_SIZE)
+    return max(1, round(8 * target / TARGET_BITS))
 
 
 def _bits_a_weight(settings: EncodeSettings) -> float:

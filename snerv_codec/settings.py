@@ -5,15 +5,19 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from bitstream import nnc
-from bitstream.types import Model
+from bitstream.types import Model, VideoInfo
 from snerv_codec.errors import SettingsError
 from snerv_codec.media.reader import Selection
+from snerv_codec.targets import Target
 from snerv_codec.training.settings import RECIPES, FitSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodeSettings:
     """All choices of an encode. `size` is the number of parameters, embeddings included ("3M", "350k").
+
+    With a `target` the file is at most that large, and not much smaller; it takes recipe "rd". Without a
+    `size`, that of the target is taken, or 3M.
 
     `model` is the backbone "b" or its temporal extension, with 3D ("t") or 2D convolutions ("t2d");
     `temporal_size` is the (height, width) of that one's temporal embeddings. With `entropy` "nnc" the decoder
@@ -23,7 +27,7 @@ class EncodeSettings:
     `mask` is a picture, a folder of pictures or a video, white where pixels are missing and to be filled in.
     """
 
-    size: str = "3M"
+    size: str | None = None
     model: Model = "b"
     channels: int | None = None
     blocks: int | None = None
@@ -32,6 +36,7 @@ class EncodeSettings:
     entropy: Literal["range", "nnc"] = "range"
     qp: int = nnc.DEFAULT_QP
     device: str = "auto"
+    target: Target | None = None
     fit: FitSettings = field(default_factory=FitSettings)
     holdout: Literal["even"] | None = None
     mask: str | Path | None = None
@@ -50,3 +55,9 @@ class EncodeSettings:
             raise SettingsError(f"recipe {self.fit.recipe} trains for grids of its own; --entropy nnc has others")
         if not nnc.MIN_QP <= self.qp <= nnc.MAX_QP:
             raise SettingsError(f"QP {self.qp} is not in {nnc.MIN_QP}..{nnc.MAX_QP}")
+        if self.target is not None and RECIPES[self.fit.recipe].grids != "learned":
+            raise SettingsError(f"a target takes --recipe rd, which trains for it; {self.fit.recipe} cannot")
+
+    def target_bytes(self, info: VideoInfo) -> int | None:
+        """The greatest size of the file in bytes; None where there is no target."""
+        return None if self.target is None else self.target.bytes(info)

@@ -22,6 +22,8 @@ from snerv_codec.errors import OutputError, ResourceError, SettingsError
 from snerv_codec.events import EpochDone, Warned
 from snerv_codec.media.reader import Selection, read_video
 from snerv_codec.metrics import psnr
+from snerv_codec.planning import plan
+from snerv_codec.targets import Target
 from snerv_codec.training.settings import FitSettings
 
 
@@ -268,3 +270,29 @@ def test_a_selection_is_what_gets_encoded(clip, tmp_path):
     assert report.frames == 3
     with Decoder(tmp_path / "out.snrv", device="cpu") as decoder:
         assert decoder[0].shape == (16, 20, 3)
+
+
+@pytest.mark.parametrize(
+    "target", [Target("size", 14_000), Target("size", 26_000), Target("bitrate", 700_000), Target("bpp", 45)]
+)
+def test_a_target_is_met_from_below(clip, tmp_path, target):
+    fit = FitSettings(recipe="rd", epochs=12, grid_epochs=15, learning_rate=3e-3)
+    report = encode(clip, tmp_path / "out.snrv", replace(QUICK, fit=fit, target=target))
+    limit = target.bytes(read_header(tmp_path / "out.snrv").video)
+    assert 0.98 * limit <= report.bytes_total <= limit
+    assert report.bytes_total == (tmp_path / "out.snrv").stat().st_size
+    if target.kind == "bpp":
+        assert report.bpp <= target.value
+
+
+def test_a_target_chooses_the_architecture_and_one_that_is_too_small_says_so(clip, tmp_path):
+    fit = FitSettings(recipe="rd", epochs=1, grid_epochs=1)
+    small, large = (replace(QUICK, size=None, fit=fit, target=Target("size", n)) for n in (30_000, 60_000))
+    assert plan(clip, large).decoder_parameters > 1.5 * plan(clip, small).decoder_parameters
+    assert plan(clip, large).predicted_bytes == 60_000
+    with pytest.raises(SettingsError, match="too small for this model"):
+        encode(clip, tmp_path / "out.snrv", replace(QUICK, fit=fit, target=Target("size", 3_000)))
+    with pytest.raises(SettingsError, match="takes --recipe rd"):
+        replace(QUICK, target=Target("size", 1000))
+    with pytest.raises(SettingsError, match="not positive"):
+        Target("bpp", 0)

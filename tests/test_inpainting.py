@@ -147,7 +147,7 @@ def test_the_decoder_fills_the_hole(tmp_path, mask):
 
 
 def test_an_interrupted_run_is_not_resumed_with_another_mask(clip, tmp_path, mask):
-    from snerv_codec.codec import _checkpoint
+    from snerv_codec.fit import _checkpoint
     from snerv_codec.footage import read_footage
 
     masked = read_footage(clip, replace(QUICK, mask=mask))

@@ -13,6 +13,7 @@ from snerv_codec.cli import options
 from snerv_codec.cli.render import View, show_plan, show_report
 from snerv_codec.media.reader import Selection
 from snerv_codec.settings import EncodeSettings
+from snerv_codec.targets import Target, TargetKind
 from snerv_codec.training.settings import FitSettings, RecipeName
 
 FIT = FitSettings()
@@ -21,7 +22,10 @@ FIT = FitSettings()
 @click.command("encode")
 @click.argument("source", metavar="INPUT")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The .snrv file to write.")
-@click.option("--size", default="3M", show_default=True, help="Parameters, embeddings included: 3M, 350k, 0.35M.")
+@click.option("--size", help="Parameters, embeddings included: 350k, 0.35M.  [default: what the target takes, or 3M]")
+@click.option("--target-size", type=options.BYTES, help="Bytes of the file, sound included, at most: 1.2MB.")
+@click.option("--target-bpp", type=float, help="The same in bits a pixel: 0.05.")
+@click.option("--target-bitrate", type=options.BITRATE, help="The same in bits a second: 800k.")
 @click.option(
     "--model",
     type=click.Choice(get_args(Model)),
@@ -37,9 +41,8 @@ FIT = FitSettings()
 @click.option(
     "--recipe",
     type=click.Choice(get_args(RecipeName)),
-    default=FIT.recipe,
-    show_default=True,
-    help="What follows the fit: paper prunes and rounds, hinerv trains with rounding, rd for the fewest bits.",
+    help="What follows the fit: paper prunes and rounds, hinerv trains with rounding, rd for the fewest bits."
+    "  [default: rd with a target, else paper]",
 )
 @click.option("--prune", type=float, help="Share of the decoder's weights to drop.  [default: the recipe's]")
 @click.option("--prune-epochs", type=int, help="Epochs of fine-tuning after pruning.  [default: the recipe's]")
@@ -83,14 +86,17 @@ FIT = FitSettings()
 def command(
     source: str,
     output: Path | None,
-    size: str,
+    size: str | None,
+    target_size: float | None,
+    target_bpp: float | None,
+    target_bitrate: float | None,
     model: Model,
     epochs: int,
     batch: int,
     lr: float,
     alpha: float,
     seed: int,
-    recipe: RecipeName,
+    recipe: RecipeName | None,
     prune: float | None,
     prune_epochs: int | None,
     grid_epochs: int | None,
@@ -121,7 +127,12 @@ def command(
 
     INPUT is a video, "-" for y4m on standard input, a folder of PNG or JPEG frames, or raw .yuv.
     """
+    wishes: dict[TargetKind, float | None] = {"size": target_size, "bpp": target_bpp, "bitrate": target_bitrate}
+    targets = [Target(kind, value) for kind, value in wishes.items() if value is not None]
+    if len(targets) > 1:
+        raise click.UsageError("Only one of --target-size, --target-bpp and --target-bitrate can be met.")
     settings = EncodeSettings(
+        target=targets[0] if targets else None,
         size=size,
         model=model,
         channels=channels,
@@ -139,7 +150,7 @@ def command(
             learning_rate=lr,
             alpha=alpha,
             seed=seed,
-            recipe=recipe,
+            recipe=recipe or ("rd" if targets else FIT.recipe),
             prune=prune,
             prune_epochs=prune_epochs,
             grid_epochs=grid_epochs,

@@ -62,6 +62,17 @@ class Integers(Parsed):
         return tuple(int(part) for part in self.match(value)[0].split(","))
 
 
+class Amount(Parsed):
+    """A number with a unit of thousands, and perhaps a letter after it: 1.2MB, 800k."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        number, prefix, binary = self.match(value).groups()
+        base = 1024 if binary else 1000
+        return float(number) * float(base ** " kMG".index(prefix.replace("K", "k") or " "))
+
+
 CROP = Size2D("HxW", r"(\d+)[xX](\d+)", "640x1280 (height x width)")
 TEMPORAL_SIZE = Size2D("HxW", r"(\d+)[xX](\d+)", "20x40 (height x width)")
 VIDEO_SIZE = Size2D("WxH", r"(\d+)[xX](\d+)", "1920x1080 (width x height)")
@@ -69,3 +80,5 @@ FRAMES = FrameRange("A:B", r"(\d*):(\d*)", "0:33, 10: or :100")
 RATE = Rate("RATE", r"\d+(\.\d+)?(/\d+)?", "25, 29.97 or 30000/1001")
 MULTIPLE = Multiple("Nx", r"([1-9]\d*)x?", "2x")
 STRIDES = Integers("S,S,S,S,S", r"\d+(,\d+)*", "5,4,2,2,2")
+BYTES = Amount("SIZE", r"(\d+(?:\.\d+)?)\s*([kKMG]?)(i?)[bB]?", "1.2MB, 800kB or 500KiB")
+BITRATE = Amount("RATE", r"(\d+(?:\.\d+)?)\s*([kKMG]?)()(?:bps|bit/s)?", "800k or 1.5M (bits a second)")

@@ -26,19 +26,23 @@ def pack_segment(
     weight_bits: int,
     embed_bits: int,
     steps: Mapping[str, Tensor] | None = None,
+    deadzone: float = 0,
     nnc_qp: int | None = None,
     first_frame: int = 0,
 ) -> Segment:
     """Quantise a fitted decoder, its frames' embeddings (T, *shape) for each shape, and their LL ranges (T, 2).
 
-    Where training knew the grids, `steps` are theirs and the bits do not matter. With `nnc_qp` the decoder's
+    Where training knew the grids, `steps` are theirs (for `deadzone`, see `quantize_on`) and the bits do not
+    matter. With `nnc_qp` the decoder's
     tensors become an NNC bitstream, which has grids of its own. Raises `ValueError` for a decoder that is not
     the one of `config`: a variant of it, say, which no file can hold; `SettingsError` for values that only a
     fit that diverged gives.
     """
 
     def on_grid(name: str, values: npt.NDArray[np.float32], bits: int) -> QuantizedTensor:
-        return quantize(name, values, bits) if steps is None else quantize_on(name, values, _array(steps[name]))
+        if steps is None:
+            return quantize(name, values, bits)
+        return quantize_on(name, values, _array(steps[name]), deadzone)
 
     weights = {name: _array(parameter) for name, parameter in decoder.named_parameters()}
     if {name: values.shape for name, values in weights.items()} != _shapes(config):

@@ -32,13 +32,17 @@ def grid_axis(shape: Sequence[int]) -> int | None:
     return next((i for i, size in enumerate(shape) if 1 < size < MAX_SCALE_SHARE * prod(shape)), None)
 
 
-def quantize_on(name: str, values: Floats, steps: Floats) -> QuantizedTensor:
+def quantize_on(name: str, values: Floats, steps: Floats, deadzone: float = 0) -> QuantizedTensor:
     """The nearest multiples of `steps`, 16-bit floats that broadcast to `values` and differ along one axis at most.
 
-    Raises `ValueError` where a multiple is beyond 16 bits or 16-bit float.
+    With a `deadzone` of 0 to 0.5 steps, values that far beyond the middle between two multiples still go to
+    the one nearer to zero. Raises `ValueError` where a multiple is beyond 16 bits or 16-bit float.
     """
     axis = next((i for i, size in enumerate(steps.shape) if size > 1), None)
     multiples = np.rint(values / steps)
+    if deadzone:
+        scaled = np.abs(values / steps)
+        multiples = np.sign(values) * np.ceil(scaled - np.float32(0.5 + deadzone)).clip(0)
     zero_bits = int(np.abs(multiples).max()).bit_length()
     if zero_bits >= MAX_BITS:
         raise ValueError(f"{name}: steps of {steps.min():g} are too small for values up to {np.abs(values).max():g}")

@@ -134,6 +134,20 @@ class RateQuantizer(Quantizer):
         return Quantized(quantized, torch.stack(parts).sum() / sum(self.counts.values()))
 
     @torch.no_grad()
+    def approach(self, values: Values, budget: float, limit: float) -> float:
+        """Scale all steps so that `values`, all frames', take `budget` bytes, by e**±limit at most; the exponent.
+
+        It takes `prepare` before, and leaves the curves fitted to the new steps.
+        """
+        savings = sum(self.counts[name] * self.savings[name].item() for name in self.names) / 8
+        wanted = (self.believed_bytes(values) - budget) / max(savings, 1e-9)
+        exponent = min(max(wanted, -limit), limit)
+        for log_step in self.log_steps:
+            log_step += exponent
+        self.prepare(values)
+        return exponent
+
+    @torch.no_grad()
     def believed_bytes(self, values: Values) -> float:
         """What the coder will make of `values`, all frames', by the curves of the last `prepare`."""
         steps, bits = self.steps(values), 0.0

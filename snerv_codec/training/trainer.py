@@ -29,6 +29,9 @@ from snerv_codec.training.settings import FitSettings, Phase
 WARMUP_START = 0.1
 EMBED_CHUNK = 8
 NOISE_SHARE = 0.9  # of values on the grid in a step of HiNeRV's recipe
+# Towards a budget of bytes, steps grow or shrink at the start of every epoch: over this share of a phase by so
+# many e-folds at most, and the rate weight with them, by this power.
+STEERING_SHARE, STEERING_REACH, STEERING_POWER = 0.3, 3.0, 2.0
 STEP_RATE = 10  # learning rate of the logarithms of learned steps, in that of the networks
 
 
@@ -50,6 +53,8 @@ class Trainer:
         self.phase, self.epoch = "", 0
         self.results: dict[str, float] = {}
         self.believed_bytes: float | None = None
+        self.budget: float | None = None
+        self.rate_weight = settings.rate_weight
         self._restored: dict[str, Tensor | str | int] = {}
         self._start_optimizer()
 
@@ -90,6 +95,12 @@ class Trainer:
             return None
         return {name: step.detach() for name, step in self.quantizer.steps(self._values(self.embeddings())).items()}
 
+    @torch.no_grad()
+    def first_steps(self) -> dict[str, Tensor]:
+        """The steps that learning them would start from."""
+        values = self._values(self.embeddings())
+        return RateQuantizer(values).steps(values)
+
     def hold_zeros(self, masks: dict[str, Tensor]) -> None:
         """Set the decoder's parameters to zero where their mask is false, and keep them there."""
         self.masks = masks
@@ -124,7 +135,7 @@ class Trainer:
             "phase": self.phase,
             "epoch": self.epoch,
             "results": json.dumps(self.results),
-            "believed_bytes": json.dumps(self.believed_bytes),
+            "rate": json.dumps([self.rate_weight, self.budget, self.believed_bytes]),
             **{f"mask:{name}": mask for name, mask in self.masks.items()},
         }
         for name, parameter in self._parameters():
@@ -137,7 +148,7 @@ class Trainer:
         """Go back to where `state` was taken, with the same frames, configuration and settings."""
         self.phase, self.epoch = str(state["phase"]), int(state["epoch"])
         self.results = json.loads(str(state["results"]))
-        self.believed_bytes = json.loads(str(state["believed_bytes"]))
+        self.rate_weight, self.budget, self.believed_bytes = json.loads(str(state["rate"]))
         self.masks = {
             name: _tensor(state, f"mask:{name}").to(self.frames.device)
             for name, _ in self.decoder.named_parameters()
@@ -197,6 +208,13 @@ class Trainer:
         with torch.no_grad():
             self.quantizer.prepare(self._values(self.embeddings()))
 
+    def _steer(self, phase: Phase) -> None:
+        """Bring the rate towards the budget, if there is one, for the epoch which is about to run."""
+        if self.budget is not None and isinstance(self.quantizer, RateQuantizer):
+            limit = STEERING_REACH / max(1, STEERING_SHARE * phase.epochs)
+            exponent = self.quantizer.approach(self._values(self.embeddings()), self.budget, limit)
+            self.rate_weight *= math.exp(STEERING_POWER * exponent)
+
     def _values(self, embeddings: Iterable[Tensor]) -> dict[str, Tensor]:
         """What a file holds, by name: the decoder's parameters, and these embeddings."""
         return {**dict(self.decoder.named_parameters()), **dict(zip(EMBEDDINGS, embeddings, strict=False))}
@@ -219,6 +237,7 @@ class Trainer:
         if self.quantizer is not None:
             torch.manual_seed(self._seed(phase))  # of the noise
             self._prepare()
+            self._steer(phase)
         totals = torch.zeros(2, device=self.frames.device)
         for number, indices in enumerate(batches):
             done = (self.epoch + number / len(batches)) / phase.epochs
@@ -243,7 +262,7 @@ class Trainer:
         prediction, settings = batch.judged(prediction), self.settings
         loss = fitting_loss(prediction, batch.target, settings.alpha, bands=settings.bands, squared=settings.squared)
         if bits is not None:
-            loss = loss + settings.rate_weight * bits
+            loss = loss + self.rate_weight * bits
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.networks.parameters(), self.settings.clip)

@@ -34,11 +34,12 @@ class Interrupt(Exception):
 TEMPORAL = DecoderConfig((16, 2, 3), (2, 2, 2, 1, 1), 12, 1, "t", (3, 4, 6))
 
 
-def run(directory, settings=SETTINGS, *, stop_after=None, resume=False):
+def run(directory, settings=SETTINGS, *, stop_after=None, resume=False, budget=None):
     """All phases of a fit, perhaps stopping after some epochs; return the trainer."""
     torch.use_deterministic_algorithms(True)
     trainer = Trainer(FrameSet(moving_gradient(), CONFIG), CONFIG, settings)
     checkpoint = Checkpoint(directory, {"seed": settings.seed})
+    trainer.budget = budget
     if resume:
         trainer.restore(checkpoint.load())
     seen = []
@@ -74,6 +75,17 @@ def test_a_fit_that_ended_before_it_was_packed_is_taken_up_with_its_grids(tmp_pa
     again, seen = run(tmp_path, settings, resume=True)
     assert seen == []
     same_end(again, whole)
+
+
+def test_a_fit_to_a_budget_is_resumed_bit_for_bit_too(tmp_path):
+    settings = replace(SETTINGS, recipe="rd", epochs=2, prune_epochs=1, grid_epochs=5)
+    whole, _ = run(tmp_path / "whole", settings, budget=15_000)
+    with pytest.raises(Interrupt):
+        run(tmp_path / "cut", settings, budget=15_000, stop_after=6)
+    resumed, _ = run(tmp_path / "cut", settings, resume=True)  # the state knows the budget
+    same_end(resumed, whole)
+    assert resumed.rate_weight == whole.rate_weight != settings.rate_weight
+    assert whole.believed_bytes == pytest.approx(15_000, rel=0.03)
 
 
 def same_end(mine, theirs):

@@ -1,0 +1,162 @@
+"""From footage to the segment of a file: the training, with its work directory, and the packing."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from bitstream.container import write_stream
+from bitstream.segmentsection import coded_size
+from bitstream.types import DecoderConfig, Segment, Stream
+from snerv_codec.errors import OutputError, SettingsError
+from snerv_codec.events import Event, Warned
+from snerv_codec.footage import Footage
+from snerv_codec.machine import available_memory, choose_device, require_memory
+from snerv_codec.settings import EncodeSettings
+
+if TYPE_CHECKING:
+    from snerv_codec.training.checkpoint import Checkpoint
+    from snerv_codec.training.frames import FrameSet
+    from snerv_codec.training.trainer import Trainer
+
+AIM = 0.995  # share of a target in bytes that training goes for; what it misses it by, rounding makes up for
+HALVINGS = 10  # in the search for how much rounding has to make up for
+MAX_DEADZONE = 0.5  # of a step: then values are rounded towards zero
+
+Pack = Callable[[Segment], Stream]  # a whole file around a segment
+
+
+class Fitted(NamedTuple):
+    """A segment without checksums; `results` is the PSNR in dB at the end of each phase of training."""
+
+    segment: Segment
+    results: dict[str, float]
+    believed_bytes: float | None
+
+
+def fit(
+    footage: Footage,
+    config: DecoderConfig,
+    settings: EncodeSettings,
+    checkpoint: "Checkpoint",
+    wrap: Pack,
+    *,
+    resume: bool,
+    on_event: Callable[[Event], None],
+) -> Fitted:
+    """Train a model of `config` on `footage` and put it on the grids of the file that `wrap` makes of it.
+
+    Goes on from the checkpoint where `resume` asks for it and there is one. With a target in bytes that file
+    is not larger. Raises `SettingsError` where it cannot be met.
+    """
+    from snerv_codec.training.trainer import Trainer
+
+    limit = settings.target_bytes(footage.info)
+    trainer = Trainer(_place(footage, config, settings), config, settings.fit)
+    if resume and checkpoint.exists():
+        trainer.restore(checkpoint.load())
+    elif resume:
+        on_event(Warned(f"{checkpoint.directory}: holds no interrupted run; starting from the beginning"))
+    for phase in settings.fit.phases(config.model):
+        if phase.grids == "learned" and limit is not None and trainer.budget is None:
+            trainer.budget = AIM * limit - _rest(trainer, config, wrap)
+        trainer.run(phase, checkpoint=checkpoint, on_epoch=on_event)
+    pack = partial(_pack, trainer, config, settings)
+    segment = pack() if limit is None else _pack_within(limit, pack, wrap)
+    return Fitted(segment, trainer.results, trainer.believed_bytes)
+
+
+def open_checkpoint(
+    output: Path, footage: Footage, config: DecoderConfig, settings: EncodeSettings, *, resume: bool, overwrite: bool
+) -> "Checkpoint":
+    """The state of a fit, beside the file to be. Raises `OutputError` where an interrupted run would be lost."""
+    target = None if settings.target is None else asdict(settings.target)
+    identity = {**footage.identity, "config": asdict(config), "target": target, **asdict(settings.fit)}
+    checkpoint = _checkpoint(output, identity)
+    if checkpoint.exists() and not (resume or overwrite):
+        raise OutputError(
+            f"{checkpoint.directory}: an interrupted run; use --resume to go on with it, --overwrite to drop it"
+        )
+    return checkpoint
+
+
+def _checkpoint(output: Path, identity: Mapping[str, object]) -> "Checkpoint":
+    from snerv_codec.training.checkpoint import Checkpoint
+
+    return Checkpoint(output.with_name(output.name + ".work"), identity)
+
+
+def _place(footage: Footage, config: DecoderConfig, settings: EncodeSettings) -> "FrameSet":
+    """The frames where the fit reads them: on its device, or on the host where that has no room for them all."""
+    import torch
+
+    from snerv_codec.model.sizing import fitting_memory
+    from snerv_codec.training.frames import FrameSet
+
+    device, need = choose_device(settings.device), fitting_memory(config, settings.fit.batch)
+    require_memory(need, device, "fitting", "lower --size or --batch, or crop the video with --crop")
+    frames = torch.from_numpy(footage.frames)
+    if need + frames.nbytes <= available_memory(device):
+        frames = frames.to(device)
+    known = None if footage.known is None else torch.from_numpy(footage.known)
+    return FrameSet(frames, config, device, known=known)
+
+
+def _pack(trainer: "Trainer", config: DecoderConfig, settings: EncodeSettings, deadzone: float = 0) -> Segment:
+    from snerv_codec.compression.packing import pack_segment
+
+    return pack_segment(
+        trainer.decoder,
+        config,
+        trainer.embeddings(),
+        trainer.frames.ll_ranges,
+        weight_bits=settings.fit.bits[0],
+        embed_bits=settings.fit.bits[1],
+        steps=trainer.steps(),
+        deadzone=deadzone,
+        nnc_qp=settings.qp if settings.entropy == "nnc" else None,
+    )
+
+
+def _rest(trainer: "Trainer", config: DecoderConfig, wrap: Pack) -> int:
+    """Bytes of the file besides the symbols of weights and embeddings."""
+    from snerv_codec.compression.packing import pack_segment
+
+    segment = pack_segment(
+        trainer.decoder,
+        config,
+        trainer.embeddings(),
+        trainer.frames.ll_ranges,
+        weight_bits=1,
+        embed_bits=1,
+        steps=trainer.first_steps(),
+    )
+    return _file_size(segment, wrap) - coded_size(segment)
+
+
+def _file_size(segment: Segment, wrap: Pack) -> int:
+    return len(write_stream(wrap(replace(segment, frame_checksums=(0,) * segment.frame_count))))
+
+
+def _pack_within(limit: int, pack: Callable[[float], Segment], wrap: Pack) -> Segment:
+    """The segment that makes a file of at most `limit` bytes, with the least rounding towards zero that it takes."""
+    segment = pack(0)
+    if _file_size(segment, wrap) <= limit:
+        return segment
+    low, high = 0.0, MAX_DEADZONE
+    segment = pack(high)
+    smallest = _file_size(segment, wrap)
+    if smallest > limit:
+        raise SettingsError(
+            f"a file of {limit:,} bytes is too small for this model, which takes {smallest:,}; "
+            "lower --size, give more --grid-epochs, or raise the target"
+        )
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        candidate = pack(middle)
+        if _file_size(candidate, wrap) <= limit:
+            high, segment = middle, candidate
+        else:
+            low = middle
+    return segment
