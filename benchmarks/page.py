@@ -117,7 +117,7 @@ th,td{padding:.35rem .9rem .35rem 0;text-align:right;border-bottom:1px solid var
 td{white-space:nowrap}
 td:last-child,th:last-child{padding-right:0}
 thead th{font-weight:600;vertical-align:bottom}
-tbody th{font-weight:400;text-align:left;white-space:nowrap}
+tbody th{font-weight:400;text-align:left;min-width:9rem}
 thead th:first-child{text-align:left}
 tbody tr:hover{background:color-mix(in srgb,var(--faint) 35%,transparent)}
 .note{font-size:.85rem;opacity:.8}

@@ -48,12 +48,17 @@ def is_ours(codec: str) -> bool:
     return family(codec) == "snerv"
 
 
+def comparable(curve: Curve) -> bool:
+    """Whether it is one of ours with enough points for a BD-rate."""
+    return is_ours(curve.codec) and len(curve.points) >= MIN_POINTS
+
+
 def report_blocks(curves: Sequence[Curve], results: Path, folder: Path) -> list[Block]:
     """The whole report on records in `results`; figures are drawn into `folder`."""
     clips = list(dict.fromkeys(curve.dataset for curve in curves))
     ceilings = {clip: found for clip in clips if (found := load_ceiling(clip, results))}
     blocks: list[Block] = [Text(READING)]
-    if any(is_ours(curve.codec) for curve in curves):
+    if any(map(comparable, curves)):
         blocks.append(summary_table(curves))
     for clip in clips:
         here = [curve for curve in curves if curve.dataset == clip]
@@ -73,9 +78,10 @@ def clip_section(name: str, curves: Sequence[Curve], ceiling: Record | None, fol
     main = [curve for curve in curves if is_ours(curve.codec) or curve.codec in MAIN]
     blocks: list[Block] = [Text(f"{clip['description'][0].upper()}{clip['description'][1:]}. {facts}.")]
     blocks += _figures(main or curves, ceiling, name, folder)
-    for ours in filter(is_ours, (curve.codec for curve in curves)):
-        tables = [distance_table(curves, ours), nearness_table(curves, ours)]
-        blocks.append(Section(f"{ours} against the anchors", tables))
+    for curve in (curve for curve in curves if is_ours(curve.codec) and curve.points):
+        tables = [distance_table(curves, curve.codec)] if comparable(curve) else []
+        tables.append(nearness_table(curves, curve.codec))
+        blocks.append(Section(f"{curve.codec} against the anchors", tables))
     blocks.append(Section("Speed", [speed_table(curves)]))
     if len(main) < len(curves):
         blocks.append(
@@ -160,17 +166,15 @@ def points_table(curves: Sequence[Curve]) -> Table:
 
 
 def summary_table(curves: Sequence[Curve]) -> Table:
-    """BD-rate by PSNR of each of our codecs on each clip against the nearest rivals."""
+    """BD-rate by PSNR against the nearest rivals, of each of our codecs on each clip that has enough points there."""
     refused = Refusals()
     anchors = [anchor for anchor in NEAREST if anchor in {curve.codec for curve in curves}]
     rows = []
-    for clip, ours in ((curve.dataset, curve.codec) for curve in curves if is_ours(curve.codec)):
+    for clip, ours in ((curve.dataset, curve.codec) for curve in curves if comparable(curve)):
         here = [curve for curve in curves if curve.dataset == clip]
-        found = {anchor: compare(here, anchor, ours, PSNR).get(clip) for anchor in anchors}
-        cells = [
-            refused.cell(pair[0], "%", anchor, f"{clip} {ours}") if pair else NONE for anchor, pair in found.items()
-        ]
-        rows.append((f"{ours} on {clip}", *cells))
+        name, found = f"{ours} on {clip}", {anchor: compare(here, anchor, ours, PSNR).get(clip) for anchor in anchors}
+        cells = [refused.cell(pair[0], "%", name, anchor) if pair else NONE for anchor, pair in found.items()]
+        rows.append((name, *cells))
     return Table(("BD-rate by PSNR against", *anchors), rows, refused.notes())
 
 
