@@ -40,5 +40,7 @@ check: $(VENV)/.ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Everything that the targets above made but benchmarks/cache, which may hold hours of work.
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build demo-out
+	find snerv_codec bitstream benchmarks tests -name __pycache__ -prune -exec rm -rf {} +

@@ -1,6 +1,7 @@
 """Fields of single bits, most significant first, padded with zeros to a whole byte."""
 
 from bitstream.errors import Corrupt, Truncated
+from bitstream.fields import unzigzag, zigzag
 
 GOLOMB_ORDER = 2
 MAX_PREFIX = 16
@@ -18,9 +19,8 @@ class BitWriter:
 
     def golomb(self, value: int) -> None:
         """A signed integer: zig-zag, then exp-Golomb of order 2."""
-        code = (value << 1 if value >= 0 else (-value << 1) - 1) + (1 << GOLOMB_ORDER)
-        size = code.bit_length()
-        self.uint(code, 2 * size - GOLOMB_ORDER - 1)  # the zeros in front say how long the rest is
+        code = zigzag(value) + (1 << GOLOMB_ORDER)
+        self.uint(code, golomb_size(value))  # the zeros in front say how long the rest is
 
     def finish(self) -> bytes:
         """All bits, and zeros up to a whole byte."""
@@ -31,7 +31,7 @@ class BitWriter:
 
 def golomb_size(value: int) -> int:
     """Bits that `BitWriter.golomb` spends on `value`."""
-    code = (value << 1 if value >= 0 else (-value << 1) - 1) + (1 << GOLOMB_ORDER)
+    code = zigzag(value) + (1 << GOLOMB_ORDER)
     return 2 * code.bit_length() - GOLOMB_ORDER - 1
 
 
@@ -65,8 +65,7 @@ class BitReader:
             if prefix > MAX_PREFIX:
                 raise Corrupt("a frequency table is not valid")
         size = prefix + GOLOMB_ORDER
-        code = (1 << size | self.uint(size)) - (1 << GOLOMB_ORDER)
-        return code >> 1 if code & 1 == 0 else -(code >> 1) - 1
+        return unzigzag((1 << size | self.uint(size)) - (1 << GOLOMB_ORDER))
 
     def finish(self) -> int:
         """Check the padding; the number of bytes read."""

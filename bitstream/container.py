@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from io import BytesIO
-from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -216,14 +215,13 @@ class StreamFile:
         return [section for section in self._sections.sections if section.type in kinds and not section.flags]
 
     def _track_pairs(self) -> Iterator[tuple[SectionEntry, SectionEntry]]:
-        table = self._sections.sections
-        if len(self._of_type(sections.TRACK)) != len(self._of_type(sections.PACKETS)):
+        tracks, packets = self._of_type(sections.TRACK), self._of_type(sections.PACKETS)
+        if len(tracks) != len(packets):
             raise Corrupt("a side track's packets are missing")
-        for track, packets in pairwise(table):
-            if track.type == sections.TRACK:
-                if packets.type != sections.PACKETS:
-                    raise Corrupt("a side track's packets do not follow it")
-                yield track, packets
+        for track, its_packets in zip(tracks, packets, strict=True):
+            if track.end != its_packets.offset:
+                raise Corrupt("a side track's packets do not follow it")
+            yield track, its_packets
 
 
 @contextmanager

@@ -16,6 +16,16 @@ VARINT_BITS = 64
 FLOAT16 = np.dtype("<f2")
 
 
+def zigzag(value: int) -> int:
+    """A signed integer as an unsigned one: 0, -1, 1, -2 ... are 0, 1, 2, 3 ..."""
+    return value << 1 if value >= 0 else (-value << 1) - 1
+
+
+def unzigzag(code: int) -> int:
+    """The inverse of `zigzag`."""
+    return code >> 1 if code & 1 == 0 else -(code >> 1) - 1
+
+
 class Writer:
     """Collects fields into bytes. Values beyond a field's range raise `LimitExceeded`."""
 
@@ -46,7 +56,7 @@ class Writer:
 
     def signed(self, value: int) -> None:
         """A signed integer in -2**63..2**63 - 1."""
-        self.varint(value << 1 if value >= 0 else (-value << 1) - 1)
+        self.varint(zigzag(value))
 
     def raw(self, data: bytes) -> None:
         """Bytes whose length the reader knows."""
@@ -127,8 +137,7 @@ class Reader:
 
     def signed(self) -> int:
         """A signed integer of at most 64 bits."""
-        value = self.varint()
-        return value >> 1 if value & 1 == 0 else -(value >> 1) - 1
+        return unzigzag(self.varint())
 
     def blob(self, limit: int) -> bytes:
         """Bytes after their length, which is at most `limit`."""

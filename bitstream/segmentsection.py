@@ -7,11 +7,17 @@ from math import prod
 from bitstream.entropy import decode_symbols, encode_symbols
 from bitstream.errors import Corrupt, LimitExceeded, UnsupportedVersion
 from bitstream.fields import Reader, Writer
-from bitstream.types import MAX_TENSOR_VALUES, DecoderConfig, NncTensors, QuantizedTensor, Segment
+from bitstream.types import (
+    MAX_DIMENSIONS,
+    MAX_NAME,
+    MAX_TENSOR_VALUES,
+    DecoderConfig,
+    NncTensors,
+    QuantizedTensor,
+    Segment,
+)
 
 MAX_TENSORS = 1 << 12
-MAX_DIMENSIONS = 8
-MAX_NAME = 255
 MAX_DIRECTORY = 1 << 20  # bytes, once inflated
 MAX_SEGMENT_VALUES = 1 << 28
 # A tensor of one value only takes no bytes for its symbols, so bytes must bound values some other way. The

@@ -25,6 +25,8 @@ MAX_STRIDE = 16
 MAX_EMBEDDING_VALUES = 1 << 20  # one frame's
 MAX_TENSOR_VALUES = 1 << 28
 MAX_BITS = 16
+MAX_DIMENSIONS = 8
+MAX_NAME = 255  # bytes of a tensor's
 STAGES = 5  # up-sampling blocks of the decoder
 
 Model = Literal["b", "t", "t2d"]
@@ -43,8 +45,8 @@ def _check_fraction(name: str, value: Fraction) -> None:
 
 
 def _check_shape(name: str, shape: tuple[int, ...]) -> None:
-    _check(0 < len(name.encode()) <= 255, f"tensor name {name!r} is not 1..255 bytes")
-    _check(1 <= len(shape) <= 8 and min(shape) >= 1, f"{name}: shape {shape} is not valid")
+    _check(0 < len(name.encode()) <= MAX_NAME, f"tensor name {name!r} is not 1..{MAX_NAME} bytes")
+    _check(1 <= len(shape) <= MAX_DIMENSIONS and min(shape) >= 1, f"{name}: shape {shape} is not valid")
     _check(prod(shape) <= MAX_TENSOR_VALUES, f"{name}: shape {shape} is too large")
 
 
@@ -97,8 +99,8 @@ class VideoInfo:
         _check(times[0] > -(1 << 62) and times[-1] < 1 << 62, "timestamps exceed 62 bits")
         _check(0 < self.final_duration < 1 << 62, f"final duration {self.final_duration} is not positive")
         _check(self.rotation in (0, 90, 180, 270), f"rotation {self.rotation} is not 0, 90, 180 or 270")
-        _check(1 <= self.bit_depth <= 16, f"bit depth {self.bit_depth} is not in 1..16")
-        _check(self.chroma in ("400", "420", "422", "444", "rgb"), f"chroma {self.chroma} is unknown")
+        _check(1 <= self.bit_depth <= MAX_BITS, f"bit depth {self.bit_depth} is not in 1..{MAX_BITS}")
+        _check(self.chroma in get_args(Chroma), f"chroma {self.chroma} is unknown")
 
     @property
     def frame_count(self) -> int:
@@ -317,7 +319,7 @@ class SideTrack:
     language: str = ""
 
     def __post_init__(self) -> None:
-        _check(self.kind in ("audio", "subtitle"), f"track kind {self.kind!r} is unknown")
+        _check(self.kind in get_args(TrackKind), f"track kind {self.kind!r} is unknown")
         _check_fraction("track time base", self.time_base)
         times = (time for packet in self.packets for time in (packet.pts, packet.dts, packet.duration))
         _check(all(abs(time) < 1 << 62 for time in times), "packet times exceed 62 bits")

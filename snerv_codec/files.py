@@ -22,11 +22,12 @@ def check_target(target: Path, *, overwrite: bool, folder: bool = False, source:
     both_exist = source is not None and str(source) != "-" and target.exists() and Path(source).exists()
     if both_exist and os.path.samefile(target, str(source)):
         raise OutputError(f"{target}: is the input; choose another output")
-    if target.exists() and not overwrite:
+    taken = os.path.lexists(target)  # a link that leads nowhere is somebody's too
+    if taken and not overwrite:
         raise OutputError(f"{target}: exists already; use --overwrite to replace it")
-    if target.exists() and not folder and not target.is_file():
+    if taken and not folder and not target.is_file():
         raise OutputError(f"{target}: is not a file; choose another output")
-    if target.exists() and folder and not _holds_frames(target):
+    if taken and folder and not _holds_frames(target):
         raise OutputError(f"{target}: is not a folder of frames alone, so it is not replaced; choose another output")
     parent = target.parent
     if not parent.is_dir():

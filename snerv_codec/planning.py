@@ -4,7 +4,9 @@ from math import prod
 from pathlib import Path
 
 from bitstream import nnc
+from bitstream.segmentsection import MAX_SEGMENT_VALUES
 from bitstream.types import DecoderConfig, VideoInfo
+from snerv_codec.errors import SettingsError
 from snerv_codec.machine import available_memory, choose_device
 from snerv_codec.media.reader import read_video
 from snerv_codec.report import Plan
@@ -33,9 +35,9 @@ def plan(source: str | Path, settings: EncodeSettings | None = None) -> Plan:
 
 def decoder_config(info: VideoInfo, settings: EncodeSettings) -> DecoderConfig:
     """The architecture for a video; raises `SettingsError` where the budget is too small."""
-    from snerv_codec.model.sizing import choose_config
+    from snerv_codec.model.sizing import choose_config, decoder_parameters, embedding_parameters
 
-    return choose_config(
+    config = choose_config(
         info.height,
         info.width,
         info.frame_count,
@@ -46,6 +48,13 @@ def decoder_config(info: VideoInfo, settings: EncodeSettings) -> DecoderConfig:
         model=settings.model,
         temporal_size=settings.temporal_size,
     )
+    values = decoder_parameters(config) + embedding_parameters(config, info.frame_count)
+    if values > MAX_SEGMENT_VALUES:
+        raise SettingsError(
+            f"{values:,} parameters are more than the {MAX_SEGMENT_VALUES:,} that a file can hold; "
+            "lower --size (--channels, --blocks), or encode fewer frames"
+        )
+    return config
 
 
 def make_plan(source: str, info: VideoInfo, config: DecoderConfig, settings: EncodeSettings) -> Plan:

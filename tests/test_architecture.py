@@ -27,7 +27,7 @@ ALLOWED = {
         "snerv_codec.errors",
         "snerv_codec.events",
     },
-    "snerv_codec.compression": {"torch", "numpy", "bitstream", "snerv_codec.model"},
+    "snerv_codec.compression": {"torch", "numpy", "bitstream", "snerv_codec.model", "snerv_codec.errors"},
 }
 
 

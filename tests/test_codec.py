@@ -4,7 +4,9 @@ import errno
 import os
 import subprocess
 import sys
+import weakref
 import zlib
+from contextlib import nullcontext
 from dataclasses import replace
 from fractions import Fraction
 
@@ -14,7 +16,7 @@ from clips import packets, write_clip
 from conftest import QUICK
 
 from bitstream.container import StreamFile, read_header
-from snerv_codec import Decoder, decode, encode
+from snerv_codec import Decoder, decode, decoding, encode
 from snerv_codec.codec import differing_frames
 from snerv_codec.errors import OutputError, ResourceError, SettingsError
 from snerv_codec.events import EpochDone, Warned
@@ -140,6 +142,37 @@ def test_some_frames_are_decoded_with_their_sound(coded, tmp_path):
     assert 0 < len(packets(tmp_path / "part.mkv", "audio")) < len(packets(coded_source(coded, tmp_path), "audio"))
     with pytest.raises(SettingsError, match="frames 2:9 are not in a video of 6 frames"):
         decode(coded, tmp_path / "more.mkv", frames=(2, 9))
+
+
+def test_some_frames_cost_no_more_than_they_are(coded, tmp_path, monkeypatch):
+    computed, forward = [], decoding.SegmentPlayer._compute
+
+    def counting(self, rows, rate):
+        computed.extend(rows)
+        return forward(self, rows, rate)
+
+    monkeypatch.setattr(decoding.SegmentPlayer, "_compute", counting)
+    decode(coded, tmp_path / "part.mkv", frames=(2, 5), device="cpu")
+    assert computed == [2, 3, 4]
+
+
+class Weigher:
+    """A writer that sees how many bytes of the frames it was given are still held."""
+
+    def __init__(self):
+        self.warnings, self.most, self._given = [], 0, []
+
+    def write(self, frame):
+        self._given.append(weakref.ref(frame if frame.base is None else frame.base))
+        held = {id(array): array.nbytes for given in self._given if (array := given()) is not None}
+        self.most = max(self.most, sum(held.values()))
+
+
+def test_decoding_holds_no_more_than_two_frames(coded, tmp_path, monkeypatch):
+    weigher = Weigher()
+    monkeypatch.setattr("snerv_codec.codec.open_writer", lambda *args, **options: nullcontext(weigher))
+    assert decode(coded, tmp_path / "out.mkv", device="cpu").frames == 6
+    assert 34 * 18 * 3 <= weigher.most <= 2 * 34 * 18 * 3
 
 
 def coded_source(coded, folder):

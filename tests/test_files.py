@@ -107,6 +107,13 @@ def test_a_folder_with_anything_else_in_it_is_never_replaced(tmp_path, monkeypat
     assert (tmp_path / "mine" / "diary.txt").read_text() == "dear diary"
 
 
+def test_a_link_that_leads_nowhere_is_not_replaced(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OutputError, match="link: exists already"):
+        write(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+
+
 @pytest.mark.skipif(os.name != "posix", reason="needs a named pipe")
 def test_only_a_file_replaces_a_file(tmp_path):
     (tmp_path / "file").write_bytes(b"old")

@@ -168,6 +168,8 @@ def command(
         return
     if output is None:
         raise click.UsageError("Missing option '-o' / '--output'.")
+    if str(output) == "-":
+        raise click.UsageError("A .snrv file does not go to standard output; give -o the name of a file.")
     from snerv_codec import codec
 
     with View(as_json=as_json) as view:

@@ -54,9 +54,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         result = cli.main([a for a in arguments if a != "--debug"], prog_name="snerv", standalone_mode=False)
         return result if isinstance(result, int) else 0
-    except click.UsageError as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return EXIT_USAGE
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "snerv"
+        return _fail(f"{error.format_message()} See {command} --help", EXIT_USAGE)
     except (KeyboardInterrupt, click.Abort):
         advice = "; --resume goes on from the last epoch" if "encode" in arguments else ""
         return _fail(f"interrupted: no output was written{advice}", EXIT_INTERRUPTED)

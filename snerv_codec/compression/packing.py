@@ -10,8 +10,11 @@ from torch import Tensor, nn
 from bitstream import nnc
 from bitstream.errors import Corrupt
 from bitstream.types import DecoderConfig, QuantizedTensor, Segment
-from snerv_codec.compression.quantize import EMBEDDINGS, dequantize, quantize, quantize_on
+from snerv_codec.compression.quantize import EMBEDDINGS, Floats, dequantize, quantize, quantize_on
+from snerv_codec.errors import SettingsError
 from snerv_codec.model.decoder import Decoder
+
+LARGEST = float(np.finfo(np.float16).max)  # of a grid's numbers
 
 
 def pack_segment(
@@ -32,7 +35,8 @@ def pack_segment(
     Where training knew the grids, `steps` are theirs (for `deadzone`, see `quantize_on`) and the bits do not
     matter. With `nnc_qp` the decoder's
     tensors become an NNC bitstream, which has grids of its own. Raises `ValueError` for a decoder that is not
-    the one of `config`: a variant of it, say, which no file can hold.
+    the one of `config`: a variant of it, say, which no file can hold; `SettingsError` for values that only a
+    fit that diverged gives.
     """
 
     def on_grid(name: str, values: npt.NDArray[np.float32], bits: int) -> QuantizedTensor:
@@ -43,15 +47,15 @@ def pack_segment(
     weights = {name: _array(parameter) for name, parameter in decoder.named_parameters()}
     if {name: values.shape for name, values in weights.items()} != _shapes(config):
         raise ValueError("this decoder is not the one that its configuration describes; no file can hold it")
+    embedded = {name: _array(values) for name, values in zip(EMBEDDINGS, embeddings, strict=False)}
+    _require_range({**weights, **embedded})
     on_grids = () if nnc_qp is not None else tuple(on_grid(name, w, weight_bits) for name, w in weights.items())
     return Segment(
         first_frame=first_frame,
         config=config,
         tensors=on_grids,
         nnc=None if nnc_qp is None else nnc.encode(weights, qp=nnc_qp),
-        embeddings=tuple(
-            on_grid(name, _array(values), embed_bits) for name, values in zip(EMBEDDINGS, embeddings, strict=False)
-        ),
+        embeddings=tuple(on_grid(name, values, embed_bits) for name, values in embedded.items()),
         ll_ranges=ll_ranges.cpu().numpy().astype(np.float16),
     )
 
@@ -75,6 +79,13 @@ def unpack_decoder(segment: Segment) -> Decoder:
 def unpack_embeddings(segment: Segment) -> tuple[tuple[Tensor, ...], Tensor]:
     """Embeddings (T, *shape) for each shape and LL ranges (T, 2) as the decoder takes them, float32 on the CPU."""
     return tuple(map(_tensor, segment.embeddings)), torch.from_numpy(segment.ll_ranges.astype(np.float32))
+
+
+def _require_range(tensors: Mapping[str, Floats]) -> None:
+    for name, values in tensors.items():
+        greatest = float(np.abs(values).max())
+        if not greatest <= LARGEST:
+            raise SettingsError(f"the fit diverged: {name} has values up to {greatest:g}; lower --lr")
 
 
 def _shapes(config: DecoderConfig) -> dict[str, tuple[int, ...]]:

@@ -1,4 +1,4 @@
-"""Uniform grids: value = offset + scale · symbol (the published pipeline's quantiser; SPEC.md, "Tensors")."""
+"""Uniform grids: value = offset + scale · symbol (the published pipeline's quantiser; SPEC.md, "SEGM")."""
 
 from collections.abc import Sequence
 from math import prod

@@ -17,8 +17,7 @@ from bitstream.types import Chroma, Color
 Frame = npt.NDArray[np.uint8]
 
 UNSPECIFIED = 2
-BT709 = 1
-BT601 = 6
+BT709, BT601 = 1, 6  # H.273's numbers of the matrices
 # ITU-T H.273 matrix coefficients, as far as the converter knows them.
 MATRICES = {
     BT709: Colorspace.ITU709,

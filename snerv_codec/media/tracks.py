@@ -11,7 +11,7 @@ import av.error
 
 from bitstream.types import Packet, SideTrack, TrackKind
 
-MAX_DESCRIPTION = 1 << 18
+MAX_DESCRIPTION = 1 << 18  # bytes that are given to a demuxer: codecs need far less than the format allows
 MAX_SECONDS = 1 << 30  # what a container's clock can hold in any of its units
 EBML = b"\x1a\x45\xdf\xa3"  # how Matroska starts; ISO BMFF is the other choice
 

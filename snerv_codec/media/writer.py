@@ -27,7 +27,6 @@ Frame = npt.NDArray[np.uint8]
 H264, FFV1, Y4M = (".mp4", ".mov"), (".mkv",), (".y4m",)
 FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 VISUALLY_LOSSLESS_CRF = 12
-BT709 = 1  # H.273's number of the matrix
 DEFAULT_PRESET = "medium"
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 
@@ -235,7 +234,7 @@ def _uneven(info: VideoInfo) -> bool:
 
 def _tags(info: VideoInfo) -> Color:
     """The colour tags of YUV made of a video: the source's; one in RGB has no matrix, so we name the one we take."""
-    return replace(info.color, matrix=BT709, full_range=False) if info.chroma == "rgb" else info.color
+    return replace(info.color, matrix=color.BT709, full_range=False) if info.chroma == "rgb" else info.color
 
 
 def _start(info: VideoInfo, tracks: Sequence[SideTrack]) -> Fraction:

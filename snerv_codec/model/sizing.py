@@ -90,7 +90,8 @@ def choose_config(
     (height, width) override the choice; `variant` is what the parameters are counted of. Raises
     `SettingsError` where the budget cannot hold the embeddings and a decoder.
     """
-    strides, shape = (strides, _embedding_shape(height, width, strides)) if strides else choose_grid(height, width)
+    strides = choose_grid(height, width)[0] if strides is None else strides
+    shape = _embedding_shape(height, width, strides)
     paper_blocks, positions = PAPER_MODELS[min(PAPER_MODELS, key=lambda size: abs(log2(size / budget)))]
     base = _config(shape, strides, 1 if channels is None else channels, paper_blocks if blocks is None else blocks)
     if model != "b":
@@ -124,6 +125,8 @@ def _widest(base: DecoderConfig, frames: int, budget: int, variant: Variant) -> 
             f"and the smallest decoder {excess(1) + budget - embeddings:,}; "
             f"ask for {excess(1) + budget:,} or more, or encode fewer frames"
         )
+    if excess(best) < -BUDGET_TOLERANCE * budget and best == MAX_CHANNELS:
+        raise SettingsError(f"a size of {budget:,} parameters is too large; ask for {excess(best) + budget:,} at most")
     return replace(base, channels=best)
 
 
@@ -229,7 +232,7 @@ def _stride_sets() -> Iterator[tuple[int, ...]]:
 
 
 def _embedding_shape(height: int, width: int, strides: tuple[int, ...]) -> tuple[int, int, int]:
-    step = 2 * prod(strides)
+    step = 2 * max(1, prod(strides))  # what is wrong with a stride of 0, `DecoderConfig` says
     return EMBEDDING_CHANNELS, ceil(height / step), ceil(width / step)
 
 

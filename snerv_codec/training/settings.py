@@ -9,6 +9,7 @@ from snerv_codec.errors import SettingsError
 RecipeName = Literal["paper", "hinerv", "rd"]
 Grids = Literal["noisy", "learned"]
 
+MAX_SEED = (1 << 64) - 1  # what torch takes
 # Share of training in which the rate rises.
 WARMUP: dict[Model, float] = {"b": 0.1, "t": 0.2, "t2d": 0.2}
 
@@ -97,6 +98,8 @@ class FitSettings:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise SettingsError(f"{name.replace('_', '-')} {value} is below {least}")
+        if self.seed > MAX_SEED:
+            raise SettingsError(f"seed {self.seed} is above {MAX_SEED}")
         if not 0 < self.learning_rate <= 1:
             raise SettingsError(f"learning rate {self.learning_rate} is not in (0, 1]")
         if not 0 <= self.rate_weight <= 1e3:

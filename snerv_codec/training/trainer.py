@@ -16,6 +16,7 @@ from bitstream.types import DecoderConfig
 from snerv_codec.compression.prune import magnitude_masks
 from snerv_codec.compression.quantize import EMBEDDINGS
 from snerv_codec.compression.quantizers import NoisyQuantizer, Quantizer, RateQuantizer
+from snerv_codec.errors import SettingsError
 from snerv_codec.events import EpochDone
 from snerv_codec.model.blocks import place
 from snerv_codec.model.decoder import Prediction, to_pixels
@@ -66,7 +67,8 @@ class Trainer:
     ) -> None:
         """Run `phase` to its end, from the epoch where a restored state stands; nothing if it was finished.
 
-        The PSNR that it ends with is kept in `results`.
+        The PSNR that it ends with is kept in `results`. Raises `SettingsError` for a fit that diverges; what
+        was saved before stays.
         """
         finished, here = phase.name in self.results, self.phase == phase.name
         if finished and not (here and self._restored):
@@ -78,6 +80,7 @@ class Trainer:
             start = time.perf_counter()
             loss, psnr = self._run_epoch(phase)
             self.epoch += 1
+            self._require_finite(loss)
             if checkpoint is not None:
                 checkpoint.save(self.state())
             seconds = time.perf_counter() - start
@@ -243,6 +246,15 @@ class Trainer:
             totals += self._step(indices)
         loss, psnr = (totals / len(batches)).tolist()  # the epoch's only wait for the device
         return loss, psnr
+
+    @torch.no_grad()
+    def _require_finite(self, loss: float) -> None:
+        norm = nn.utils.get_total_norm(self.networks.parameters())  # the last step's harm is not in the loss yet
+        if not math.isfinite(loss + norm.item()):
+            raise SettingsError(
+                f"the fit diverged in epoch {self.epoch} of phase {self.phase!r} (learning rate "
+                f"{self.settings.learning_rate:g}); start again with a lower one (--lr)"
+            )
 
     def _step(self, indices: Tensor) -> Tensor:
         batch = self.frames.batch(indices)

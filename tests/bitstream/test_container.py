@@ -180,6 +180,29 @@ def test_unknown_sections():
             read_stream(assemble(write_section(bad, b"")))
 
 
+def test_sections_with_unknown_flags_are_of_an_unknown_type():
+    stream = rich_stream()
+    parts = sections_of(write_stream(stream))
+
+    def flagged(name):
+        changed = [with_flags(part, 1) if part.startswith(name) else part for part in parts]
+        return read_stream(write_prologue() + b"".join(changed))
+
+    assert flagged(b"text") == replace(stream, summary="")
+    with pytest.raises(Corrupt, match="packets are missing"):
+        flagged(b"trak")  # theirs are of a known type and belong to none
+    for name in (b"INFO", b"INDX", b"SEGM", b"DONE"):
+        with pytest.raises(UnsupportedVersion, match=f"{name.decode()}, flags 1"):
+            flagged(name)
+    parts = [with_flags(part, 1) if part[:4] in (b"trak", b"pdat") else part for part in parts]
+    assert read_stream(write_prologue() + b"".join(parts)) == replace(stream, tracks=())
+
+
+def with_flags(section, flags):
+    changed = section[:4] + bytes([flags]) + section[5:-4]
+    return changed + zlib.crc32(changed).to_bytes(4, "little")
+
+
 def test_versions():
     body = write_stream(tiny_stream())[14:]
 

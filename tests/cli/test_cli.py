@@ -1,7 +1,9 @@
 """The command line as its users meet it: results on standard output, one line and a code when it fails."""
 
+import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import torch
 from clips import moving_picture, packets, write_clip
 
 from bitstream.container import read_header
@@ -55,7 +58,7 @@ def test_encode_decode_info_and_verify(clip, tmp_path, capsys):
     assert info["tracks"][0]["codec"] == "aac"
     text = run(capsys, "info", coded)
     assert "34x18, 6 frames at 25 fps" in text
-    assert "1 epochs" in text
+    assert "recipe paper, epochs 1 fit" in text
 
     assert "sections intact; frame checksums not checked" in run(capsys, "verify", coded)
     assert "frame checksums equal" in run(capsys, "verify", coded, "--decode", "--device", "cpu")
@@ -66,6 +69,23 @@ def test_text_reports_name_size_and_quality(clip, tmp_path, capsys):
     assert f"{(tmp_path / 'out.snrv').stat().st_size:,} bytes" in out
     assert "PSNR" in out
     assert "to quantisation" in out
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_terminal_sees_how_far_it_is_and_nobody_else_does(clip, tmp_path, capsys, monkeypatch):
+    assert main(["encode", str(clip), "-o", str(tmp_path / "quiet.snrv"), *QUICK]) == 0
+    assert "fitting  [" not in capsys.readouterr().err
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    assert main(["encode", str(clip), "-o", str(tmp_path / "seen.snrv"), *QUICK, "--epochs", "2"]) == 0
+    shown = terminal.getvalue()
+    assert re.search(r"fitting .*50%.*epoch 1/2  loss \d\.\d+  PSNR \d+\.\d\d dB", shown)
+    assert "epoch 2/2" in shown
+    assert re.search(r"measuring .*frame 6/6", shown)
 
 
 def test_the_plan_of_the_papers_bunny(tmp_path, capsys):
@@ -175,6 +195,13 @@ def test_a_flipped_bit_is_found(coded, tmp_path, capsys):
         (("{clip}", "--stream", "1"), "has no video stream 1; it has 0: 34x18"),
         (("{clip}", "--weight-bits", "0"), "weight-bits 0 is not in 1..16"),
         (("{clip}", "--prune", "1.5"), "prune 1.5 is not in"),
+        (("{clip}", "--seed", str(1 << 64)), "seed 18446744073709551616 is above"),
+        (("{clip}", "--strides", "0,0,0,0,0"), "strides (0, 0, 0, 0, 0) are not 5 integers in 1..16"),
+        (("{clip}", "--size", "1000000M"), "a size of 1,000,000,000,000 parameters is too large; ask for"),
+        (
+            ("{clip}", "--channels", "1024", "--blocks", "64", "--model", "t"),
+            "are more than the 268,435,456",
+        ),
         (("{tmp}/raw.yuv",), "raw samples do not tell their size; give --video-size"),
         (("{tmp}/sizes",), "frame 1 is 20x16 and the first 16x16"),
     ],
@@ -223,11 +250,12 @@ def test_outputs_are_guarded(clip, coded, tmp_path, capsys):
 
 
 def test_usage_errors_have_their_own_code(clip, capsys):
-    assert main(["encode", str(clip)]) == 2
-    assert "Missing option '-o'" in capsys.readouterr().err
-    assert main(["encode", str(clip), "-o", "x", "--crop", "12"]) == 2
-    assert "640x1280 (height x width)" in capsys.readouterr().err
-    assert main(["nonsense"]) == 2
+    assert "Missing option '-o' / '--output'. See snerv encode --help" in fails(capsys, "encode", clip, code=2)
+    assert "640x1280 (height x width)" in fails(capsys, "encode", clip, "-o", "x", "--crop", "12", code=2)
+    assert "does not go to standard output" in fails(capsys, "encode", clip, "-o", "-", code=2)
+    assert "No such command 'nonsense'. See snerv --help" in fails(capsys, "nonsense", code=2)
+    assert main([]) == 2
+    assert "Commands:" in capsys.readouterr().err
 
 
 def test_an_interruption_says_how_to_go_on(clip, tmp_path, capsys, monkeypatch):
@@ -256,9 +284,10 @@ def test_being_asked_to_end_leaves_what_resuming_needs(clip, tmp_path):
     assert (tmp_path / "out.snrv.work" / "state.npz").exists()
 
 
-def test_running_out_of_memory_says_what_to_lower(clip, tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize("error", [MemoryError, torch.OutOfMemoryError])
+def test_running_out_of_memory_says_what_to_lower(error, clip, tmp_path, capsys, monkeypatch):
     def exhaust(*args, **options):
-        raise MemoryError
+        raise error
 
     monkeypatch.setattr("snerv_codec.codec.read_footage", exhaust)
     assert "out of memory; lower --size or --batch" in fails(capsys, "encode", clip, "-o", tmp_path / "o.snrv", *QUICK)

@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from bitstream.types import DecoderConfig
 from snerv_codec.compression.packing import pack_segment, unpack_decoder, unpack_embeddings
 from snerv_codec.compression.prune import magnitude_masks
 from snerv_codec.compression.quantize import dequantize, quantize
+from snerv_codec.errors import SettingsError
 from snerv_codec.model.decoder import Decoder
 
 
@@ -94,3 +96,13 @@ def test_a_decoder_packed_as_nnc_comes_back_near_what_it_was():
     torch.testing.assert_close(unpack_embeddings(segment)[0][0], embeddings, atol=2e-3, rtol=0)
     for (name, mine), (_, theirs) in zip(restored.named_parameters(), decoder.named_parameters(), strict=True):
         torch.testing.assert_close(mine, theirs, atol=3e-3, rtol=0, msg=name)
+
+
+def test_embeddings_that_no_file_holds_say_that_the_fit_diverged():
+    config = DecoderConfig((2, 1, 1), (2, 2, 2, 1, 1), 12, 0)
+    decoder, ranges = Decoder(config), torch.zeros(1, 2)
+    for value in (1e5, math.nan):
+        with pytest.raises(SettingsError, match="the fit diverged: embeddings has values up to"):
+            pack_segment(
+                decoder, config, [torch.full((1, 2, 1, 1), value)], ranges, weight_bits=8, embed_bits=6, nnc_qp=None
+            )

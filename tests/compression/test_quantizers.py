@@ -97,7 +97,7 @@ def test_the_rate_pulls_values_inwards_and_steps_up():
             assert log_step.grad.sum().item() == pytest.approx(-share / np.log(2), rel=0.2), name
     weight = values["fuse.0.merge.weight"]
     far = weight.abs() > weight.std()
-    assert float((weight.grad * weight.sign())[far].mean()) > 0
+    assert float((weight.grad * weight.detach().sign())[far].mean()) > 0
     some = quantizer({**values, "embeddings": values["embeddings"][:1]}).bits
     assert some.item() == pytest.approx(bits.item(), rel=0.05)  # a batch stands for all frames
 

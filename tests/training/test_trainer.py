@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import pytest
@@ -203,3 +204,18 @@ def test_the_temporal_extension_learns_and_resumes(tmp_path):
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(SettingsError):
         FitSettings(**wrong)
+
+
+def test_a_fit_that_diverges_stops_and_leaves_the_last_good_state(tmp_path):
+    trainer = Trainer(FrameSet(moving_gradient(), CONFIG), CONFIG, SETTINGS)
+    checkpoint = Checkpoint(tmp_path / "work", {})
+
+    def poison(event):
+        with torch.no_grad():
+            next(trainer.decoder.parameters()).fill_(math.nan)
+
+    with pytest.raises(SettingsError, match="the fit diverged in epoch 2 of phase 'fit'.*lower one"):
+        trainer.run(SETTINGS.phases()[0], checkpoint=checkpoint, on_epoch=poison)
+    state = checkpoint.load()
+    assert state["epoch"] == 1
+    assert all(torch.isfinite(value).all() for value in state.values() if isinstance(value, torch.Tensor))
