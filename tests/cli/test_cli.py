@@ -232,6 +232,7 @@ def test_outputs_are_guarded(clip, coded, tmp_path, capsys):
 def test_usage_errors_have_their_own_code(clip, capsys):
     assert "Missing option '-o' / '--output'; see snerv encode --help" in fails(capsys, "encode", clip, code=2)
     assert "640x1280 (height x width)" in fails(capsys, "encode", clip, "-o", "x", "--crop", "12", code=2)
+    assert "'0.0' is not above 0" in fails(capsys, "encode", clip, "-o", "x", "--fps", "0.0", code=2)
     assert "does not go to standard output" in fails(capsys, "encode", clip, "-o", "-", code=2)
     assert "No such command 'nonsense'; see snerv --help" in fails(capsys, "nonsense", code=2)
     assert main([]) == 2
