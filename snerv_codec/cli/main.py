@@ -2,6 +2,7 @@
 
 import errno
 import importlib
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -59,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_USAGE
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "snerv"
-        return _fail(f"{error.format_message()} See {command} --help", EXIT_USAGE)
+        return _fail(f"{error.format_message().rstrip('.')}; see {command} --help", EXIT_USAGE)
     except (KeyboardInterrupt, click.Abort):
         advice = "; --resume goes on from the last epoch" if "encode" in arguments else ""
         return _fail(f"interrupted: no output was written{advice}", EXIT_INTERRUPTED)
@@ -92,7 +93,17 @@ def _fail(message: str, code: int) -> int:
 def run() -> None:
     """Entry point of the `snerv` command. Being asked to end is like Ctrl-C: nothing half-written stays."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _fill_standard_streams()
     sys.exit(main())
+
+
+def _fill_standard_streams() -> None:
+    """Open what the caller closed: else the first file we write gets its number, and what libraries print."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
 
 
 if __name__ == "__main__":

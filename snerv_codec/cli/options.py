@@ -43,9 +43,10 @@ class Rate(Parsed):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Fraction:
         try:
-            return Fraction(self.match(value)[0])
+            rate = Fraction(self.match(value)[0])
         except ZeroDivisionError:
             self.fail(f"{value!r} divides by zero")
+        return rate if rate > 0 else self.fail(f"{value!r} is not above 0")
 
 
 class Multiple(Parsed):

@@ -33,7 +33,7 @@ class View:
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
-        self._bars = not as_json and sys.stderr.isatty()
+        self._bars = not as_json and sys.stderr is not None and sys.stderr.isatty()
         self._bar: Any = None
         self._task, self._done = "", 0
 

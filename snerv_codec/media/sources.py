@@ -43,6 +43,8 @@ def opened(source: str | Path, selection: "Selection", max_pixels: int) -> Itera
     kind: str | None = None
     target: Any = f"file:{source}"  # whatever the name looks like, it is no URL
     if str(source) == "-":
+        if sys.stdin is None:
+            raise InputError("standard input is closed; pipe a video into it, or give a file")
         target, kind = sys.stdin.buffer, "yuv4mpegpipe"
     elif path.suffix.lower() in RAW:
         kind = "rawvideo"

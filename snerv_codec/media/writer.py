@@ -66,6 +66,8 @@ def open_writer(
         raise SettingsError(f"preset {preset!r} is not one of {', '.join(PRESETS)}")
     try:
         if str(output) == "-":
+            if sys.stdout is None:
+                raise OutputError("standard output is closed; pipe it somewhere, or give a file")
             yield _Y4m(sys.stdout.buffer, info)
             sys.stdout.buffer.flush()
             return

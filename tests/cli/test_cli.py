@@ -250,10 +250,11 @@ def test_outputs_are_guarded(clip, coded, tmp_path, capsys):
 
 
 def test_usage_errors_have_their_own_code(clip, capsys):
-    assert "Missing option '-o' / '--output'. See snerv encode --help" in fails(capsys, "encode", clip, code=2)
+    assert "Missing option '-o' / '--output'; see snerv encode --help" in fails(capsys, "encode", clip, code=2)
     assert "640x1280 (height x width)" in fails(capsys, "encode", clip, "-o", "x", "--crop", "12", code=2)
+    assert "'0.0' is not above 0" in fails(capsys, "encode", clip, "-o", "x", "--fps", "0.0", code=2)
     assert "does not go to standard output" in fails(capsys, "encode", clip, "-o", "-", code=2)
-    assert "No such command 'nonsense'. See snerv --help" in fails(capsys, "nonsense", code=2)
+    assert "No such command 'nonsense'; see snerv --help" in fails(capsys, "nonsense", code=2)
     assert main([]) == 2
     assert "Commands:" in capsys.readouterr().err
 
@@ -303,6 +304,21 @@ def test_a_closed_pipe_is_no_accident(coded):
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=environment())
     assert "Traceback" not in done.stderr
     assert "error" not in done.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a shell that closes streams")
+def test_closed_streams(coded, tmp_path):
+    snerv = f"{sys.executable} -m snerv_codec.cli.main"
+    commands = {
+        f"{snerv} encode - --dry-run <&-": "standard input is closed; pipe a video into it, or give a file",
+        f"{snerv} decode {coded} -o - >&-": "standard output is closed; pipe it somewhere, or give a file",
+        f"{snerv} decode {coded} -o {tmp_path / 'out.mp4'} <&- >&- 2>&-": None,
+    }
+    for command, message in commands.items():
+        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=environment())
+        assert done.stderr.splitlines() == ([f"snerv: error: {message}"] if message else [])
+        assert done.returncode == (1 if message else 0)
+    assert len(packets(tmp_path / "out.mp4", "video")) == 6
 
 
 def test_the_demo_leaves_a_video_and_a_picture(clip, tmp_path, capsys):
