@@ -20,6 +20,7 @@ from snerv_codec.compression.quantize import EMBEDDINGS, grid_axis
 
 Values = Mapping[str, Tensor]
 
+MOST_STEPS = 2**13  # from zero to the greatest value: a tensor that hardly varies gets no finer grid
 START_BITS, START_VECTOR_BITS = 6.0, 8.0  # entropy of a Gaussian on the first steps; the second for biases
 CHANNELS = 1  # the axis of embeddings along which steps differ
 MARGIN = 8  # symbols beyond those seen for which code lengths are extrapolated
@@ -108,8 +109,12 @@ class RateQuantizer(Quantizer):
         self.counts: dict[str, int] = {}
 
     def steps(self, values: Values) -> dict[str, Tensor]:
-        """The learned steps, at the file's precision."""
-        return {name: _through_half(log_step.exp()) for name, log_step in zip(self.names, self.log_steps, strict=True)}
+        """The learned steps, at the file's precision; never so small that symbols would not fit it."""
+        steps = {}
+        for name, log_step in zip(self.names, self.log_steps, strict=True):
+            least = _round_up(values[name].detach().abs().amax() / MOST_STEPS)
+            steps[name] = torch.maximum(_through_half(log_step.exp()), least)
+        return steps
 
     @torch.no_grad()
     def prepare(self, values: Values) -> None:
@@ -180,11 +185,10 @@ class CodeLengths:
 
     def __call__(self, scaled: Tensor) -> Tensor:
         """Bits for values in units of the step."""
-        place = (scaled - self.first).clamp(0, len(self.shares) - 1.001)
-        low = place.detach().floor()
-        index = low.long()
+        place = (scaled - self.first).clamp(0, len(self.shares) - 1)
+        index = place.detach().long().clamp_max(len(self.shares) - 2)
         here = self.shares[index]
-        return -(here + (place - low) * (self.shares[index + 1] - here)).log2()
+        return -(here + (place - index) * (self.shares[index + 1] - here)).log2()
 
 
 def _entropy(symbols: Tensor) -> Tensor:

@@ -117,3 +117,14 @@ def test_the_believed_bytes_are_the_written_ones():
     )
     coded = [encode_symbols(tensor.symbols, tensor.bits)[1] for tensor in (*segment.tensors, *segment.embeddings)]
     assert sum(map(len, coded)) == pytest.approx(quantizer.believed_bytes(values), rel=0.02)
+
+
+def test_a_tensor_that_hardly_varies_still_fits_the_file():
+    values = {"w": torch.full((20, 3, 3, 3), 1.25) + 1e-6 * torch.randn(20, 3, 3, 3)}
+    quantizer = RateQuantizer(values)
+    quantizer.prepare(values)
+    quantized, bits = quantizer(values)
+    assert bool(torch.isfinite(bits))
+    torch.testing.assert_close(quantized["w"], values["w"], atol=1e-3, rtol=0)
+    tensor = quantize_on("w", values["w"].numpy(), quantizer.steps(values)["w"].detach().numpy())
+    assert tensor.bits <= 16
