@@ -15,6 +15,11 @@ from torch import Tensor
 
 from snerv_codec.errors import InputError, OutputError, SettingsError
 
+ADVICE = {
+    errno.ENOSPC: "; free some space",
+    errno.ENOENT: "; another encode to the same output may be at work: let it end, or choose another output",
+}
+
 
 class Checkpoint:
     """The work directory of one encode.
@@ -47,9 +52,8 @@ class Checkpoint:
             with suppress(OSError):  # what is half-written goes, what was saved before stays
                 beside.unlink(missing_ok=True)
                 self.directory.rmdir()
-            advice = "; free some space" if error.errno == errno.ENOSPC else ""
-            message = f"{self.path}: the state of the fit cannot be saved: {error.strerror}{advice}"
-            raise OutputError(message) from error
+            message = f"{self.path}: the state of the fit cannot be saved: {error.strerror}"
+            raise OutputError(message + ADVICE.get(error.errno or 0, "")) from error
 
     def load(self) -> dict[str, Tensor | str | int]:
         """The saved state. Raises `InputError` for a damaged one, `SettingsError` for another run's."""

@@ -152,6 +152,18 @@ def test_a_full_disk_is_one_error_and_no_noise(tmp_path, monkeypatch):
     assert noise == []
 
 
+def test_a_state_taken_away_hints_at_another_encode_to_the_same_output(tmp_path, monkeypatch):
+    checkpoint, fsync = Checkpoint(tmp_path / "work", {}), os.fsync
+
+    def end_the_other(descriptor):
+        fsync(descriptor)
+        Checkpoint(tmp_path / "work", {}).remove()
+
+    monkeypatch.setattr("os.fsync", end_the_other)
+    with pytest.raises(OutputError, match="No such file or directory; another encode to the same output"):
+        checkpoint.save({"epoch": 1})
+
+
 def test_removing_a_state_spares_what_is_not_ours(tmp_path):
     for name in ("mine", "ours"):
         Checkpoint(tmp_path / name, {}).save({"epoch": 1})
