@@ -106,6 +106,10 @@ class Reader:
         if self.remaining:
             raise Corrupt(f"{self.what}: {self.remaining} bytes too many")
 
+    def rest(self) -> bytes:
+        """All bytes not yet read, without reading them."""
+        return bytes(self._data[self._position :])
+
     def raw(self, size: int) -> bytes:
         """The next `size` bytes."""
         if size > self.remaining:

@@ -31,6 +31,12 @@ def fit(counts: Counts) -> Curve:
     return _Fitter(counts).curve()
 
 
+def entropy(counts: Counts) -> float:
+    """Bits that symbols which occur `counts` times take at their order-0 entropy."""
+    present = counts[counts > 0]
+    return float((present * np.log2(present.sum() / present)).sum())
+
+
 class _Fitter:
     def __init__(self, counts: Counts) -> None:
         self.counts = counts.astype(np.float64)

@@ -4,7 +4,7 @@ import zlib
 from dataclasses import dataclass
 from math import prod
 
-from bitstream.entropy import decode_symbols, encode_symbols
+from bitstream.entropy import Grid, decode_tensor, encode_tensor
 from bitstream.errors import Corrupt, LimitExceeded, UnsupportedVersion
 from bitstream.fields import Reader, Writer
 from bitstream.types import (
@@ -61,7 +61,7 @@ def count_values(segment: Segment) -> int:
 def coded_size(segment: Segment) -> int:
     """Bytes of the coded symbols of all tensors, their tables included."""
     tensors = (*segment.tensors, *segment.embeddings)
-    coded = sum(len(encode_symbols(tensor.symbols, tensor.bits)[1]) for tensor in tensors)
+    coded = sum(len(encode_tensor(tensor)[1]) for tensor in tensors)
     return coded + (len(segment.nnc.data) if segment.nnc else 0)
 
 
@@ -70,7 +70,7 @@ def write_segment(segment: Segment) -> bytes:
     rows = [_Row(name, shape, 0, 0, ELSEWHERE, 0) for name, shape in segment.nnc.shapes] if segment.nnc else []
     parts = Writer()
     for tensor in (*segment.tensors, *segment.embeddings):
-        coder, data = encode_symbols(tensor.symbols, tensor.bits)
+        coder, data = encode_tensor(tensor)
         grid = 0 if tensor.axis is None else tensor.axis + 1
         rows.append(_Row(tensor.name, tensor.shape, tensor.bits, grid, coder, len(data)))
         parts.float16s(tensor.scales)
@@ -127,7 +127,8 @@ def read_segment(
 def _read_tensor(fields: Reader, row: _Row) -> QuantizedTensor:
     grids = 1 if row.axis is None else row.shape[row.axis]
     scales, offsets = fields.float16s(grids), fields.float16s(grids)
-    symbols = decode_symbols(row.coder, fields.raw(row.size), prod(row.shape), row.bits)
+    grid = Grid(row.shape, row.bits, scales, offsets, row.axis)
+    symbols = decode_tensor(row.coder, fields.raw(row.size), grid)
     return QuantizedTensor(row.name, row.shape, row.bits, symbols, scales, offsets, row.axis)
 
 

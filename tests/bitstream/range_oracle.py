@@ -1,12 +1,64 @@
 """A decoder of coded symbols in plain integers, written from SPEC.md and nothing else."""
 
+import math
+from fractions import Fraction
+
 MASK = (1 << 64) - 1
 POWERS = [65536, 68438, 71468, 74632, 77936, 81386, 84990, 88752]
 POWERS += [92682, 96785, 101070, 105545, 110218, 115098, 120194, 125515]
 
 
+def decode_tensor(coder, data, shape, bits, scales, offsets, axis) -> list[int]:
+    """The symbols of a tensor by any coder; its grids as floats."""
+    count, half, top = math.prod(shape), 1 << bits - 1, 1 << bits
+    if coder == 2:
+        left = decode(1, data, count, bits)
+        inner = math.prod(shape[axis + 1 :]) if axis is not None else count
+        sides = shape[axis] if axis is not None else 1
+        slices = [i // inner % sides for i in range(count)]
+        zeros = [zero(Fraction(float(s)), Fraction(float(o))) for s, o in zip(scales, offsets, strict=True)]
+        return [(symbol - half + zeros[i]) % top for symbol, i in zip(left, slices, strict=True)]
+    if coder == 3:
+        return differences(data, shape[0], count // shape[0], bits)
+    return decode(coder, data, count, bits)
+
+
+def zero(scale: Fraction, offset: Fraction) -> int:
+    return math.floor(Fraction(1, 2) - offset / scale) if scale else 0
+
+
+def differences(data: bytes, rows: int, size: int, bits: int) -> list[int]:
+    half, top, at = 1 << bits - 1, 1 << bits, 1
+    bounds = []
+    for _ in range(data[0]):
+        bound, at = varint(data, at)
+        bounds.append(bound)
+    coder, at = data[at], at + 1
+    length, at = varint(data, at)
+    symbols = [decode(coder, data[at : at + length], size, bits)]
+    at += length
+    models = []
+    for _ in range(len(bounds) + 1):
+        least, at = varint(data, at)
+        span, at = varint(data, at)
+        frequencies, used = table(data[at:], span) if span else (None, 0)
+        at += used
+        models.append((least, frequencies))
+    coded = RangeDecoder(data[at:])
+    classes = [0] * size
+    for _ in range(rows - 1):
+        left = [0] * size
+        for kind, (least, frequencies) in enumerate(models):
+            for i in range(size):
+                if classes[i] == kind:
+                    left[i] = least + (coded.next(frequencies) if frequencies else 0)
+        symbols.append([(old + new - half) % top for old, new in zip(symbols[-1], left, strict=True)])
+        classes = [sum(abs(new - half) >= bound for bound in bounds) for new in left]
+    return [symbol for row in symbols for symbol in row]
+
+
 def decode(coder: int, data: bytes, count: int, bits: int) -> list[int]:
-    """The symbols of a tensor."""
+    """Symbols that are as they are, by one of the first two coders."""
     if coder == 0:
         number = int.from_bytes(data, "big") >> (8 * len(data) - count * bits)
         return [number >> bits * (count - 1 - i) & (1 << bits) - 1 for i in range(count)]
@@ -71,25 +123,32 @@ def table(data: bytes, span: int) -> tuple[list[int], int]:
 
 
 def range_decode(data: bytes, count: int, frequencies: list[int]) -> list[int]:
-    cumulative = [0]
-    for frequency in frequencies:
-        cumulative.append(cumulative[-1] + frequency)
+    coded = RangeDecoder(data)
+    return [coded.next(frequencies) for _ in range(count)]
 
-    def word(index: int) -> int:
-        return int.from_bytes(data[4 * index : 4 * index + 4].ljust(4, b"\0"), "big")
 
-    lower, width, point, used = 0, MASK, word(0) << 32 | word(1), 2
-    symbols = []
-    for _ in range(count):
-        scale = width >> 24
-        quantile = (point - lower & MASK) // scale
+class RangeDecoder:
+    def __init__(self, data: bytes) -> None:
+        self.data, self.used = data, 0
+        self.lower, self.width = 0, MASK
+        self.point = self.word() << 32
+        self.point |= self.word()
+
+    def word(self) -> int:
+        self.used += 1
+        return int.from_bytes(self.data[4 * self.used - 4 : 4 * self.used].ljust(4, b"\0"), "big")
+
+    def next(self, frequencies: list[int]) -> int:
+        cumulative = [0]
+        for frequency in frequencies:
+            cumulative.append(cumulative[-1] + frequency)
+        scale = self.width >> 24
+        quantile = (self.point - self.lower & MASK) // scale
         assert quantile < 1 << 24, "not valid"
         symbol = next(i for i in range(len(frequencies)) if cumulative[i + 1] > quantile)
-        symbols.append(symbol)
-        lower = lower + scale * cumulative[symbol] & MASK
-        width = scale * frequencies[symbol]
-        if width < 1 << 32:
-            lower, width = lower << 32 & MASK, width << 32
-            point = (point << 32 | word(used)) & MASK
-            used += 1
-    return symbols
+        self.lower = self.lower + scale * cumulative[symbol] & MASK
+        self.width = scale * frequencies[symbol]
+        if self.width < 1 << 32:
+            self.lower, self.width = self.lower << 32 & MASK, self.width << 32
+            self.point = (self.point << 32 | self.word()) & MASK
+        return symbol

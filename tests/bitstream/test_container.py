@@ -13,7 +13,7 @@ from stream_samples import rich_stream, temporal_stream, tensor, tiny_stream
 import bitstream.errors
 from bitstream import container
 from bitstream.container import StreamFile, read_header, read_stream, write_stream
-from bitstream.entropy import encode_symbols
+from bitstream.entropy import encode_tensor
 from bitstream.errors import BitstreamError, Corrupt, LimitExceeded, NotAStream, Truncated, UnsupportedVersion
 from bitstream.indexsection import read_index
 from bitstream.sections import SIGNATURE, VERSION, write_prologue, write_section
@@ -277,7 +277,7 @@ def test_overhead_is_small():
     segment = replace(tiny_stream().segments[0], tensors=tensors)
     data = write_stream(replace(tiny_stream(), segments=(segment,)))
     assert sum(len(t.symbols) for t in tensors) < 50_000
-    payload = sum(len(encode_symbols(t.symbols, t.bits)[1]) for t in (*tensors, *segment.embeddings))
+    payload = sum(len(encode_tensor(t)[1]) for t in (*tensors, *segment.embeddings))
     assert len(data) - payload - 4 * 121 - 4 * 2 < 800
 
 

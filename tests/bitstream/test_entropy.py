@@ -5,12 +5,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from bitstream import entropy, rangecoder
+from bitstream import entropy, prediction, rangecoder
 from bitstream.bits import BitReader, BitWriter
 from bitstream.curve import LEVELS_PER_OCTAVE, MAX_LEVEL, POWERS, STEPS_PER_OCTAVE, Curve, Node
-from bitstream.entropy import Coder, decode_symbols, encode_symbols
+from bitstream.entropy import Coder, Grid, decode_symbols, decode_tensor, encode_symbols, encode_tensor
 from bitstream.errors import BitstreamError, Corrupt, LimitExceeded, Truncated, UnsupportedVersion
 from bitstream.fitting import fit
+from bitstream.types import QuantizedTensor
 
 
 @st.composite
@@ -205,3 +206,104 @@ def test_chunks_do_not_show(monkeypatch):
     assert (encode_symbols(symbols, 8), entropy._encode_raw(symbols, 11)) == whole
     both_ways(symbols, 8)
     assert np.array_equal(entropy._decode_raw(whole[1], 1000, 11), symbols)
+
+
+def quantized(symbols, shape, bits, scales=(1.0,), offsets=(0.0,), axis=None):
+    grid = np.array(scales, np.float16), np.array(offsets, np.float16)
+    return QuantizedTensor("w", shape, bits, np.asarray(symbols, np.uint16).ravel(), *grid, axis)
+
+
+def tensor_both_ways(tensor, count=1500):
+    """Code a tensor, decode it, and (the front of) it again in plain integers; the coder and the bytes."""
+    grid = Grid(tensor.shape, tensor.bits, tensor.scales, tensor.offsets, tensor.axis)
+    coder, data = encode_tensor(tensor)
+    assert np.array_equal(decode_tensor(coder, data, grid), tensor.symbols)
+    if tensor.symbols.size <= count:
+        assert range_oracle.decode_tensor(coder, data, *grid) == tensor.symbols.tolist()
+    return coder, data
+
+
+@st.composite
+def tensors(draw):
+    """Any shape, grids and symbols; some pruned, some that change slowly along the first axis."""
+    bits = draw(st.integers(1, 16))
+    shape = tuple(draw(st.lists(st.integers(1, 12), min_size=1, max_size=4)))
+    axis = draw(st.one_of(st.none(), st.integers(0, len(shape) - 1)))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    grids = 1 if axis is None else shape[axis]
+    scales = rng.choice([0, 1e-7, 0.004, 0.3, -0.02], grids) * rng.random(grids)
+    offsets = rng.normal(0, 1, grids)
+    noise = rng.integers(0, 1 << draw(st.integers(0, bits)), shape)
+    walk = noise.cumsum(axis=0) if draw(st.booleans()) else noise
+    symbols = np.where(rng.random(shape) < draw(st.sampled_from([0, 0.5])), 3, walk) % (1 << bits)
+    return quantized(symbols, shape, bits, scales, offsets, axis)
+
+
+@settings(max_examples=150, deadline=None)
+@given(tensors())
+def test_tensors_come_back_in_both_decoders(tensor):
+    tensor_both_ways(tensor, count=300)
+
+
+def test_zeros_that_lie_apart_are_brought_together():
+    rng = np.random.default_rng(0)
+    values = np.where(rng.random((8, 600)) < 0.3, 0, rng.normal(0, 0.1, (8, 600)))
+    scales = ((values.max(1) - values.min(1)) / 255).astype(np.float16)
+    offsets = values.min(1).astype(np.float16)
+    symbols = np.rint((values - offsets[:, None]) / scales[:, None].astype(np.float64)).clip(0, 255)
+    tensor = quantized(symbols, (8, 600), 8, scales, offsets, 0)
+    coder, data = tensor_both_ways(tensor)
+    assert coder == Coder.CENTRED
+    assert len(data) < 0.95 * len(encode_symbols(tensor.symbols, 8)[1])
+
+
+@pytest.mark.parametrize("lively", [False, True])
+def test_rows_that_resemble_the_row_before_cost_what_they_change(lively):
+    rng = np.random.default_rng(0)
+    speed = np.repeat([1, 20], 100) if lively else np.full(200, 3)  # half the places move much, half little
+    walk = 30_000 + rng.normal(0, speed, (40, 200)).cumsum(axis=0).round()
+    tensor = quantized(walk, (40, 10, 20), 16)
+    coder, data = tensor_both_ways(tensor)
+    assert coder == Coder.DIFFERENCE
+    assert (data[0] > 0) == lively  # classes only where they pay
+    assert len(data) < 0.7 * len(encode_symbols(tensor.symbols, 16)[1])
+    small = quantized(walk[:6], (6, 10, 20), 16)
+    tensor_both_ways(small)
+
+
+def test_the_zero_of_a_grid_is_exact():
+    scales, offsets = np.array([0.5, -0.5, 2**-24, 65504, 0, 3], np.float16), np.array([-1.25, 1.25, 1, -1, 7, -7.5])
+    expected = [3, 3, -(2**24), 0, 0, 3]
+    assert prediction.zero_symbols(scales, offsets.astype(np.float16)).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("coder", "data", "error"),
+    [
+        (4, b"", UnsupportedVersion),
+        (2, b"", Truncated),
+        (3, b"", Truncated),
+        (3, b"\x08" + bytes(20), Corrupt),  # bounds
+        (3, b"\x02\x01\x01\x00\x06abcdef\x00\x00\x00\x00\x00\x00", Corrupt),  # equal ones
+        (3, b"\x01\x01\x00\x06abcdef\x00\x00\x00\x00", Corrupt),  # in short rows
+        (3, b"\x00\x02\x06abcdef\x00\x00", UnsupportedVersion),  # first row by another coder
+        (3, b"\x00\x00\x07abcdefg\x00\x00", Corrupt),  # or too long
+        (3, b"\x00\x00\x06abcdef\x00\xff\x0f", LimitExceeded),  # span
+    ],
+)
+def test_bad_guesses(coder, data, error):
+    grid = Grid((3, 6), 8, np.ones(1, np.float16), np.zeros(1, np.float16), None)
+    with pytest.raises(error):
+        decode_tensor(coder, data, grid)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from([2, 3]), st.binary(max_size=60), st.integers(1, 70), st.integers(1, 70), st.integers(1, 16))
+def test_any_bytes_are_a_tensor_or_a_clear_error(coder, data, rows, size, bits):
+    grid = Grid((rows, size), bits, *np.zeros((2, rows), np.float16), 0)
+    try:
+        symbols = decode_tensor(coder, data, grid)
+    except BitstreamError:
+        return
+    assert symbols.shape == (rows * size,)
+    assert int(symbols.max()) < 1 << bits

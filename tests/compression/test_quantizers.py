@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from bitstream.entropy import encode_symbols
+from bitstream.entropy import encode_symbols, encode_tensor
 from bitstream.types import DecoderConfig
 from snerv_codec.compression.packing import pack_segment, unpack_decoder, unpack_embeddings
 from snerv_codec.compression.quantize import dequantize, quantize_on
@@ -115,7 +115,7 @@ def test_the_believed_bytes_are_the_written_ones():
         embed_bits=1,
         steps=quantizer.steps(values),
     )
-    coded = [encode_symbols(tensor.symbols, tensor.bits)[1] for tensor in (*segment.tensors, *segment.embeddings)]
+    coded = [encode_tensor(tensor)[1] for tensor in (*segment.tensors, *segment.embeddings)]
     assert sum(map(len, coded)) == pytest.approx(quantizer.believed_bytes(values), rel=0.02)
 
 
