@@ -1,13 +1,12 @@
 """Quantisation inside the training: networks that learn with the values a file will hold.
 
 A quantiser takes all that a file holds of a model, by name: the decoder's parameters and the embeddings. It
-returns the values on their grids, differentiable by the straight-through estimator, and what they cost. Its
+returns the values on their grids, differentiable by the straight-through estimator, and tells what they cost. Its
 grids are symmetric, multiples of a step that is a 16-bit float, so packing them changes nothing.
 """
 
 import math
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -28,13 +27,6 @@ STRETCH = 1.1  # of steps, to see what larger and smaller ones cost
 EDGE_BITS = 4  # that a symbol beyond those seen costs more than its neighbour
 
 
-class Quantized(NamedTuple):
-    """Values on their grids, and the bits that the coder will spend on each (of all frames), on average."""
-
-    values: dict[str, Tensor]
-    bits: Tensor
-
-
 class Quantizer(nn.Module):
     """What the trainer asks of a quantiser."""
 
@@ -45,9 +37,13 @@ class Quantizer(nn.Module):
         """The step of each tensor, shaped so that it broadcasts: along one axis at most it has several."""
         raise NotImplementedError
 
-    def forward(self, values: Values) -> Quantized:
-        """Quantise; the embeddings may be those of some frames only."""
+    def forward(self, values: Values) -> dict[str, Tensor]:
+        """The values on their grids; the embeddings may be those of some frames only."""
         raise NotImplementedError
+
+    def bits(self, values: Values, rows: Tensor) -> Tensor:
+        """Bits a value that all of `values` will cost; the embeddings are those of the frames `rows`."""
+        return torch.zeros((), device=rows.device)
 
 
 class NoisyQuantizer(Quantizer):
@@ -56,9 +52,9 @@ class NoisyQuantizer(Quantizer):
     In training a random `share` of the values is on the grid; the rest is not, and takes a clean gradient.
     """
 
-    def __init__(self, bits: int, embed_bits: int, share: float) -> None:
+    def __init__(self, weight_bits: int, embed_bits: int, share: float) -> None:
         super().__init__()
-        self.bits, self.embed_bits, self.share = bits, embed_bits, share
+        self.weight_bits, self.embed_bits, self.share = weight_bits, embed_bits, share
 
     @torch.no_grad()
     def steps(self, values: Values) -> dict[str, Tensor]:
@@ -68,7 +64,7 @@ class NoisyQuantizer(Quantizer):
             axis = CHANNELS if name in EMBEDDINGS else grid_axis(tensor.shape)
             others = [i for i in range(tensor.dim()) if i != axis]
             greatest = tensor.abs().amax(dim=others, keepdim=True) if others else tensor.abs()
-            levels = 2 ** ((self.embed_bits if name in EMBEDDINGS else self.bits) - 1) - 1
+            levels = 2 ** ((self.embed_bits if name in EMBEDDINGS else self.weight_bits) - 1) - 1
             steps[name] = _round_up(greatest / levels)
         return steps
 
@@ -78,12 +74,11 @@ class NoisyQuantizer(Quantizer):
         for name, step in steps.items():
             self.register_buffer(name, step, persistent=False)
 
-    def forward(self, values: Values) -> Quantized:
-        """Quantise; costs nothing, for there is no rate in this recipe's loss."""
+    def forward(self, values: Values) -> dict[str, Tensor]:
+        """Quantise, a share of the values in training and all of them else."""
         steps = self.steps({name: tensor for name, tensor in values.items() if name not in EMBEDDINGS})
         steps |= {name: self.get_buffer(name) for name in EMBEDDINGS if name in values}
-        quantized = {name: self._mix(tensor, steps[name]) for name, tensor in values.items()}
-        return Quantized(quantized, torch.zeros((), device=next(iter(values.values())).device))
+        return {name: self._mix(tensor, steps[name]) for name, tensor in values.items()}
 
     def _mix(self, values: Tensor, step: Tensor) -> Tensor:
         on_grid = (values / step).round() * step
@@ -104,9 +99,8 @@ class RateQuantizer(Quantizer):
         super().__init__()
         self.names = tuple(values)
         self.log_steps = nn.ParameterList(_first_step(name, tensor).log() for name, tensor in values.items())
-        self.lengths: dict[str, CodeLengths] = {}
-        self.savings: dict[str, Tensor] = {}  # bits a value that an e-fold of the step saves
-        self.counts: dict[str, int] = {}
+        self.rates: dict[str, Rate] = {}
+        self.savings: dict[str, Tensor] = {}  # bits that an e-fold of a tensor's steps saves
 
     def steps(self, values: Values) -> dict[str, Tensor]:
         """The learned steps, at the file's precision; never so small that symbols would not fit it."""
@@ -121,22 +115,29 @@ class RateQuantizer(Quantizer):
         """Fit the curves to the symbols as they are."""
         for name, step in self.steps(values).items():
             scaled = values[name] / step
-            self.counts[name] = scaled.numel()
-            self.lengths[name] = CodeLengths(scaled.round())
-            finer, coarser = (_entropy((scaled * factor).round()) for factor in (STRETCH, 1 / STRETCH))
+            symbols = scaled.round()
+            follows = name in EMBEDDINGS and len(symbols) > 1 and _following_bits(symbols) < _entropy_bits(symbols)
+            self.rates[name] = FollowingRate(symbols) if follows else Rate(symbols)
+            bits = _following_bits if follows else _entropy_bits
+            finer, coarser = (bits((scaled * factor).round()) for factor in (STRETCH, 1 / STRETCH))
             self.savings[name] = (finer - coarser) / (2 * math.log(STRETCH))
 
-    def forward(self, values: Values) -> Quantized:
-        """Quantise, with the mean number of bits a value."""
-        steps, quantized, parts = self.steps(values), {}, []
-        for name, tensor in values.items():
-            step = steps[name]
-            scaled = tensor / step
+    def forward(self, values: Values) -> dict[str, Tensor]:
+        """Quantise."""
+        quantized = {}
+        for name, step in self.steps(values).items():
+            scaled = values[name] / step
             quantized[name] = (scaled + (scaled.round() - scaled).detach()) * step
+        return quantized
+
+    def bits(self, values: Values, rows: Tensor) -> Tensor:
+        """Mean number of bits a value."""
+        parts = []
+        for name, step in self.steps(values).items():
             growth = step.log().mean()
             saved = self.savings[name] * (growth - growth.detach())
-            parts.append((self.lengths[name](tensor / step.detach()).mean() - saved) * self.counts[name])
-        return Quantized(quantized, torch.stack(parts).sum() / sum(self.counts.values()))
+            parts.append(self.rates[name].bits(values[name] / step.detach(), rows) - saved)
+        return torch.stack(parts).sum() / sum(rate.count for rate in self.rates.values())
 
     @torch.no_grad()
     def approach(self, values: Values, budget: float, limit: float) -> float:
@@ -144,7 +145,7 @@ class RateQuantizer(Quantizer):
 
         It takes `prepare` before, and leaves the curves fitted to the new steps.
         """
-        savings = sum(self.counts[name] * self.savings[name].item() for name in self.names) / 8
+        savings = torch.stack([*self.savings.values()]).sum().item() / 8
         wanted = (self.believed_bytes(values) - budget) / max(savings, 1e-9)
         exponent = min(max(wanted, -limit), limit)
         for log_step in self.log_steps:
@@ -155,11 +156,47 @@ class RateQuantizer(Quantizer):
     @torch.no_grad()
     def believed_bytes(self, values: Values) -> float:
         """What the coder will make of `values`, all frames', by the curves of the last `prepare`."""
-        steps, bits = self.steps(values), 0.0
-        for name, tensor in values.items():
-            lengths = self.lengths[name]
-            bits += float(lengths((tensor / steps[name]).round()).sum()) + lengths.table_bits
-        return bits / 8
+        steps = self.steps(values).items()
+        return sum(self.rates[name].total((values[name] / step).round()) for name, step in steps) / 8
+
+
+class Rate:
+    """Bits of a tensor whose symbols are coded one by one."""
+
+    def __init__(self, symbols: Tensor) -> None:
+        self.count = symbols.numel()
+        self.lengths = CodeLengths(symbols)
+
+    def bits(self, scaled: Tensor, rows: Tensor) -> Tensor:
+        """Bits of all values, of which `scaled`, in steps, are some."""
+        return self.lengths(scaled).mean() * self.count
+
+    def total(self, symbols: Tensor) -> float:
+        """Bits of all symbols, the table included."""
+        return self.lengths(symbols).sum().item() + self.lengths.table_bits
+
+
+class FollowingRate(Rate):
+    """Bits of a tensor whose rows are coded as differences, each from the row before."""
+
+    def __init__(self, symbols: Tensor) -> None:
+        self.count, self.symbols = symbols.numel(), symbols
+        self.first, self.lengths = CodeLengths(symbols[0]), CodeLengths(symbols[1:] - symbols[:-1])
+
+    def bits(self, scaled: Tensor, rows: Tensor) -> Tensor:
+        """Bits of all rows; the gradient is also that of the rows that follow these."""
+        last = len(self.symbols) - 1
+        shape = (-1, *[1] * (scaled.dim() - 1))
+        is_first, is_last = (rows == 0).view(shape), (rows == last).view(shape)
+        before, after = self.symbols[(rows - 1).clamp_min(0)], self.symbols[(rows + 1).clamp_max(last)]
+        own = torch.where(is_first, self.first(scaled), self.lengths(scaled - before))
+        ahead = self.lengths(after - scaled).masked_fill(is_last, 0)
+        return (own + ahead - ahead.detach()).mean() * self.count
+
+    def total(self, symbols: Tensor) -> float:
+        """Bits of all rows, the tables included."""
+        first, rest = self.first(symbols[0]), self.lengths(symbols[1:] - symbols[:-1])
+        return (first.sum() + rest.sum()).item() + self.first.table_bits + self.lengths.table_bits
 
 
 class CodeLengths:
@@ -188,14 +225,20 @@ class CodeLengths:
         place = (scaled - self.first).clamp(0, len(self.shares) - 1)
         index = place.detach().long().clamp_max(len(self.shares) - 2)
         here = self.shares[index]
-        return -(here + (place - index) * (self.shares[index + 1] - here)).log2()
+        beyond = (scaled - self.first - place).abs()
+        return EDGE_BITS * beyond - (here + (place - index) * (self.shares[index + 1] - here)).log2()
 
 
-def _entropy(symbols: Tensor) -> Tensor:
-    """Bits a symbol, at order 0."""
+def _entropy_bits(symbols: Tensor) -> Tensor:
+    """Bits of symbols, at order 0."""
     counts = torch.bincount((symbols - symbols.min()).flatten().long())
-    entropy: Tensor = torch.special.entr(counts / symbols.numel()).sum() / math.log(2)
-    return entropy
+    bits: Tensor = torch.special.entr(counts / symbols.numel()).sum() * symbols.numel() / math.log(2)
+    return bits
+
+
+def _following_bits(symbols: Tensor) -> Tensor:
+    """Bits of rows of symbols as differences, the first one as it is."""
+    return _entropy_bits(symbols[0]) + _entropy_bits(symbols[1:] - symbols[:-1])
 
 
 def _first_step(name: str, values: Tensor) -> Tensor:

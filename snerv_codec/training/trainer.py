@@ -118,7 +118,7 @@ class Trainer:
         total = torch.zeros((), device=self.frames.device)
         for indices in torch.split(self.frames.fitted, self.settings.batch):
             batch = self.frames.batch(indices)
-            frame = to_pixels(self._predict(batch)[0].frame).float() / 255
+            frame = to_pixels(self._predict(batch).frame).float() / 255
             total += _psnr(frame, batch).sum()
         return total.item() / len(self.frames.fitted)
 
@@ -127,7 +127,7 @@ class Trainer:
         """Frames by their numbers, fitted or not, through encoder and decoder as they are: uint8 (H, W, 3)."""
         for number in numbers:
             batch = self.frames.batch(torch.tensor([number], device=self.frames.frames.device))
-            yield to_pixels(self._predict(batch)[0].frame)[0].permute(1, 2, 0).cpu().numpy()
+            yield to_pixels(self._predict(batch).frame)[0].permute(1, 2, 0).cpu().numpy()
 
     def state(self) -> dict[str, Tensor | str | int]:
         """Everything that `restore` needs, as plain tensors, text and integers."""
@@ -258,11 +258,12 @@ class Trainer:
 
     def _step(self, indices: Tensor) -> Tensor:
         batch = self.frames.batch(indices)
-        prediction, bits = self._predict(batch)
-        prediction, settings = batch.judged(prediction), self.settings
+        values, settings = self._values(self.encoder(batch.inputs)), self.settings
+        prediction = batch.judged(self._render(values, batch.ll_range))
         loss = fitting_loss(prediction, batch.target, settings.alpha, bands=settings.bands, squared=settings.squared)
-        if bits is not None:
-            loss = loss + self.rate_weight * bits
+        if self.quantizer is not None:
+            rows = torch.searchsorted(self.frames.fitted, indices).to(self.frames.device)
+            loss = loss + self.rate_weight * self.quantizer.bits(values, rows)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.networks.parameters(), self.settings.clip)
@@ -271,14 +272,18 @@ class Trainer:
         psnr = _psnr(prediction.frame.detach().clamp(0, 1), batch)
         return torch.stack((loss.detach(), psnr.mean()))
 
-    def _predict(self, batch: Batch) -> tuple[Prediction, Tensor | None]:
-        """The frames of a batch, by the values that a file would hold; and the bits a value, where they matter."""
-        embeddings = self.encoder(batch.inputs)
+    def _predict(self, batch: Batch) -> Prediction:
+        return self._render(self._values(self.encoder(batch.inputs)), batch.ll_range)
+
+    def _render(self, values: dict[str, Tensor], ll_range: Tensor) -> Prediction:
+        """The frames of some embeddings, by the values that a file would hold where those are known."""
+        if self.quantizer is not None:
+            values = self.quantizer(values)
+        embeddings = tuple(values[name] for name in EMBEDDINGS if name in values)
         if self.quantizer is None:
-            return self.frames.crop(self.decoder(embeddings, batch.ll_range)), None
-        values, bits = self.quantizer(self._values(embeddings))
-        embeddings = tuple(values.pop(name) for name in EMBEDDINGS if name in values)
-        return self.frames.crop(functional_call(self.decoder, values, (embeddings, batch.ll_range))), bits
+            return self.frames.crop(self.decoder(embeddings, ll_range))
+        weights = {name: values[name] for name in values if name not in EMBEDDINGS}
+        return self.frames.crop(functional_call(self.decoder, weights, (embeddings, ll_range)))
 
     def _shuffled(self, phase: Phase) -> tuple[Tensor, ...]:
         generator = torch.Generator().manual_seed(self._seed(phase))
