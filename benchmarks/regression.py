@@ -1,0 +1,59 @@
+"""Regression: how well each model shows the frames that it was fitted to, at equal size and epochs.
+
+    python -m benchmarks.regression --dataset bunny-small --size 300k --epochs 60 [--models b t t2d hnerv]
+
+As in the paper's tables, figures are those of the networks as fitted, before pruning, quantisation and coding, with
+frames rounded to 8 bits. Each model leaves a record in results/regression/CLIP-SIZE-EPOCHS.
+"""
+
+import sys
+import time
+from argparse import Namespace
+from typing import Any
+
+from benchmarks import record, tasks
+from benchmarks.datasets import Dataset
+from benchmarks.tasks import SUBJECTS
+from snerv_codec.media.reader import Frames
+from snerv_codec.training.frames import FrameSet
+from snerv_codec.training.settings import FitSettings
+
+
+def run(name: str, dataset: Dataset, frames: Frames, options: Namespace) -> dict[str, Any]:
+    """One model, recorded."""
+    subject, settings = SUBJECTS[name], FitSettings(epochs=options.epochs, seed=options.seed)
+    config = subject.config(frames, len(frames), options.size)
+    print(f"{dataset.name}, {name}", flush=True)
+    clip = FrameSet(tasks.place(frames, options), config, variant=subject.variant)
+    start = time.perf_counter()
+    trainer = tasks.fit(subject, config, settings, clip)
+    values = {
+        "kind": "regression",
+        "dataset": dataset.to_json(),
+        "model": name,
+        "settings": {"size": options.size, "epochs": options.epochs, "seed": options.seed, "device": options.device},
+        **subject.describe(config, len(frames)),
+        "seconds": time.perf_counter() - start,
+        **tasks.quality(frames, trainer.pictures(range(len(frames)))),
+    }
+    record.write_record(f"regression/{dataset.name}-{options.size}-{options.epochs}/{name}", values)
+    return values
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run, record, and print a line for each model."""
+    parser = tasks.arguments(__doc__)
+    parser.add_argument("--models", nargs="+", choices=SUBJECTS, default=list(SUBJECTS))
+    options = parser.parse_args(argv)
+    print(f"{'clip':>14} {'model':>6} {'parameters':>10} {'PSNR':>6} {'MS-SSIM':>8}")
+    for dataset, frames in tasks.clips(options):
+        for name in options.models:
+            values = run(name, dataset, frames, options)
+            similarity = f"{values['ms_ssim']:.4f}" if values["ms_ssim"] else "–"
+            count = sum(values["parameters"].values())
+            print(f"{dataset.name:>14} {name:>6} {count:>10,} {values['psnr']:>6.2f} {similarity:>8}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
