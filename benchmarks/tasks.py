@@ -81,7 +81,11 @@ def arguments(text: str | None) -> argparse.ArgumentParser:
     """The options that both benchmarks have."""
     parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--dataset", default="bunny-small", help="bunny, bunny-small, uvg[/SEQUENCE], davis[/SEQUENCE], or a path")
+    add(
+        "--dataset",
+        default="bunny-small",
+        help="bunny, bunny-small, bikes-small, uvg[/SEQUENCE], davis[/SEQUENCE], or a path",
+    )
     add("--frames", type=int, help="of a clip given by path: the first so many")
     add("--size", default="300k", help="parameters, embeddings included [%(default)s]")
     add("--epochs", type=int, default=60, help="[%(default)s; the paper's: 300]")

@@ -207,7 +207,8 @@ def test_codecs_and_settings_that_do_not_exist_are_told(name, message):
         find_codec(name)
 
 
-def test_a_wrong_point_ends_the_run_before_it_starts(tmp_path):
+def test_a_wrong_point_ends_the_run_before_it_starts(tmp_path, monkeypatch):
+    monkeypatch.setattr(rate_distortion.datasets, "CACHE", tmp_path)
     source = write_clip(tmp_path / "a.mp4", width=32, height=32, frames=2)
     with pytest.raises(SystemExit, match="a point is written like crf28, not '28'"):
         rate_distortion.main(["--dataset", str(source), "--codec", "x264-medium", "--points", "28"])
