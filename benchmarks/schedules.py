@@ -14,296 +14,21 @@ import math
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator
+from dataclasses import asdict
+from itertools import groupby
 from statistics import fmean
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
 
 from benchmarks import record, tasks
 from benchmarks.tasks import Subject
-from bitstream.types import DecoderConfig
+from benchmarks.trials import TRIALS, Fit, halve
 from snerv_codec.media.reader import Frames
 from snerv_codec.metrics import psnr, ssim
-from snerv_codec.model.blocks import place
-from snerv_codec.model.decoder import Prediction, to_pixels
-from snerv_codec.model.variants import build_networks
-from snerv_codec.training.frames import Batch, FrameSet
-from snerv_codec.training.losses import fitting_loss
-from snerv_codec.training.optimizers import Muon, is_hidden
-
-WARMUP_START = 0.1
-DECAY_SHARE = 0.3  # of a "wsd" schedule: after warm-up and a constant rate, linear to 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
-    """One way to fit; the defaults are the paper's.
-
-    `rate` is the peak rate of all that Adam trains and, where `muon` is None, of all that another trains.
-    """
-
-    optimizer: Literal["adam", "muon", "soap", "free"] = "adam"
-    rate: float = 1e-3
-    betas: tuple[float, float] = (0.9, 0.999)
-    decay: float = 0.0  # of weights, decoupled
-    muon: float | None = None  # peak rate of hidden kernels
-    momentum: float = 0.95  # of Muon
-    encoder: bool = True  # whether Muon trains the encoder too
-    schedule: Literal["cosine", "linear", "wsd", "constant"] = "cosine"
-    warmup: float = 0.1
-    last: float = 0.0  # rate at the end, in the peak rate
-    clip: float | None = 1.0
-    batch: int = 1
-    late_batch: int | None = None  # frames a step in the second half of the steps
-    average: float | None = None  # decay a step of a running mean of the weights, which is what counts in the end
-    alpha: float = 0.7
-    squared: float = 0.0  # share of the epochs, the last ones, with squared error alone as the loss
-    coarse: float = 0.0  # share of the epochs, the first ones, on frames of half the width and height
-
-
-TRIALS: dict[str, Trial] = {
-    "paper": Trial(),
-    # rates and moments of Adam
-    "adam-2e-3": Trial(rate=2e-3),
-    "adam-3e-3": Trial(rate=3e-3),
-    "adam-5e-3": Trial(rate=5e-3),
-    "adam-3e-3-b99": Trial(rate=3e-3, betas=(0.9, 0.99)),
-    "adam-3e-3-b95": Trial(rate=3e-3, betas=(0.9, 0.95)),
-    "adamw-3e-3": Trial(rate=3e-3, decay=0.1),
-    # other optimisers
-    "muon-1e-3": Trial(optimizer="muon"),
-    "muon-2e-3": Trial(optimizer="muon", rate=2e-3),
-    "muon-3e-3": Trial(optimizer="muon", rate=3e-3),
-    "muon-5e-3": Trial(optimizer="muon", rate=5e-3),
-    "muon-8e-3": Trial(optimizer="muon", rate=8e-3),
-    "muon-decoder": Trial(optimizer="muon", rate=3e-3, encoder=False),
-    "muon-m90": Trial(optimizer="muon", rate=3e-3, momentum=0.9),
-    "muon-m80": Trial(optimizer="muon", rate=3e-3, momentum=0.8),
-    "muon-3e-3-adam-1e-3": Trial(optimizer="muon", rate=1e-3, muon=3e-3),
-    "muon-3e-3-adam-6e-3": Trial(optimizer="muon", rate=6e-3, muon=3e-3),
-    "soap-1e-3": Trial(optimizer="soap"),
-    "soap-3e-3": Trial(optimizer="soap", rate=3e-3),
-    "free-3e-3": Trial(optimizer="free", rate=3e-3, schedule="constant"),
-    # schedules and averages
-    "muon-linear": Trial(optimizer="muon", rate=3e-3, schedule="linear"),
-    "muon-wsd": Trial(optimizer="muon", rate=3e-3, schedule="wsd"),
-    "muon-warm3": Trial(optimizer="muon", rate=3e-3, warmup=0.03),
-    "muon-ema": Trial(optimizer="muon", rate=3e-3, average=0.998, last=0.1),
-    "adam-3e-3-ema": Trial(rate=3e-3, average=0.998, last=0.1),
-    # steps
-    "muon-clip-none": Trial(optimizer="muon", rate=3e-3, clip=None),
-    "adam-3e-3-clip-none": Trial(rate=3e-3, clip=None),
-    "muon-batch2": Trial(optimizer="muon", rate=3e-3, batch=2),
-    "muon-batch1-2": Trial(optimizer="muon", rate=3e-3, late_batch=2),
-    # losses and frames
-    "muon-squared": Trial(optimizer="muon", rate=3e-3, squared=0.2),
-    "muon-alpha-0.9": Trial(optimizer="muon", rate=3e-3, alpha=0.9),
-    "muon-coarse": Trial(optimizer="muon", rate=3e-3, coarse=0.3),
-}
-
-
-class Fit:
-    """Networks on their way through one trial: the paper's loss and order of frames, the trial's steps."""
-
-    def __init__(self, frames: FrameSet, config: DecoderConfig, trial: Trial, *, epochs: int, seed: int) -> None:
-        torch.manual_seed(seed)
-        self.frames, self.trial, self.epochs, self.seed = frames, trial, epochs, seed
-        encoder, decoder = build_networks(config, frames.variant)
-        self.networks = nn.ModuleDict({"encoder": encoder, "decoder": decoder})
-        place(self.networks, frames.device)
-        self.optimizers = list(_optimizers(self.networks, trial))
-        mean = None if trial.average is None else torch.optim.swa_utils.get_ema_multi_avg_fn(trial.average)
-        self.average = None if mean is None else torch.optim.swa_utils.AveragedModel(self.networks, multi_avg_fn=mean)
-        half = replace(config, embedding_shape=_halved(config.embedding_shape))
-        self.coarse = FrameSet(halve(frames.frames), half) if trial.coarse else frames
-
-    def run(self) -> None:
-        """All epochs. Raises `ArithmeticError` where the fit diverges."""
-        for epoch in range(self.epochs):
-            done = epoch / self.epochs
-            frames = self.coarse if done < self.trial.coarse else self.frames
-            late = self.trial.late_batch is not None and done >= 0.5
-            size = self.trial.late_batch if late and self.trial.late_batch else self.trial.batch
-            order = torch.randperm(len(frames), generator=torch.Generator().manual_seed(self.seed * 10_000 + epoch))
-            batches = torch.split(order.to(frames.frames.device), size)
-            for number, indices in enumerate(batches):
-                now = (epoch + number / len(batches)) / self.epochs
-                loss = self._step(frames.batch(indices), frames, now)
-            if not math.isfinite(loss):
-                raise ArithmeticError(f"diverged in epoch {epoch}")
-        for optimizer in self.optimizers:
-            if isinstance(optimizer, ScheduleFree):
-                optimizer.settle()
-
-    @torch.no_grad()
-    def pictures(self) -> Iterator[Frames]:
-        """The frames as fitted, uint8 (H, W, 3)."""
-        networks = self.networks if self.average is None else self.average.module
-        for number in range(len(self.frames)):
-            batch = self.frames.batch(torch.tensor([number]))
-            frame = _predict(networks, batch, self.frames).frame
-            yield to_pixels(frame)[0].permute(1, 2, 0).cpu().numpy()
-
-    def _step(self, batch: Batch, frames: FrameSet, done: float) -> float:
-        trial = self.trial
-        prediction = _predict(self.networks, batch, frames)
-        if done >= 1 - trial.squared:
-            loss = F.mse_loss(prediction.frame, batch.target.frame)
-        else:
-            loss = fitting_loss(prediction, batch.target, trial.alpha)
-        self.networks.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        if trial.clip is not None:
-            nn.utils.clip_grad_norm_(self.networks.parameters(), trial.clip)
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = group["peak"] * rate(trial, done)
-            optimizer.step()
-        if self.average is not None:
-            self.average.update_parameters(self.networks)
-        return loss.item()
-
-
-def rate(trial: Trial, done: float) -> float:
-    """The learning rate at the share `done` (0..1) of a fit, in the peak rate."""
-    if done < trial.warmup:
-        return WARMUP_START + (1 - WARMUP_START) * done / trial.warmup
-    left = (1 - done) / (1 - trial.warmup)
-    shapes = {
-        "cosine": (1 - math.cos(math.pi * left)) / 2,
-        "linear": left,
-        "wsd": min(1.0, (1 - done) / DECAY_SHARE),
-        "constant": 1.0,
-    }
-    return trial.last + (1 - trial.last) * shapes[trial.schedule]
-
-
-def _optimizers(networks: nn.ModuleDict, trial: Trial) -> Iterator[torch.optim.Optimizer]:
-    """Each with the peak rate of its parameters in their group."""
-    named = list(networks.named_parameters())
-    matrices = [p for name, p in named if is_hidden(p) and (trial.encoder or not name.startswith("encoder"))]
-    chosen = {id(p) for p in matrices} if trial.optimizer in ("muon", "soap") else set()
-    rest = [p for _, p in named if id(p) not in chosen]
-    peak = trial.rate if trial.muon is None else trial.muon
-    hidden = {"params": matrices, "peak": peak}
-    others = {"params": rest, "peak": trial.rate}
-    if trial.optimizer == "muon":
-        yield Muon([hidden], lr=peak, momentum=trial.momentum)
-    elif trial.optimizer == "soap":
-        yield Soap([hidden], lr=peak)
-    if trial.optimizer == "free":
-        yield ScheduleFree([others], lr=trial.rate, betas=trial.betas)
-    elif trial.decay:
-        yield torch.optim.AdamW([others], lr=trial.rate, betas=trial.betas, weight_decay=trial.decay, fused=True)
-    else:
-        yield torch.optim.Adam([others], lr=trial.rate, betas=trial.betas, fused=True)
-
-
-class Soap(torch.optim.Optimizer):
-    """SOAP (Vyas et al., 2024), one-sided: Adam in the eigenbasis of the smaller side's second moments.
-
-    The basis follows by one round of power iteration and QR every `every` steps.
-    """
-
-    def __init__(self, parameters: Any, *, lr: float, beta: float = 0.95, every: int = 10) -> None:
-        super().__init__(parameters, {"lr": lr, "beta": beta, "every": every})
-
-    @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                self._update(parameter, group["lr"], group["beta"], group["every"])
-
-    def _update(self, parameter: Tensor, lr: float, beta: float, every: int) -> None:
-        gradient = parameter.grad.flatten(1)
-        tall = gradient.shape[0] > gradient.shape[1]
-        gradient = gradient.mT if tall else gradient
-        state = self.state[parameter]
-        if not state:
-            moments = gradient @ gradient.mT
-            state |= {"step": 0, "moments": moments, "basis": torch.linalg.eigh(moments).eigenvectors}
-            state |= {"mean": torch.zeros_like(gradient), "square": torch.zeros_like(gradient)}
-        state["step"] += 1
-        basis = state["basis"]
-        state["mean"].lerp_(gradient, 1 - beta)
-        state["square"].lerp_((basis.mT @ gradient).square(), 1 - beta)
-        correct = 1 - beta ** state["step"]
-        update = basis.mT @ state["mean"] / correct / ((state["square"] / correct).sqrt() + 1e-8)
-        update = basis @ update
-        parameter.sub_((update.mT if tall else update).reshape(parameter.shape), alpha=lr)
-        state["moments"].lerp_(gradient @ gradient.mT, 1 - beta)
-        if state["step"] % every == 0:
-            state["basis"] = torch.linalg.qr(state["moments"] @ basis).Q
-
-
-class ScheduleFree(torch.optim.Optimizer):
-    """Schedule-free Adam (Defazio et al., 2024): gradients between a fast iterate and the mean of its past."""
-
-    def __init__(self, parameters: Any, *, lr: float, betas: tuple[float, float]) -> None:
-        super().__init__(parameters, {"lr": lr, "betas": betas})
-        self.weights, self.steps = 0.0, 0
-
-    @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        self.steps += 1
-        for group in self.param_groups:
-            (beta1, beta2), lr = group["betas"], group["lr"]
-            self.weights += lr**2
-            share = lr**2 / self.weights
-            for y in group["params"]:
-                state = self.state[y]
-                if not state:
-                    state |= {"fast": y.clone(), "mean": y.clone(), "square": torch.zeros_like(y)}
-                state["square"].lerp_(y.grad.square(), 1 - beta2)
-                scale = (state["square"] / (1 - beta2**self.steps)).sqrt() + 1e-8
-                state["fast"].addcdiv_(y.grad, scale, value=-lr)
-                state["mean"].lerp_(state["fast"], share)
-                y.copy_(state["fast"].lerp(state["mean"], beta1))
-
-    @torch.no_grad()
-    def settle(self) -> None:
-        """Put the mean in the place of the parameters."""
-        for parameter, state in self.state.items():
-            parameter.copy_(state["mean"])
-
-
-def halve(frames: Tensor) -> Tensor:
-    """Frames uint8 (T, H, W, 3) at half the height and width: bicubic, antialiased, to the nearest."""
-    size = (frames.shape[1] // 2, frames.shape[2] // 2)
-    small = F.interpolate(frames.permute(0, 3, 1, 2).float(), size, mode="bicubic", antialias=True)
-    return small.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
-
-
-def _halved(shape: tuple[int, int, int]) -> tuple[int, int, int]:
-    return shape[0], max(1, shape[1] // 2), max(1, shape[2] // 2)
-
-
-def _predict(networks: nn.Module, batch: Batch, frames: FrameSet) -> Prediction:
-    encoder, decoder = networks["encoder"], networks["decoder"]  # type: ignore[index]
-    prediction: Prediction = decoder(encoder(batch.inputs), batch.ll_range)
-    return frames.crop(prediction)
-
-
-def measure(frames: Frames, config: DecoderConfig, trial: Trial, *, epochs: int, seed: int) -> dict[str, Any]:
-    """One fit: mean PSNR in dB and SSIM of its frames, and the time it took."""
-    fit = Fit(FrameSet(torch.from_numpy(frames), config), config, trial, epochs=epochs, seed=seed)
-    wall, busy = time.perf_counter(), time.process_time()
-    try:
-        fit.run()
-    except ArithmeticError as error:
-        return {"diverged": str(error)}
-    times = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - busy}
-    pairs = list(zip(frames, fit.pictures(), strict=True))
-    return {
-        "psnr": fmean(psnr(*pair) for pair in pairs),
-        "ssim": fmean(ssim(frame, np.ascontiguousarray(other)) for frame, other in pairs),
-        **times,
-    }
+from snerv_codec.training.frames import FrameSet
 
 
 def run(options: Namespace) -> None:
@@ -312,16 +37,30 @@ def run(options: Namespace) -> None:
         if options.halve:
             frames = halve(torch.from_numpy(frames)).numpy()
         config = Subject().config(frames, len(frames), options.size)
+        clip = FrameSet(tasks.place(frames, options), config)
         name = f"{dataset.name}{'-half' if options.halve else ''}-{options.size}"
         for trial in options.trials:
             path = f"schedules/{name}/{trial}-{options.epochs}-{options.seed}"
-            if record.read_record(path) is None:
-                values = measure(frames, config, TRIALS[trial], epochs=options.epochs, seed=options.seed)
-                about = {"kind": "schedules", "dataset": dataset.to_json(), "halved": options.halve}
-                about |= {"trial": trial, "settings": asdict(TRIALS[trial])}
-                about |= {"epochs": options.epochs, "seed": options.seed, "threads": torch.get_num_threads()}
-                record.write_record(path, {**about, **Subject().describe(config, len(frames)), **values})
-                print(name, trial, options.epochs, options.seed, _brief(values), flush=True)
+            if record.read_record(path) is not None:
+                continue
+            values = measure(Fit(clip, config, TRIALS[trial], epochs=options.epochs, seed=options.seed), frames)
+            about = {"kind": "schedules", "dataset": dataset.to_json(), "halved": options.halve}
+            about |= {"trial": trial, "settings": asdict(TRIALS[trial])}
+            about |= {"epochs": options.epochs, "seed": options.seed, "threads": torch.get_num_threads()}
+            record.write_record(path, {**about, **Subject().describe(config, len(frames)), **values})
+            print(name, trial, options.epochs, options.seed, _brief(values), flush=True)
+
+
+def measure(fit: Fit, frames: Frames) -> dict[str, Any]:
+    """Run a fit: mean PSNR in dB and SSIM of its frames, and the time it took; or that it diverged."""
+    wall, busy = time.perf_counter(), time.process_time()
+    try:
+        fit.run()
+    except ArithmeticError as error:
+        return {"diverged": str(error)}
+    times = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - busy}
+    pairs = [(frame, np.ascontiguousarray(other)) for frame, other in zip(frames, fit.pictures(), strict=True)]
+    return {"psnr": fmean(psnr(*pair) for pair in pairs), "ssim": fmean(ssim(*pair) for pair in pairs), **times}
 
 
 def _brief(values: dict[str, Any]) -> str:
@@ -331,20 +70,19 @@ def _brief(values: dict[str, Any]) -> str:
 
 
 def table() -> Iterator[str]:
-    """The records side by side: for each clip, epochs and trial the means over seeds."""
+    """The records side by side: for each clip, epochs and trial the means over seeds, the best first."""
     for folder in sorted((record.RESULTS / "schedules").iterdir()):
-        runs = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
-        yield f"\n{folder.name}\n{'trial':>22} {'epochs':>6} {'seeds':>5} {'PSNR':>6} {'SSIM':>6} {'as paper':>8} {'time':>5}"
-        by_trial: dict[tuple[int, str], list[dict[str, Any]]] = {}
-        for values in runs:
-            by_trial.setdefault((values["epochs"], values["trial"]), []).append(values)
-        curve = sorted((fmean(v["psnr"] for v in group), epochs) for (epochs, trial), group in by_trial.items() if trial == "paper")
-        for (epochs, trial), group in sorted(by_trial.items(), key=lambda item: (item[0][0], -_mean(item[1], "psnr"))):
-            base = by_trial.get((epochs, "paper"), [])
-            cost = _mean(group, "cpu_seconds") / _mean(base, "cpu_seconds") if base else math.nan
+        runs = [json.loads(path.read_text()) for path in folder.glob("*.json")]
+        rows = [_row(list(group)) for _, group in groupby(sorted(runs, key=_kind), key=_kind)]
+        curve = sorted((row["psnr"], row["epochs"]) for row in rows if row["trial"] == "paper")
+        paper_time = {row["epochs"]: row["cpu_seconds"] for row in rows if row["trial"] == "paper"}
+        yield f"\n{folder.name}"
+        yield f"{'trial':>22} {'epochs':>6} {'seeds':>5} {'PSNR':>6} {'SSIM':>6} {'as paper':>8} {'time':>5}"
+        for row in sorted(rows, key=lambda row: (row["epochs"], -row["psnr"])):
+            time = row["cpu_seconds"] / paper_time.get(row["epochs"], math.nan)
             yield (
-                f"{trial:>22} {epochs:>6} {len(group):>5} {_mean(group, 'psnr'):>6.2f} {_mean(group, 'ssim'):>6.4f} "
-                f"{equivalent(curve, _mean(group, 'psnr')):>8} {cost:>5.2f}"
+                f"{row['trial']:>22} {row['epochs']:>6} {row['seeds']:>5} {row['psnr']:>6.2f} {row['ssim']:>6.4f} "
+                f"{equivalent(curve, row['psnr']):>8} {time:>5.2f}"
             )
 
 
@@ -352,22 +90,30 @@ def equivalent(curve: list[tuple[float, int]], value: float) -> str:
     """Epochs at which a rising curve of (PSNR, epochs) has `value`, between its points in the logarithm of epochs."""
     if len(curve) < 2 or math.isnan(value):
         return "–"
-    if value > curve[-1][0]:
-        return f">{curve[-1][1]}"
-    if value < curve[0][0]:
-        return f"<{curve[0][1]}"
     levels, epochs = zip(*curve, strict=True)
+    if value > levels[-1]:
+        return f">{epochs[-1]}"
+    if value < levels[0]:
+        return f"<{epochs[0]}"
     return f"{math.exp(float(np.interp(value, levels, np.log(epochs)))):.0f}"
 
 
-def _mean(group: Iterable[dict[str, Any]], key: str) -> float:
-    return fmean(values.get(key, math.nan) for values in group)
+def _kind(values: dict[str, Any]) -> tuple[int, str]:
+    return values["epochs"], values["trial"]
+
+
+def _row(group: list[dict[str, Any]]) -> dict[str, Any]:
+    """Means over the seeds of one trial; NaN where one diverged."""
+    means = {key: fmean(run.get(key, math.nan) for run in group) for key in ("psnr", "ssim", "cpu_seconds")}
+    return {"trial": group[0]["trial"], "epochs": group[0]["epochs"], "seeds": len(group), **means}
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run what has no record yet, or print the table."""
     parser = tasks.arguments(__doc__)
-    parser.add_argument("--trials", nargs="+", choices=TRIALS, default=["paper"], metavar="TRIAL", help=", ".join(TRIALS))
+    parser.add_argument(
+        "--trials", nargs="+", choices=TRIALS, default=["paper"], metavar="TRIAL", help=", ".join(TRIALS)
+    )
     parser.add_argument("--halve", action="store_true", help="clips at half their width and height")
     parser.add_argument("--table", action="store_true", help="print what the records say, and stop")
     options = parser.parse_args(argv)

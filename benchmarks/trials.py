@@ -1,0 +1,205 @@
+"""Ways to fit, as data, and the loop that they share: what `benchmarks.schedules` compares."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from benchmarks.rivals import ScheduleFree, Soap
+from bitstream.types import DecoderConfig
+from snerv_codec.media.reader import Frames
+from snerv_codec.model.blocks import place
+from snerv_codec.model.decoder import Prediction, to_pixels
+from snerv_codec.model.variants import build_networks
+from snerv_codec.training.frames import Batch, FrameSet
+from snerv_codec.training.losses import fitting_loss
+from snerv_codec.training.optimizers import Muon, is_hidden
+
+WARMUP_START = 0.1
+DECAY_SHARE = 0.3  # of a "wsd" schedule: after warm-up and a constant rate, linear to 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One way to fit; the defaults are the paper's.
+
+    `rate` is the peak rate of all that Adam trains and, where `muon` is None, of all that another trains.
+    """
+
+    optimizer: Literal["adam", "muon", "soap", "free"] = "adam"
+    rate: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    decay: float = 0.0  # of weights, decoupled
+    muon: float | None = None  # peak rate of hidden kernels
+    momentum: float = 0.95  # of Muon
+    encoder: bool = True  # whether Muon trains the encoder too
+    schedule: Literal["cosine", "linear", "wsd", "constant"] = "cosine"
+    warmup: float = 0.1
+    last: float = 0.0  # rate at the end, in the peak rate
+    clip: float | None = 1.0
+    batch: int = 1
+    late_batch: int | None = None  # frames a step in the second half of the steps
+    average: float | None = None  # decay a step of a running mean of the weights, which is what counts in the end
+    alpha: float = 0.7
+    squared: float = 0.0  # share of the epochs, the last ones, with squared error alone as the loss
+    coarse: float = 0.0  # share of the epochs, the first ones, on frames of half the width and height
+
+
+TRIALS: dict[str, Trial] = {
+    "paper": Trial(),
+    # rates and moments of Adam
+    "adam-2e-3": Trial(rate=2e-3),
+    "adam-3e-3": Trial(rate=3e-3),
+    "adam-5e-3": Trial(rate=5e-3),
+    "adam-3e-3-b99": Trial(rate=3e-3, betas=(0.9, 0.99)),
+    "adam-3e-3-b95": Trial(rate=3e-3, betas=(0.9, 0.95)),
+    "adamw-3e-3": Trial(rate=3e-3, decay=0.1),
+    # other optimisers
+    "muon-1e-3": Trial(optimizer="muon"),
+    "muon-2e-3": Trial(optimizer="muon", rate=2e-3),
+    "muon-3e-3": Trial(optimizer="muon", rate=3e-3),
+    "muon-5e-3": Trial(optimizer="muon", rate=5e-3),
+    "muon-8e-3": Trial(optimizer="muon", rate=8e-3),
+    "muon-decoder": Trial(optimizer="muon", rate=3e-3, encoder=False),
+    "muon-m90": Trial(optimizer="muon", rate=3e-3, momentum=0.9),
+    "muon-m80": Trial(optimizer="muon", rate=3e-3, momentum=0.8),
+    "muon-3e-3-adam-1e-3": Trial(optimizer="muon", rate=1e-3, muon=3e-3),
+    "muon-3e-3-adam-6e-3": Trial(optimizer="muon", rate=6e-3, muon=3e-3),
+    "soap-1e-3": Trial(optimizer="soap"),
+    "soap-3e-3": Trial(optimizer="soap", rate=3e-3),
+    "free-3e-3": Trial(optimizer="free", rate=3e-3, schedule="constant"),
+    # schedules and averages
+    "muon-linear": Trial(optimizer="muon", rate=3e-3, schedule="linear"),
+    "muon-wsd": Trial(optimizer="muon", rate=3e-3, schedule="wsd"),
+    "muon-warm3": Trial(optimizer="muon", rate=3e-3, warmup=0.03),
+    "muon-ema": Trial(optimizer="muon", rate=3e-3, average=0.998, last=0.1),
+    "adam-3e-3-ema": Trial(rate=3e-3, average=0.998, last=0.1),
+    # steps
+    "muon-clip-none": Trial(optimizer="muon", rate=3e-3, clip=None),
+    "adam-3e-3-clip-none": Trial(rate=3e-3, clip=None),
+    "muon-batch2": Trial(optimizer="muon", rate=3e-3, batch=2),
+    "muon-batch1-2": Trial(optimizer="muon", rate=3e-3, late_batch=2),
+    # losses and frames
+    "muon-squared": Trial(optimizer="muon", rate=3e-3, squared=0.2),
+    "muon-alpha-0.9": Trial(optimizer="muon", rate=3e-3, alpha=0.9),
+    "muon-coarse": Trial(optimizer="muon", rate=3e-3, coarse=0.3),
+}
+
+
+class Fit:
+    """Networks on their way through one trial: the paper's loss and order of frames, the trial's steps."""
+
+    def __init__(self, frames: FrameSet, config: DecoderConfig, trial: Trial, *, epochs: int, seed: int) -> None:
+        torch.manual_seed(seed)
+        self.frames, self.trial, self.epochs, self.seed = frames, trial, epochs, seed
+        encoder, decoder = build_networks(config, frames.variant)
+        self.networks = nn.ModuleDict({"encoder": encoder, "decoder": decoder})
+        place(self.networks, frames.device)
+        self.optimizers = list(_optimizers(self.networks, trial))
+        mean = None if trial.average is None else get_ema_multi_avg_fn(trial.average)
+        self.average = None if mean is None else AveragedModel(self.networks, multi_avg_fn=mean)
+        half = replace(config, embedding_shape=_halved(config.embedding_shape))
+        self.coarse = FrameSet(halve(frames.frames), half) if trial.coarse else frames
+
+    def run(self) -> None:
+        """All epochs. Raises `ArithmeticError` where the fit diverges."""
+        for epoch in range(self.epochs):
+            done = epoch / self.epochs
+            frames = self.coarse if done < self.trial.coarse else self.frames
+            late = self.trial.late_batch is not None and done >= 0.5
+            size = self.trial.late_batch if late and self.trial.late_batch else self.trial.batch
+            order = torch.randperm(len(frames), generator=torch.Generator().manual_seed(self.seed * 10_000 + epoch))
+            batches = torch.split(order.to(frames.frames.device), size)
+            for number, indices in enumerate(batches):
+                now = (epoch + number / len(batches)) / self.epochs
+                loss = self._step(frames.batch(indices), frames, now)
+            if not math.isfinite(loss):
+                raise ArithmeticError(f"diverged in epoch {epoch}")
+        for optimizer in self.optimizers:
+            if isinstance(optimizer, ScheduleFree):
+                optimizer.settle()
+
+    @torch.no_grad()
+    def pictures(self) -> Iterator[Frames]:
+        """The frames as fitted, uint8 (H, W, 3)."""
+        networks = self.networks if self.average is None else self.average.module
+        for number in range(len(self.frames)):
+            batch = self.frames.batch(torch.tensor([number], device=self.frames.frames.device))
+            frame = _predict(networks, batch, self.frames).frame
+            yield to_pixels(frame)[0].permute(1, 2, 0).cpu().numpy()
+
+    def _step(self, batch: Batch, frames: FrameSet, done: float) -> float:
+        trial = self.trial
+        prediction = _predict(self.networks, batch, frames)
+        if done >= 1 - trial.squared:
+            loss = F.mse_loss(prediction.frame, batch.target.frame)
+        else:
+            loss = fitting_loss(prediction, batch.target, trial.alpha)
+        self.networks.zero_grad()
+        loss.backward()
+        if trial.clip is not None:
+            nn.utils.clip_grad_norm_(self.networks.parameters(), trial.clip)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak"] * rate(trial, done)
+            optimizer.step()
+        if self.average is not None:
+            self.average.update_parameters(self.networks)
+        return loss.item()
+
+
+def rate(trial: Trial, done: float) -> float:
+    """The learning rate at the share `done` (0..1) of a fit, in the peak rate."""
+    if done < trial.warmup:
+        return WARMUP_START + (1 - WARMUP_START) * done / trial.warmup
+    left = (1 - done) / (1 - trial.warmup)
+    shapes = {
+        "cosine": (1 - math.cos(math.pi * left)) / 2,
+        "linear": left,
+        "wsd": min(1.0, (1 - done) / DECAY_SHARE),
+        "constant": 1.0,
+    }
+    return trial.last + (1 - trial.last) * shapes[trial.schedule]
+
+
+def _optimizers(networks: nn.ModuleDict, trial: Trial) -> Iterator[torch.optim.Optimizer]:
+    """Each with the peak rate of its parameters in their group."""
+    named = list(networks.named_parameters())
+    matrices = [p for name, p in named if is_hidden(p) and (trial.encoder or not name.startswith("encoder"))]
+    chosen = {id(p) for p in matrices} if trial.optimizer in ("muon", "soap") else set()
+    rest = [p for _, p in named if id(p) not in chosen]
+    peak = trial.rate if trial.muon is None else trial.muon
+    hidden = {"params": matrices, "peak": peak}
+    others = {"params": rest, "peak": trial.rate}
+    if trial.optimizer == "muon":
+        yield Muon([hidden], lr=peak, momentum=trial.momentum)
+    elif trial.optimizer == "soap":
+        yield Soap([hidden], lr=peak)
+    if trial.optimizer == "free":
+        yield ScheduleFree([others], lr=trial.rate, betas=trial.betas)
+    elif trial.decay:
+        yield torch.optim.AdamW([others], lr=trial.rate, betas=trial.betas, weight_decay=trial.decay, fused=True)
+    else:
+        yield torch.optim.Adam([others], lr=trial.rate, betas=trial.betas, fused=True)
+
+
+def halve(frames: Tensor) -> Tensor:
+    """Frames uint8 (T, H, W, 3) at half the height and width: bicubic, antialiased, to the nearest."""
+    size = (frames.shape[1] // 2, frames.shape[2] // 2)
+    small = F.interpolate(frames.permute(0, 3, 1, 2).float(), size, mode="bicubic", antialias=True)
+    return small.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+
+def _halved(shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    return shape[0], max(1, shape[1] // 2), max(1, shape[2] // 2)
+
+
+def _predict(networks: nn.Module, batch: Batch, frames: FrameSet) -> Prediction:
+    encoder, decoder = networks["encoder"], networks["decoder"]
+    prediction: Prediction = decoder(encoder(batch.inputs), batch.ll_range)
+    return frames.crop(prediction)

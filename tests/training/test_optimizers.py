@@ -1,0 +1,99 @@
+import pytest
+import torch
+from torch import nn
+
+from bitstream.types import DecoderConfig
+from snerv_codec.model.variants import FORMAT, build_networks
+from snerv_codec.training.optimizers import ADAM_SIZE, Muon, is_hidden, orthogonalize
+
+CONFIG = DecoderConfig((16, 2, 4), (3, 2, 2, 2, 2), 41, 2)
+
+
+@pytest.mark.parametrize("shape", [(3, 24, 24), (2, 36, 300), (2, 300, 36), (1, 12, 1000)])
+def test_orthogonalisation_keeps_the_singular_vectors_and_makes_their_values_alike(shape):
+    matrices = (
+        torch.randn(shape, generator=torch.Generator().manual_seed(1)) * torch.logspace(-6, 3, shape[0])[:, None, None]
+    )
+    u, s, vh = torch.linalg.svd(matrices, full_matrices=False)
+    resolved = s > 0.02 * s.square().sum(-1, keepdim=True).sqrt()
+    inner = u.mT @ orthogonalize(matrices) @ vh.mT  # diagonal, and near 1 there
+    values = torch.diagonal(inner, dim1=-2, dim2=-1)
+    assert resolved.float().mean() > 0.9
+    assert values[resolved].min() > 0.65
+    assert values[resolved].max() < 1.25
+    assert torch.allclose(inner, torch.diag_embed(values), atol=1e-3)
+
+
+def test_a_gradient_of_zero_moves_nothing():
+    weight = nn.Parameter(torch.ones(12, 12, 3, 3))
+    weight.grad = torch.zeros_like(weight)
+    Muon([weight], lr=1.0).step()
+    assert torch.equal(weight.detach(), torch.ones(12, 12, 3, 3))
+
+
+def kernels(layout=torch.contiguous_format):
+    """Two of one shape among others, with gradients."""
+    generator = torch.Generator().manual_seed(2)
+    shapes = [(24, 16, 3, 3), (16, 24, 2, 2), (24, 16, 3, 3), (32, 16)]
+    made = []
+    for shape in shapes:
+        weight, gradient = (torch.randn(shape, generator=generator) for _ in range(2))
+        if len(shape) == 4:
+            weight = weight.contiguous(memory_format=layout)
+        made.append(nn.Parameter(weight))
+        made[-1].grad = gradient
+    return made
+
+
+def stepped(parameters, rate=0.01, steps=3):
+    optimizer = Muon(parameters, lr=rate)
+    for _ in range(steps):
+        optimizer.step()
+    return [parameter.detach() for parameter in parameters]
+
+
+def test_an_update_is_of_the_size_that_adam_would_make_it():
+    before, after = [p.detach().clone() for p in kernels()], stepped(kernels(), rate=0.01, steps=1)
+    for old, new in zip(before, after, strict=True):
+        assert (new - old).square().mean().sqrt() == pytest.approx(0.01 * ADAM_SIZE, rel=0.2)
+
+
+def test_kernels_of_one_shape_go_together_and_come_out_as_alone():
+    alone = [stepped([parameter])[0] for parameter in kernels()]
+    for one, other in zip(stepped(kernels()), alone, strict=True):
+        assert torch.allclose(one, other, atol=1e-6)
+
+
+def test_neither_the_memory_layout_nor_a_rate_in_a_tensor_changes_the_result():
+    plain = stepped(kernels())
+    for other in (stepped(kernels(torch.channels_last)), stepped(kernels(), rate=torch.tensor(0.01))):
+        for one, two in zip(plain, other, strict=True):
+            assert torch.allclose(one, two, atol=1e-6)
+
+
+def test_a_step_decides_nothing_by_the_values_of_tensors():
+    parameters = [nn.Parameter(parameter.detach().to("meta")) for parameter in kernels()]
+    for parameter in parameters:
+        parameter.grad = torch.empty_like(parameter)
+    stepped(parameters, rate=torch.tensor(0.01, device="meta"))  # there are no values to look at on this device
+
+
+def test_momentum_carries_on_where_the_gradient_has_changed():
+    one, other = kernels(), kernels()
+    optimizers = [Muon(parameters, lr=0.01) for parameters in (one, other)]
+    optimizers[0].step()
+    for parameters, optimizer in zip((one, other), optimizers, strict=True):
+        for parameter in parameters:
+            parameter.grad = torch.ones_like(parameter)
+        optimizer.step()
+    moved = [one[0] - stepped(kernels(), steps=1)[0], other[0] - kernels()[0]]
+    assert not torch.allclose(*moved, atol=1e-4)
+
+
+def test_hidden_are_the_matrices_between_features():
+    encoder, decoder = build_networks(CONFIG, FORMAT)
+    left = [name for name, p in decoder.named_parameters() if p.dim() > 1 and not is_hidden(p)]
+    assert left == ["low.weight", "high.restore.weight"]
+    left = {name.split(".", 2)[2] for name, p in encoder.named_parameters() if p.dim() > 1 and not is_hidden(p)}
+    assert left == {"0.patchify.0.weight", *(f"{stage}.block.depthwise.weight" for stage in range(5))}
+    assert not any(is_hidden(p) for p in decoder.parameters() if p.dim() < 2)
