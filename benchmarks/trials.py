@@ -69,6 +69,8 @@ TRIALS: dict[str, Trial] = {
     "muon-m90": Trial(optimizer="muon", rate=3e-3, momentum=0.9),
     "muon-m80": Trial(optimizer="muon", rate=3e-3, momentum=0.8),
     "muon-3e-3-adam-1e-3": Trial(optimizer="muon", rate=1e-3, muon=3e-3),
+    "muon-8e-3-adam-1e-3": Trial(optimizer="muon", rate=1e-3, muon=8e-3),
+    "muon-8e-3-adam-3e-3": Trial(optimizer="muon", rate=3e-3, muon=8e-3),
     "muon-3e-3-adam-6e-3": Trial(optimizer="muon", rate=6e-3, muon=3e-3),
     "soap-1e-3": Trial(optimizer="soap"),
     "soap-3e-3": Trial(optimizer="soap", rate=3e-3),
