@@ -50,6 +50,8 @@ class Trial:
     coarse: float = 0.0  # share of the epochs, the first ones, on frames of half the width and height
 
 
+MUON = Trial(optimizer="muon", rate=2e-3, muon=8e-3)  # what its variants depart from
+
 TRIALS: dict[str, Trial] = {
     "paper": Trial(),
     # rates and moments of Adam
@@ -59,37 +61,37 @@ TRIALS: dict[str, Trial] = {
     "adam-3e-3-b99": Trial(rate=3e-3, betas=(0.9, 0.99)),
     "adam-3e-3-b95": Trial(rate=3e-3, betas=(0.9, 0.95)),
     "adamw-3e-3": Trial(rate=3e-3, decay=0.1),
-    # other optimisers
+    # rates of Muon, and of Adam beside it
     "muon-1e-3": Trial(optimizer="muon"),
-    "muon-2e-3": Trial(optimizer="muon", rate=2e-3),
     "muon-3e-3": Trial(optimizer="muon", rate=3e-3),
-    "muon-5e-3": Trial(optimizer="muon", rate=5e-3),
     "muon-8e-3": Trial(optimizer="muon", rate=8e-3),
-    "muon-decoder": Trial(optimizer="muon", rate=3e-3, encoder=False),
-    "muon-m90": Trial(optimizer="muon", rate=3e-3, momentum=0.9),
-    "muon-m80": Trial(optimizer="muon", rate=3e-3, momentum=0.8),
-    "muon-3e-3-adam-1e-3": Trial(optimizer="muon", rate=1e-3, muon=3e-3),
-    "muon-8e-3-adam-1e-3": Trial(optimizer="muon", rate=1e-3, muon=8e-3),
+    "muon-3e-3-adam-1e-3": Trial(optimizer="muon", muon=3e-3),
+    "muon-8e-3-adam-1e-3": Trial(optimizer="muon", muon=8e-3),
     "muon-8e-3-adam-3e-3": Trial(optimizer="muon", rate=3e-3, muon=8e-3),
-    "muon-3e-3-adam-6e-3": Trial(optimizer="muon", rate=6e-3, muon=3e-3),
+    "muon-16e-3-adam-1e-3": Trial(optimizer="muon", muon=1.6e-2),
+    "muon-16e-3-adam-4e-3": Trial(optimizer="muon", rate=4e-3, muon=1.6e-2),
+    "muon-30e-3-adam-4e-3": Trial(optimizer="muon", rate=4e-3, muon=3e-2),
+    # other optimisers
     "soap-1e-3": Trial(optimizer="soap"),
     "soap-3e-3": Trial(optimizer="soap", rate=3e-3),
+    "soap-6e-3": Trial(optimizer="soap", rate=6e-3),
     "free-3e-3": Trial(optimizer="free", rate=3e-3, schedule="constant"),
-    # schedules and averages
-    "muon-linear": Trial(optimizer="muon", rate=3e-3, schedule="linear"),
-    "muon-wsd": Trial(optimizer="muon", rate=3e-3, schedule="wsd"),
-    "muon-warm3": Trial(optimizer="muon", rate=3e-3, warmup=0.03),
-    "muon-ema": Trial(optimizer="muon", rate=3e-3, average=0.998, last=0.1),
+    # Muon and its schedule
+    "muon": MUON,
+    "muon-decoder": replace(MUON, encoder=False),
+    "muon-m90": replace(MUON, momentum=0.9),
+    "muon-linear": replace(MUON, schedule="linear"),
+    "muon-wsd": replace(MUON, schedule="wsd"),
+    "muon-warm3": replace(MUON, warmup=0.03),
+    "muon-ema": replace(MUON, average=0.998, last=0.1),
     "adam-3e-3-ema": Trial(rate=3e-3, average=0.998, last=0.1),
-    # steps
-    "muon-clip-none": Trial(optimizer="muon", rate=3e-3, clip=None),
-    "adam-3e-3-clip-none": Trial(rate=3e-3, clip=None),
-    "muon-batch2": Trial(optimizer="muon", rate=3e-3, batch=2),
-    "muon-batch1-2": Trial(optimizer="muon", rate=3e-3, late_batch=2),
-    # losses and frames
-    "muon-squared": Trial(optimizer="muon", rate=3e-3, squared=0.2),
-    "muon-alpha-0.9": Trial(optimizer="muon", rate=3e-3, alpha=0.9),
-    "muon-coarse": Trial(optimizer="muon", rate=3e-3, coarse=0.3),
+    # steps, losses, frames
+    "muon-clip-none": replace(MUON, clip=None),
+    "muon-batch2": replace(MUON, batch=2),
+    "muon-batch1-2": replace(MUON, late_batch=2),
+    "muon-squared": replace(MUON, squared=0.2),
+    "muon-alpha-0.9": replace(MUON, alpha=0.9),
+    "muon-coarse": replace(MUON, coarse=0.3),
 }
 
 

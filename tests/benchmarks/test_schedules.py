@@ -43,7 +43,7 @@ def test_the_yardstick_is_the_fit_of_the_product():
     assert all(rate(Trial(), i / 50) == pytest.approx(learning_rate(phase, i / 50)) for i in range(51))
 
 
-OPTIMIZERS = ["paper", "adamw-3e-3", "muon-3e-3", "soap-3e-3", "free-3e-3"]
+OPTIMIZERS = ["paper", "adamw-3e-3", "muon", "soap-3e-3", "free-3e-3"]
 
 
 @pytest.mark.parametrize("name", [*OPTIMIZERS, "muon-coarse", "muon-squared", "muon-batch1-2", "muon-ema", "muon-wsd"])
