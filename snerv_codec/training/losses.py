@@ -61,7 +61,8 @@ class _Ssim(torch.autograd.Function):
         value = (a1 * a2) / (b1 * b2)
         ctx.sizes = sizes
         ctx.save_for_backward(x, y, mu_x, mu_y, a1, a2, b1, b2, value)
-        return value.mean()
+        mean: Tensor = value.mean()
+        return mean
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
