@@ -1,5 +1,6 @@
 """The machine at hand: its device, its memory."""
 
+import ctypes
 import os
 from typing import TYPE_CHECKING
 
@@ -8,9 +9,11 @@ from snerv_codec.errors import ResourceError, SettingsError
 if TYPE_CHECKING:
     import torch
 
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # of glibc's malloc.h
+
 
 def choose_device(name: str) -> "torch.device":
-    """The device called "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:n".
+    """The device called "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:n", made ready.
 
     Raises `SettingsError` for another name and `ResourceError` for a device that is not there.
     """
@@ -18,14 +21,29 @@ def choose_device(name: str) -> "torch.device":
 
     found = torch.cuda.device_count()
     if name == "auto":
-        return torch.device("cuda" if found else "cpu")
+        name = "cuda" if found else "cpu"
     kind, _, index = name.partition(":")
     if kind not in ("cpu", "cuda") or (index and not index.isdigit()) or name.endswith(":"):
         raise SettingsError(f"device {name!r} is not one of auto, cpu, cuda, cuda:0, cuda:1, ...")
     if kind == "cuda" and int(index or 0) >= found:
         have = f"{found} CUDA devices here" if found else "no CUDA device here"
         raise ResourceError(f"device {name!r} asked for, but there is {have}; use --device cpu")
+    if kind == "cpu":
+        keep_freed_memory()
     return torch.device(name)
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep what is freed for the next step, where it can (glibc).
+
+    It hands large blocks back to the kernel, which clears their pages anew every time: a sixth of a training step.
+    """
+    try:
+        tune = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # another C library
+        return
+    for option, value in ((M_MMAP_THRESHOLD, 1 << 25), (M_TRIM_THRESHOLD, 1 << 30), (M_TOP_PAD, 1 << 26)):
+        tune(option, value)
 
 
 def available_cores() -> int:

@@ -103,10 +103,13 @@ class Decoder(nn.Module):
         """A tensor (N, *shape) for each of `config.embedding_shapes`, and the frames' LL ranges, (N, 2)."""
         embedding, *temporal = embeddings
         fused = self.fuse(self.up(F.gelu(self.stem(embedding)), *temporal))
-        low = (torch.tanh(self.low(fused)) + 1) / 2
-        high = self.high(fused)
-        least, greatest = ll_range[:, :, None, None, None].unbind(1)
-        frame = idwt(least + low * (greatest - least), *high.chunk(3, dim=1))
+        # Where the rest computes with 16 bits, the heads do not: it would show in the pixels.
+        with torch.autocast("cuda" if fused.is_cuda else "cpu", enabled=False):
+            fused = fused.float() if fused.dtype.itemsize == 2 else fused
+            low = (torch.tanh(self.low(fused)) + 1) / 2
+            high = self.high(fused)
+            least, greatest = ll_range[:, :, None, None, None].unbind(1)
+            frame = idwt(least + low * (greatest - least), *high.chunk(3, dim=1))
         return Prediction(frame, low, high)
 
 

@@ -118,7 +118,7 @@ class PixelDecoder(nn.Module):
 
     def forward(self, embeddings: Sequence[Tensor], ll_range: Tensor) -> Prediction:
         """As `Decoder`; the subbands are those of the frame it makes."""
-        frame = (torch.tanh(self.head(self.up(F.gelu(self.stem(embeddings[0])))[-1])) + 1) / 2
+        frame = (torch.tanh(self.head(self.up(F.gelu(self.stem(embeddings[0])))[-1]).float()) + 1) / 2
         ll, *details = dwt(frame)
         return Prediction(frame, scale_low(ll, ll_range), torch.cat(details, dim=1))
 

@@ -11,6 +11,7 @@ from snerv_codec.model.decoder import Prediction
 WINDOW = 11
 SIGMA = 1.5
 C1, C2 = 0.01**2, 0.03**2  # for a data range of 1
+BLOCK = 32  # columns that are blurred at a time
 
 
 def fitting_loss(
@@ -43,55 +44,81 @@ def ssim(image: Tensor, target: Tensor) -> Tensor:
 
 
 class _Ssim(torch.autograd.Function):
-    """SSIM with its derivative written out: a third of the blurs that differentiating step by step takes.
-
-    The maps to blur lie along the batch axis, channels last: so that depthwise convolution is fast on a
-    CPU, and the arithmetic on a map runs over memory without gaps.
-    """
+    """SSIM with its derivative written out: a third of the blurs that differentiating step by step takes."""
 
     @staticmethod
     def forward(ctx: Any, image: Tensor, target: Tensor) -> Tensor:
-        x, y = (tensor.contiguous(memory_format=torch.channels_last) for tensor in (image, target))
-        sizes = tuple(_window(side) for side in x.shape[2:])
-        mu_x, mu_y, xx, yy, xy = _blur(torch.cat((x, y, x * x, y * y, x * y)), sizes).chunk(5)
+        sizes = tuple(_window(side) for side in image.shape[2:])
+        maps = image.new_empty(5, *image.shape)
+        maps[0], maps[1] = image, target
+        x, y = maps[0], maps[1]
+        for i, (a, b) in enumerate(((x, x), (y, y), (x, y)), start=2):
+            torch.mul(a, b, out=maps[i])
+        mu_x, mu_y, xx, yy, xy = _filter(maps, sizes)
         mu_xy, mu_sum = mu_x * mu_y, mu_x * mu_x + mu_y * mu_y
         a1, a2 = 2 * mu_xy + C1, 2 * (xy - mu_xy) + C2
         b1, b2 = mu_sum + C1, xx + yy - mu_sum + C2
         value = (a1 * a2) / (b1 * b2)
         ctx.sizes = sizes
         ctx.save_for_backward(x, y, mu_x, mu_y, a1, a2, b1, b2, value)
-        return value.mean()
+        mean: Tensor = value.mean()
+        return mean
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         x, y, mu_x, mu_y, a1, a2, b1, b2, value = ctx.saved_tensors
-        by_xy = 2 * a1 / (b1 * b2)
-        by_xx = -value / b2
-        by_mu = mu_y * (2 * a2 / (b1 * b2) - by_xy) - 2 * mu_x * (value / b1 + by_xx)
-        to_mu, to_xx, to_xy = _spread(torch.cat((by_mu, by_xx, by_xy)), ctx.sizes).chunk(3)
+        maps = value.new_empty(3, *value.shape)
+        by_mu, by_xx, by_xy = maps
+        torch.div(2 * a1, b1 * b2, out=by_xy)
+        torch.div(-value, b2, out=by_xx)
+        torch.mul(mu_y, 2 * a2 / (b1 * b2) - by_xy, out=by_mu)
+        by_mu -= 2 * mu_x * (value / b1 + by_xx)
+        to_mu, to_xx, to_xy = _filter(maps, ctx.sizes, adjoint=True)
         return (to_mu + 2 * x * to_xx + y * to_xy) * (grad / value.numel()), None
 
 
-def _blur(maps: Tensor, sizes: tuple[int, ...]) -> Tensor:
-    """Gaussian windows of `sizes` without padding: (N, C, H, W) to (N, C, H − 10, W − 10)."""
-    return _filter(maps, sizes, (0, 0))
+def _filter(maps: Tensor, sizes: tuple[int, ...], *, adjoint: bool = False) -> Tensor:
+    """Gaussian windows of `sizes` without padding: contiguous (K, N, C, H, W) to (K, N, C, H − 10, W − 10).
+
+    The adjoint goes the other way. On a CPU, convolving a few channels leaves most of each vector unit idle. There
+    the columns of a map take the place of channels for the one direction; the other is a product with a banded matrix.
+    """
+    padding = [size - 1 if adjoint else 0 for size in sizes]
+    tall, wide = (_gaussian(size, maps) for size in sizes)
+    if maps.is_cuda:
+        planes = maps.flatten(0, 1)
+        channels = planes.shape[1]
+        planes = F.conv2d(
+            planes, tall.view(1, 1, -1, 1).repeat(channels, 1, 1, 1), None, 1, (padding[0], 0), 1, channels
+        )
+        planes = F.conv2d(
+            planes, wide.view(1, 1, 1, -1).repeat(channels, 1, 1, 1), None, 1, (0, padding[1]), 1, channels
+        )
+    else:
+        planes = _along_width(_along_height(maps.flatten(0, 2), tall, padding[0]), wide, padding[1])
+    return planes.reshape(*maps.shape[:3], *planes.shape[-2:])
 
 
-def _spread(maps: Tensor, sizes: tuple[int, ...]) -> Tensor:
-    """The adjoint of `_blur`: (N, C, H − 10, W − 10) to (N, C, H, W)."""
-    channels = maps.shape[1]
-    if channels % 4 and channels < 8:  # wide padding is several times slower on three channels than on four
-        maps = F.pad(maps, (0, 0, 0, 0, 0, -channels % 4))
-    return _filter(maps, sizes, tuple(size - 1 for size in sizes))[:, :channels]
+def _along_height(planes: Tensor, window: Tensor, padding: int) -> Tensor:
+    """Convolve the columns of planes (P, H, W): a depthwise convolution with W channels, channels last."""
+    count, height, width = planes.shape
+    columns = planes.view(count, height, 1, width).permute(0, 3, 1, 2)
+    kernel = window.view(1, 1, -1, 1).expand(width, -1, -1, -1)
+    return F.conv2d(columns, kernel, padding=(padding, 0), groups=width).permute(0, 2, 3, 1).reshape(count, -1, width)
 
 
-def _filter(maps: Tensor, sizes: tuple[int, ...], padding: tuple[int, ...]) -> Tensor:
-    """Convolve every channel with a Gaussian along the height, then with one along the width."""
-    channels = maps.shape[1]
-    tall = _gaussian(sizes[0], maps).view(1, 1, -1, 1).expand(channels, -1, -1, -1)
-    wide = _gaussian(sizes[1], maps).view(1, 1, 1, -1).expand(channels, -1, -1, -1)
-    maps = F.conv2d(maps, tall, padding=(padding[0], 0), groups=channels)
-    return F.conv2d(maps, wide, padding=(0, padding[1]), groups=channels)
+def _along_width(planes: Tensor, window: Tensor, padding: int) -> Tensor:
+    """Convolve the rows of planes (P, H, W): products of a few columns at a time with a banded matrix."""
+    (count, height, width), size = planes.shape, len(window)
+    # Each row of the band's transpose is the window, one place further to the right.
+    band = F.pad(window, (0, BLOCK)).repeat(BLOCK)[: BLOCK * (BLOCK + size - 1)].view(BLOCK, -1).t()
+    rows, length = planes.reshape(count * height, width), width + 2 * padding - size + 1
+    out = rows.new_empty(len(rows), length)
+    for start in range(0, length, BLOCK):
+        stop, first = min(start + BLOCK, length), start - padding
+        left, right = max(first, 0), min(stop + size - 1 - padding, width)
+        torch.mm(rows[:, left:right], band[left - first : right - first, : stop - start], out=out[:, start:stop])
+    return out.view(count, height, length)
 
 
 def _gaussian(size: int, like: Tensor) -> Tensor:

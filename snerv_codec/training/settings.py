@@ -5,9 +5,11 @@ from typing import Literal, get_args
 
 from bitstream.types import MAX_BITS, Model
 from snerv_codec.errors import SettingsError
+from snerv_codec.precision import Precision
 
 RecipeName = Literal["paper", "hinerv", "rd"]
 Grids = Literal["noisy", "learned"]
+Compile = Literal["auto", "none", "graph", "full"]
 
 MAX_SEED = (1 << 64) - 1  # what torch takes
 # Share of training in which the rate rises.
@@ -70,7 +72,8 @@ class FitSettings:
     for: `prune` is the share of the decoder's convolution weights set to zero after the fit; `prune_epochs`
     of fine-tuning follow at `prune_rate` times the learning rate, and `grid_epochs` on the file's grids.
     With recipe "rd" the loss of these is distortion + `rate_weight` · bits a value, and grids are learned; else
-    they have `weight_bits` and `embed_bits`.
+    they have `weight_bits` and `embed_bits`. For `precision` see there. `compile` is how a step runs: "none" plainly,
+    "graph" captured on a GPU, "full" by torch.compile too, "auto" as a graph where there is a GPU.
     """
 
     recipe: RecipeName = "paper"
@@ -90,10 +93,16 @@ class FitSettings:
     rate_weight: float = 0.02
     weight_bits: int | None = None
     embed_bits: int | None = None
+    precision: Precision = "auto"
+    compile: Compile = "auto"
 
     def __post_init__(self) -> None:
         if self.recipe not in get_args(RecipeName):
             raise SettingsError(f"recipe {self.recipe!r} is not one of {', '.join(get_args(RecipeName))}")
+        if self.precision not in get_args(Precision):
+            raise SettingsError(f"precision {self.precision!r} is not one of {', '.join(get_args(Precision))}")
+        if self.compile not in get_args(Compile):
+            raise SettingsError(f"compile {self.compile!r} is not one of {', '.join(get_args(Compile))}")
         for name, least in (("epochs", 1), ("batch", 1), ("seed", 0), ("prune_epochs", 0), ("grid_epochs", 0)):
             value = getattr(self, name)
             if value is not None and value < least:

@@ -21,10 +21,12 @@ from snerv_codec.events import EpochDone
 from snerv_codec.model.blocks import place
 from snerv_codec.model.decoder import Prediction, to_pixels
 from snerv_codec.model.variants import build_networks
+from snerv_codec.precision import computing, fitting_precision, kernels
 from snerv_codec.training.checkpoint import Checkpoint
 from snerv_codec.training.frames import Batch, FrameSet
 from snerv_codec.training.losses import fitting_loss
 from snerv_codec.training.settings import FitSettings, Phase
+from snerv_codec.training.steps import CapturedStep, Step
 
 WARMUP_START = 0.1
 EMBED_CHUNK = 8
@@ -48,6 +50,10 @@ class Trainer:
         self.encoder, self.decoder = build_networks(config, frames.variant)
         self.networks = nn.ModuleDict({"encoder": self.encoder, "decoder": self.decoder})
         place(self.networks, frames.device)
+        self.precision = fitting_precision(settings.precision, frames.device)
+        if settings.compile == "full":
+            self.encoder.compile()
+            self.decoder.compile()
         self.masks: dict[str, Tensor] = {}
         self.quantizer: Quantizer | None = None
         self.phase, self.epoch = "", 0
@@ -74,8 +80,10 @@ class Trainer:
         if finished and not (here and self._restored):
             return
         self._begin(phase)
-        if finished:
-            return
+        if not finished:
+            self._run_epochs(phase, checkpoint, on_epoch)
+
+    def _run_epochs(self, phase: Phase, checkpoint: Checkpoint | None, on_epoch: Callable[[EpochDone], None]) -> None:
         while self.epoch < phase.epochs:
             start = time.perf_counter()
             loss, psnr = self._run_epoch(phase)
@@ -109,7 +117,8 @@ class Trainer:
     @torch.no_grad()
     def embeddings(self) -> tuple[Tensor, ...]:
         """The embeddings of the fitted frames: (T, *shape) for each of the configuration's embedding shapes."""
-        parts = [self.encoder(self.frames.batch(i).inputs) for i in torch.split(self.frames.fitted, EMBED_CHUNK)]
+        with computing("float32", self.frames.device):
+            parts = [self._embed(self.frames.batch(i)) for i in torch.split(self.frames.fitted, EMBED_CHUNK)]
         return tuple(torch.cat(part) for part in zip(*parts, strict=True))
 
     @torch.no_grad()
@@ -181,7 +190,7 @@ class Trainer:
             if f"step:{name}" not in state:
                 continue  # saved before the phase's first step
             self.optimizer.state[parameter] = {
-                "step": _tensor(state, f"step:{name}").clone(),
+                "step": _tensor(state, f"step:{name}").to(parameter.device, copy=True),
                 "exp_avg": torch.empty_like(parameter).copy_(_tensor(state, f"exp_avg:{name}")),
                 "exp_avg_sq": torch.empty_like(parameter).copy_(_tensor(state, f"exp_avg_sq:{name}")),
             }
@@ -230,7 +239,16 @@ class Trainer:
         learned = [] if self.quantizer is None else list(self.quantizer.parameters())
         if learned:
             groups.append({"params": learned, "scale": STEP_RATE})
-        self.optimizer = torch.optim.Adam(groups, lr=self.settings.learning_rate, fused=True)
+        device = self.frames.device
+        for group in groups:  # a tensor, as a captured step reads it anew
+            group["lr"] = torch.tensor(self.settings.learning_rate, device=device)
+        self.optimizer = torch.optim.Adam(groups, fused=True, capturable=device.type == "cuda")
+        self._advance = self._capture()
+
+    def _capture(self) -> Step:
+        """`_step`, captured where it can be: on a GPU that has the frames too."""
+        on_gpu = self.frames.frames.device.type == "cuda"
+        return CapturedStep(self._step) if on_gpu and self.settings.compile != "none" else self._step
 
     def _run_epoch(self, phase: Phase) -> tuple[float, float]:
         batches = self._shuffled(phase)
@@ -238,12 +256,13 @@ class Trainer:
             torch.manual_seed(self._seed(phase))  # of the noise
             self._prepare()
             self._steer(phase)
+            self._advance = self._capture()  # grids, curves and the rate's weight are others now
         totals = torch.zeros(2, device=self.frames.device)
         for number, indices in enumerate(batches):
             done = (self.epoch + number / len(batches)) / phase.epochs
             for group in self.optimizer.param_groups:
-                group["lr"] = learning_rate(phase, done) * group["scale"]
-            totals += self._step(indices)
+                group["lr"].fill_(learning_rate(phase, done) * group["scale"])
+            totals += self._advance(indices)
         loss, psnr = (totals / len(batches)).tolist()  # the epoch's only wait for the device
         return loss, psnr
 
@@ -257,23 +276,33 @@ class Trainer:
             )
 
     def _step(self, indices: Tensor) -> Tensor:
-        batch = self.frames.batch(indices)
-        values, settings = self._values(self.encoder(batch.inputs)), self.settings
-        prediction = batch.judged(self._render(values, batch.ll_range))
-        loss = fitting_loss(prediction, batch.target, settings.alpha, bands=settings.bands, squared=settings.squared)
-        if self.quantizer is not None:
-            rows = torch.searchsorted(self.frames.fitted, indices).to(self.frames.device)
-            loss = loss + self.rate_weight * self.quantizer.bits(values, rows)
-        self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.networks.parameters(), self.settings.clip)
-        self.optimizer.step()
-        self._apply_masks()
-        psnr = _psnr(prediction.frame.detach().clamp(0, 1), batch)
-        return torch.stack((loss.detach(), psnr.mean()))
+        """Learn from some frames. Returns the loss and their mean PSNR, (2,); the host waits for nothing."""
+        settings, device = self.settings, self.frames.device
+        with kernels(self.precision, device, fixed_shapes=True):
+            batch = self.frames.batch(indices)
+            with computing(self.precision, device, fixed_shapes=True):
+                values = self._values(self._embed(batch))
+                prediction = batch.judged(self._render(values, batch.ll_range))
+            bands, squared = settings.bands, settings.squared
+            loss = fitting_loss(prediction, batch.target, settings.alpha, bands=bands, squared=squared)
+            if self.quantizer is not None:
+                rows = torch.searchsorted(self.frames.fitted, indices).to(device)
+                loss = loss + self.rate_weight * self.quantizer.bits(values, rows)
+            self.optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(self.networks.parameters(), settings.clip)
+            self.optimizer.step()
+            self._apply_masks()
+            psnr = _psnr(prediction.frame.detach().clamp(0, 1), batch)
+            return torch.stack((loss.detach(), psnr.mean()))
 
     def _predict(self, batch: Batch) -> Prediction:
-        return self._render(self._values(self.encoder(batch.inputs)), batch.ll_range)
+        """What the file would give, so in 32 bits."""
+        with computing("float32", self.frames.device):
+            return self._render(self._values(self._embed(batch)), batch.ll_range)
+
+    def _embed(self, batch: Batch) -> tuple[Tensor, ...]:
+        return tuple(values.float() for values in self.encoder(batch.inputs))
 
     def _render(self, values: dict[str, Tensor], ll_range: Tensor) -> Prediction:
         """The frames of some embeddings, by the values that a file would hold where those are known."""
