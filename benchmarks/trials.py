@@ -181,7 +181,7 @@ def _optimizers(networks: nn.ModuleDict, trial: Trial) -> Iterator[torch.optim.O
     hidden = {"params": matrices, "peak": peak}
     others = {"params": rest, "peak": trial.rate}
     if trial.optimizer == "muon":
-        yield Muon([hidden], lr=peak, momentum=trial.momentum)
+        yield Muon([hidden], lr=peak, momentum=trial.momentum, hidden=True)
     elif trial.optimizer == "soap":
         yield Soap([hidden], lr=peak)
     if trial.optimizer == "free":

@@ -1,29 +1,56 @@
-"""Muon: momentum made orthogonal, for kernels between wide features (Jordan et al., 2024).
+"""Optimisers of a fit: Adam as in the paper, and Muon (Jordan et al., 2024) for kernels between features.
 
-A convolution's kernel is a matrix from (input channels x window) to output channels. Adam scales each of its
-entries alone; Muon replaces the matrix of momentum by the nearest orthogonal one, so that every direction in it
-moves by as much. The size of its update is Adam's (Liu et al., 2025, section 2.2), and so one rate serves both.
+A convolution's kernel is a matrix from (input channels · window) to output channels. Adam scales each of its
+entries by itself; Muon replaces the matrix of momentum by the nearest orthogonal one, so that every direction in it
+moves by as much. The size of its updates is Adam's (Liu et al., 2025, section 2.2) times `MUON_RATE`.
 """
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import groupby
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adam import adam
 
-# Newton-Schulz: a quintic that takes singular values in (0, 1] towards 1, close enough after five rounds.
+from snerv_codec.training.settings import OptimizerName
+
+# Newton-Schulz: an odd quintic that takes singular values in (0, 1] towards 1, close enough after five rounds.
 QUINTIC = (3.4445, -4.7750, 2.0315)
 ROUNDS = 5
-ADAM_SIZE = 0.2  # root mean square of Adam's updates, in the learning rate
+ADAM_SIZE = 0.2  # root mean square of Adam's updates, in its learning rate
+MUON_RATE = 4.0  # learning rate of hidden kernels, in that of the rest
 MIN_SIDE = 12  # a matrix with fewer rows or columns is a head, or a filter on single channels
 EPS = 1e-7
+_ADAM = partial(adam, fused=True, amsgrad=False, maximize=False, weight_decay=0.0, eps=1e-8)
+
+STATE = ("step", "exp_avg", "exp_avg_sq", "momentum")  # what is remembered of a parameter
+
+
+def parameter_groups(name: OptimizerName, networks: nn.Module) -> list[dict[str, Any]]:
+    """The parameters of networks by how the optimiser called `name` treats them; "scale" is of the learning rate."""
+    parameters = list(networks.parameters())
+    if name == "adam":
+        return [{"params": parameters, "scale": 1.0}]
+    hidden, rest = ([p for p in parameters if is_hidden(p) == wanted] for wanted in (True, False))
+    return [{"params": hidden, "scale": MUON_RATE, "hidden": True}, {"params": rest, "scale": 1.0}]
+
+
+def make_optimizer(name: OptimizerName, groups: list[dict[str, Any]], *, capturable: bool) -> torch.optim.Optimizer:
+    """The optimiser called `name`, for groups that have their learning rates; perhaps for a CUDA graph to hold."""
+    return torch.optim.Adam(groups, fused=True, capturable=capturable) if name == "adam" else Muon(groups)
+
+
+def is_hidden(parameter: Tensor) -> bool:
+    """Whether a parameter is a matrix from features to features: neither a vector nor a head or a depthwise filter."""
+    return parameter.dim() > 1 and min(*parameter.shape[:2], parameter[0].numel()) >= MIN_SIDE
 
 
 def orthogonalize(matrices: Tensor) -> Tensor:
     """U·Vᵀ of each matrix U·S·Vᵀ of (N, rows, columns), roughly: singular values between 0.65 and 1.25.
 
-    Those that are less than a few thousandths of the norm stay below; a zero matrix stays zero.
+    Those below a few hundredths of the norm stay smaller; a zero matrix stays zero.
     """
     tall = matrices.shape[-2] > matrices.shape[-1]
     x = matrices.mT if tall else matrices
@@ -31,50 +58,74 @@ def orthogonalize(matrices: Tensor) -> Tensor:
     a, b, c = QUINTIC
     for _ in range(ROUNDS):
         gram = x @ x.mT
-        x = a * x + torch.baddbmm(b * gram, gram, gram, alpha=c) @ x
-    return x.mT if tall else x
-
-
-def is_hidden(parameter: Tensor) -> bool:
-    """Whether a parameter is a matrix from features to features: neither a vector nor a head or a depthwise filter."""
-    return parameter.dim() > 1 and min(parameter.shape[0], parameter[0].numel(), *parameter.shape[:2]) >= MIN_SIDE
+        x = a * x + (b * gram + c * (gram @ gram)) @ x
+    matrices = x.mT if tall else x
+    return matrices
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon with Nesterov momentum. Steps take no decision on a tensor's values, so a CUDA graph can hold them."""
+    """Muon with Nesterov momentum for the groups that are "hidden", Adam for the others.
+
+    A step takes no decision on a tensor's values, and the learning rate may be a tensor: a CUDA graph can hold it.
+    """
 
     def __init__(
-        self, parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]], *, lr: float, momentum: float = 0.95
+        self,
+        parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]],
+        *,
+        lr: float | Tensor = 1e-3,
+        momentum: float = 0.95,
+        betas: tuple[float, float] = (0.9, 0.999),
+        hidden: bool = False,
     ) -> None:
-        super().__init__(parameters, {"lr": lr, "momentum": momentum})
+        super().__init__(parameters, {"lr": lr, "momentum": momentum, "betas": betas, "hidden": hidden})
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """One update of every parameter that has a gradient."""
+        """Update every parameter that has a gradient."""
         for group in self.param_groups:
-            for parameters in _alike(group["params"]):
-                self._update(parameters, group["lr"], group["momentum"])
+            trained = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if group["hidden"]:
+                for alike in _by_shape(trained):
+                    self._muon(alike, group["lr"], group["momentum"])
+            elif trained:
+                self._adam(trained, group["lr"], *group["betas"])
 
-    def _update(self, parameters: list[Tensor], rate: float | Tensor, momentum: float) -> None:
-        """Update parameters of one shape."""
-        gradients = [parameter.grad for parameter in parameters]
-        moments = [self._momentum(parameter) for parameter in parameters]
-        torch._foreach_lerp_(moments, gradients, 1 - momentum)
-        ahead = torch._foreach_lerp(gradients, moments, momentum)
-        updates = orthogonalize(torch.stack([moment.flatten(1) for moment in ahead]))
+    def _muon(self, parameters: list[Tensor], rate: float | Tensor, momentum: float) -> None:
+        """Update hidden kernels of one shape together."""
+        gradients, means = _gradients(parameters), self._states(parameters, "momentum")
+        torch._foreach_lerp_(means, gradients, 1 - momentum)
+        ahead = torch._foreach_lerp(gradients, means, momentum)
+        updates = orthogonalize(torch.stack([update.flatten(1) for update in ahead]))
         updates = updates * (-ADAM_SIZE * max(updates.shape[-2:]) ** 0.5 * rate)
-        torch._foreach_add_(parameters, [update.view_as(parameters[0]) for update in updates])
+        torch._foreach_add_(parameters, list(updates.view(-1, *parameters[0].shape)))
 
-    def _momentum(self, parameter: Tensor) -> Tensor:
-        state = self.state[parameter]
-        if not state:
-            state["momentum"] = torch.zeros_like(parameter)
-        momentum: Tensor = state["momentum"]
-        return momentum
+    def _adam(self, parameters: list[Tensor], rate: float | Tensor, beta1: float, beta2: float) -> None:
+        means, squares = (self._states(parameters, name) for name in ("exp_avg", "exp_avg_sq"))
+        steps = [self.state[parameter].setdefault("step", _zero(parameter)) for parameter in parameters]
+        _ADAM(parameters, _gradients(parameters), means, squares, [], steps, lr=rate, beta1=beta1, beta2=beta2)
+
+    def _states(self, parameters: list[Tensor], name: str) -> list[Tensor]:
+        """What is remembered of each parameter under `name`, zero at first."""
+        for parameter in parameters:
+            if name not in self.state[parameter]:
+                self.state[parameter][name] = torch.zeros_like(parameter)
+        return [self.state[parameter][name] for parameter in parameters]
 
 
-def _alike(parameters: Iterable[Tensor]) -> Iterator[list[Tensor]]:
-    """The parameters that have gradients, those of one shape together."""
-    trained = [parameter for parameter in parameters if parameter.grad is not None]
-    for _, group in groupby(sorted(trained, key=lambda p: tuple(p.shape)), key=lambda p: tuple(p.shape)):
+def _by_shape(parameters: Iterable[Tensor]) -> Iterator[list[Tensor]]:
+    """The parameters of one shape together."""
+    for _, group in groupby(sorted(parameters, key=_shape), key=_shape):
         yield list(group)
+
+
+def _shape(parameter: Tensor) -> tuple[int, ...]:
+    return tuple(parameter.shape)
+
+
+def _gradients(parameters: Iterable[Tensor]) -> list[Tensor]:
+    return [parameter.grad for parameter in parameters if parameter.grad is not None]
+
+
+def _zero(parameter: Tensor) -> Tensor:
+    return torch.zeros((), device=parameter.device)

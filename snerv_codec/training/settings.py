@@ -9,6 +9,7 @@ from snerv_codec.precision import Precision
 
 RecipeName = Literal["paper", "hinerv", "rd"]
 Grids = Literal["noisy", "learned"]
+OptimizerName = Literal["adam", "muon"]
 Compile = Literal["auto", "none", "graph", "full"]
 
 MAX_SEED = (1 << 64) - 1  # what torch takes
@@ -72,13 +73,15 @@ class FitSettings:
     for: `prune` is the share of the decoder's convolution weights set to zero after the fit; `prune_epochs`
     of fine-tuning follow at `prune_rate` times the learning rate, and `grid_epochs` on the file's grids.
     With recipe "rd" the loss of these is distortion + `rate_weight` · bits a value, and grids are learned; else
-    they have `weight_bits` and `embed_bits`. For `precision` see there. `compile` is how a step runs: "none" plainly,
-    "graph" captured on a GPU, "full" by torch.compile too, "auto" as a graph where there is a GPU.
+    they have `weight_bits` and `embed_bits`. Of `optimizer` "adam" is the paper's, "muon" learns faster
+    (`training.optimizers`). For `precision` see there. `compile` is how a step runs: "none" plainly, "graph" captured
+    on a GPU, "full" by torch.compile too, "auto" as a graph where there is a GPU.
     """
 
     recipe: RecipeName = "paper"
     epochs: int = 300
     batch: int = 1
+    optimizer: OptimizerName = "adam"
     learning_rate: float = 1e-3
     alpha: float = 0.7
     squared: bool = False
@@ -99,6 +102,8 @@ class FitSettings:
     def __post_init__(self) -> None:
         if self.recipe not in get_args(RecipeName):
             raise SettingsError(f"recipe {self.recipe!r} is not one of {', '.join(get_args(RecipeName))}")
+        if self.optimizer not in get_args(OptimizerName):
+            raise SettingsError(f"optimizer {self.optimizer!r} is not one of {', '.join(get_args(OptimizerName))}")
         if self.precision not in get_args(Precision):
             raise SettingsError(f"precision {self.precision!r} is not one of {', '.join(get_args(Precision))}")
         if self.compile not in get_args(Compile):

@@ -4,7 +4,6 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +24,7 @@ from snerv_codec.precision import computing, fitting_precision, kernels
 from snerv_codec.training.checkpoint import Checkpoint
 from snerv_codec.training.frames import Batch, FrameSet
 from snerv_codec.training.losses import fitting_loss
+from snerv_codec.training.optimizers import STATE, make_optimizer, parameter_groups
 from snerv_codec.training.settings import FitSettings, Phase
 from snerv_codec.training.steps import CapturedStep, Step
 
@@ -187,13 +187,11 @@ class Trainer:
     def _restore_optimizer(self, state: dict[str, Tensor | str | int]) -> None:
         for name, parameter in self._parameters():
             parameter.copy_(_tensor(state, f"weight:{name}"))
-            if f"step:{name}" not in state:
-                continue  # saved before the phase's first step
-            self.optimizer.state[parameter] = {
-                "step": _tensor(state, f"step:{name}").to(parameter.device, copy=True),
-                "exp_avg": torch.empty_like(parameter).copy_(_tensor(state, f"exp_avg:{name}")),
-                "exp_avg_sq": torch.empty_like(parameter).copy_(_tensor(state, f"exp_avg_sq:{name}")),
-            }
+            for key in STATE:
+                if f"{key}:{name}" in state:  # nothing is remembered before a phase's first step
+                    value = _tensor(state, f"{key}:{name}")
+                    like = torch.empty_like(parameter) if value.dim() else value.new_empty((), device=parameter.device)
+                    self.optimizer.state[parameter][key] = like.copy_(value)
 
     def _finish(self, phase: Phase) -> None:
         if self.quantizer is not None:
@@ -235,14 +233,15 @@ class Trainer:
             yield from self.quantizer.named_parameters(prefix="quantizer")
 
     def _start_optimizer(self) -> None:
-        groups: list[dict[str, Any]] = [{"params": list(self.networks.parameters()), "scale": 1.0}]
+        name = self.settings.optimizer
+        groups = parameter_groups(name, self.networks)
         learned = [] if self.quantizer is None else list(self.quantizer.parameters())
         if learned:
             groups.append({"params": learned, "scale": STEP_RATE})
         device = self.frames.device
         for group in groups:  # a tensor, as a captured step reads it anew
             group["lr"] = torch.tensor(self.settings.learning_rate, device=device)
-        self.optimizer = torch.optim.Adam(groups, fused=True, capturable=device.type == "cuda")
+        self.optimizer = make_optimizer(name, groups, capturable=device.type == "cuda")
         self._advance = self._capture()
 
     def _capture(self) -> Step:

@@ -4,7 +4,7 @@ from torch import nn
 
 from bitstream.types import DecoderConfig
 from snerv_codec.model.variants import FORMAT, build_networks
-from snerv_codec.training.optimizers import ADAM_SIZE, Muon, is_hidden, orthogonalize
+from snerv_codec.training.optimizers import ADAM_SIZE, Muon, is_hidden, orthogonalize, parameter_groups
 
 CONFIG = DecoderConfig((16, 2, 4), (3, 2, 2, 2, 2), 41, 2)
 
@@ -27,7 +27,7 @@ def test_orthogonalisation_keeps_the_singular_vectors_and_makes_their_values_ali
 def test_a_gradient_of_zero_moves_nothing():
     weight = nn.Parameter(torch.ones(12, 12, 3, 3))
     weight.grad = torch.zeros_like(weight)
-    Muon([weight], lr=1.0).step()
+    Muon([weight], lr=1.0, hidden=True).step()
     assert torch.equal(weight.detach(), torch.ones(12, 12, 3, 3))
 
 
@@ -46,7 +46,7 @@ def kernels(layout=torch.contiguous_format):
 
 
 def stepped(parameters, rate=0.01, steps=3):
-    optimizer = Muon(parameters, lr=rate)
+    optimizer = Muon(parameters, lr=rate, hidden=True)
     for _ in range(steps):
         optimizer.step()
     return [parameter.detach() for parameter in parameters]
@@ -80,7 +80,7 @@ def test_a_step_decides_nothing_by_the_values_of_tensors():
 
 def test_momentum_carries_on_where_the_gradient_has_changed():
     one, other = kernels(), kernels()
-    optimizers = [Muon(parameters, lr=0.01) for parameters in (one, other)]
+    optimizers = [Muon(parameters, lr=0.01, hidden=True) for parameters in (one, other)]
     optimizers[0].step()
     for parameters, optimizer in zip((one, other), optimizers, strict=True):
         for parameter in parameters:
@@ -97,3 +97,21 @@ def test_hidden_are_the_matrices_between_features():
     left = {name.split(".", 2)[2] for name, p in encoder.named_parameters() if p.dim() > 1 and not is_hidden(p)}
     assert left == {"0.patchify.0.weight", *(f"{stage}.block.depthwise.weight" for stage in range(5))}
     assert not any(is_hidden(p) for p in decoder.parameters() if p.dim() < 2)
+
+
+def test_what_is_not_hidden_is_trained_by_adam():
+    one, other = kernels(), kernels()
+    reference = torch.optim.Adam(other, lr=0.01, fused=True)
+    optimizer = Muon(one, lr=torch.tensor(0.01))
+    for _ in range(3):
+        optimizer.step()
+        reference.step()
+    for mine, theirs in zip(one, other, strict=True):
+        assert torch.allclose(mine, theirs, atol=1e-6)
+
+
+def test_every_parameter_is_in_one_group():
+    networks = nn.ModuleList(build_networks(CONFIG, FORMAT))
+    for name in ("adam", "muon"):
+        grouped = [p for group in parameter_groups(name, networks) for p in group["params"]]
+        assert sorted(map(id, grouped)) == sorted(map(id, networks.parameters()))

@@ -54,11 +54,13 @@ def run(directory, settings=SETTINGS, *, stop_after=None, resume=False, budget=N
     return trainer, seen
 
 
-@pytest.mark.parametrize(
-    ("recipe", "stop_after"), [("paper", n) for n in (1, 4, 6, 7)] + [("hinerv", n) for n in (7, 8, 9)] + [("rd", 8)]
-)
-def test_a_resumed_fit_ends_bit_for_bit_where_an_uninterrupted_one_does(tmp_path, recipe, stop_after):
-    settings = replace(SETTINGS, recipe=recipe, grid_epochs=2)
+ADAM = [("adam", "paper", n) for n in (1, 4, 6, 7)] + [("adam", "hinerv", n) for n in (7, 8, 9)] + [("adam", "rd", 8)]
+MUON = [("muon", "paper", n) for n in (1, 6, 7)] + [("muon", "rd", 8)]
+
+
+@pytest.mark.parametrize(("optimizer", "recipe", "stop_after"), [*ADAM, *MUON])
+def test_a_resumed_fit_ends_bit_for_bit_where_an_uninterrupted_one_does(tmp_path, optimizer, recipe, stop_after):
+    settings = replace(SETTINGS, recipe=recipe, grid_epochs=2, optimizer=optimizer)
     epochs = sum(phase.epochs for phase in settings.phases())
     whole, _ = run(tmp_path / "whole", settings)
     with pytest.raises(Interrupt):
