@@ -50,7 +50,7 @@ class Trial:
     coarse: float = 0.0  # share of the epochs, the first ones, on frames of half the width and height
 
 
-MUON = Trial(optimizer="muon", rate=2e-3, muon=8e-3)  # what its variants depart from
+MUON = Trial(optimizer="muon", rate=3e-3, muon=8e-3)  # what its variants depart from
 
 TRIALS: dict[str, Trial] = {
     "paper": Trial(),
@@ -67,7 +67,7 @@ TRIALS: dict[str, Trial] = {
     "muon-8e-3": Trial(optimizer="muon", rate=8e-3),
     "muon-3e-3-adam-1e-3": Trial(optimizer="muon", muon=3e-3),
     "muon-8e-3-adam-1e-3": Trial(optimizer="muon", muon=8e-3),
-    "muon-8e-3-adam-3e-3": Trial(optimizer="muon", rate=3e-3, muon=8e-3),
+    "muon-8e-3-adam-3e-3": MUON,
     "muon-16e-3-adam-1e-3": Trial(optimizer="muon", muon=1.6e-2),
     "muon-16e-3-adam-4e-3": Trial(optimizer="muon", rate=4e-3, muon=1.6e-2),
     "muon-30e-3-adam-4e-3": Trial(optimizer="muon", rate=4e-3, muon=3e-2),
