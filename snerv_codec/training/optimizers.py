@@ -2,7 +2,7 @@
 
 A convolution's kernel is a matrix from (input channels · window) to output channels. Adam scales each of its
 entries by itself; Muon replaces the matrix of momentum by the nearest orthogonal one, so that every direction in it
-moves by as much. The size of its updates is Adam's (Liu et al., 2025, section 2.2) times `MUON_RATE`.
+moves by as much. The size of its updates is that of Adam's (Liu et al., 2025, section 2.2).
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,7 +20,9 @@ from snerv_codec.training.settings import OptimizerName
 QUINTIC = (3.4445, -4.7750, 2.0315)
 ROUNDS = 5
 ADAM_SIZE = 0.2  # root mean square of Adam's updates, in its learning rate
-MUON_RATE = 4.0  # learning rate of hidden kernels, in that of the rest
+# Rates with Muon, in the learning rate: that of hidden kernels, and that of the rest, which has Adam. From
+# `benchmarks.schedules`, where Adam alone does best at the latter too.
+HIDDEN_RATE, REST_RATE = 8.0, 3.0
 MIN_SIDE = 12  # a matrix with fewer rows or columns is a head, or a filter on single channels
 EPS = 1e-7
 _ADAM = partial(adam, fused=True, amsgrad=False, maximize=False, weight_decay=0.0, eps=1e-8)
@@ -34,7 +36,7 @@ def parameter_groups(name: OptimizerName, networks: nn.Module) -> list[dict[str,
     if name == "adam":
         return [{"params": parameters, "scale": 1.0}]
     hidden, rest = ([p for p in parameters if is_hidden(p) == wanted] for wanted in (True, False))
-    return [{"params": hidden, "scale": MUON_RATE, "hidden": True}, {"params": rest, "scale": 1.0}]
+    return [{"params": hidden, "scale": HIDDEN_RATE, "hidden": True}, {"params": rest, "scale": REST_RATE}]
 
 
 def make_optimizer(name: OptimizerName, groups: list[dict[str, Any]], *, capturable: bool) -> torch.optim.Optimizer:
