@@ -189,4 +189,4 @@ def _summary(settings: EncodeSettings) -> str:
     """How the file was made, for people."""
     fit = settings.fit
     epochs = " + ".join(f"{phase.epochs} {phase.name}" for phase in fit.phases() if phase.epochs)
-    return f"snerv {version('snerv-codec')}: recipe {fit.recipe}, epochs {epochs}, seed {fit.seed}"
+    return f"snerv {version('snerv-codec')}: recipe {fit.recipe}, {fit.optimizer}, epochs {epochs}, seed {fit.seed}"

@@ -14,7 +14,7 @@ from snerv_codec.cli.render import View, show_plan, show_report
 from snerv_codec.media.reader import Selection
 from snerv_codec.settings import EncodeSettings
 from snerv_codec.targets import Target, TargetKind
-from snerv_codec.training.settings import FitSettings, RecipeName
+from snerv_codec.training.settings import PRESETS, FitSettings, OptimizerName, PresetName, RecipeName
 
 FIT = FitSettings()
 
@@ -33,7 +33,15 @@ FIT = FitSettings()
     show_default=True,
     help="Backbone, or its temporal extension with 3D or 2D convolutions.",
 )
-@click.option("--epochs", default=FIT.epochs, show_default=True, help="Passes over the video.")
+@click.option(
+    "--preset",
+    type=click.Choice(list(PRESETS)),
+    default="default",
+    show_default=True,
+    help="Optimiser and epochs: " + "; ".join(f"{name}, {preset.about}" for name, preset in PRESETS.items()) + ".",
+)
+@click.option("--epochs", type=int, help="Passes over the video.  [default: the preset's]")
+@click.option("--optimizer", type=click.Choice(get_args(OptimizerName)), help="What learns.  [default: the preset's]")
 @click.option("--batch", default=FIT.batch, show_default=True, help="Frames a step.")
 @click.option("--lr", default=FIT.learning_rate, show_default=True, help="Peak learning rate.")
 @click.option("--alpha", default=FIT.alpha, show_default=True, help="Weight of L1 against SSIM in the loss.")
@@ -91,7 +99,9 @@ def command(
     target_bpp: float | None,
     target_bitrate: float | None,
     model: Model,
-    epochs: int,
+    preset: PresetName,
+    epochs: int | None,
+    optimizer: OptimizerName | None,
     batch: int,
     lr: float,
     alpha: float,
@@ -144,8 +154,10 @@ def command(
         device=device,
         holdout=holdout,
         mask=mask,
-        fit=FitSettings(
+        fit=FitSettings.preset(
+            preset,
             epochs=epochs,
+            optimizer=optimizer,
             batch=batch,
             learning_rate=lr,
             alpha=alpha,

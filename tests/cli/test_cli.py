@@ -58,7 +58,7 @@ def test_encode_decode_info_and_verify(clip, tmp_path, capsys):
     assert info["tracks"][0]["codec"] == "aac"
     text = run(capsys, "info", coded)
     assert "34x18, 6 frames at 25 fps" in text
-    assert "recipe paper, epochs 1 fit" in text
+    assert "recipe paper, muon, epochs 1 fit" in text
 
     assert "sections intact; frame checksums not checked" in run(capsys, "verify", coded)
     assert "frame checksums equal" in run(capsys, "verify", coded, "--decode", "--device", "cpu")
@@ -107,6 +107,16 @@ def test_the_plan_of_the_papers_bunny(tmp_path, capsys):
     text = run(capsys, "encode", tmp_path / "in.mp4", "--crop", "480x960", "--frames", "0:10", "--dry-run")
     assert "10 frames of 960x480" in text
     assert "N_RB 6, strides 5,3,2,2,2, embedding 16x2x4, padding 0.0%" in text
+
+
+def test_presets_and_what_is_given_beside_them(clip, capsys):
+    def epochs(*arguments):
+        return json.loads(run(capsys, "encode", clip, *arguments, "--prune", "0", "--dry-run", "--json"))["epochs"]
+
+    assert epochs("--preset", "paper") == 300
+    assert epochs() == epochs("--preset", "default") < epochs("--preset", "best")
+    assert epochs("--preset", "fast") < epochs()
+    assert epochs("--preset", "fast", "--epochs", "7") == 7
 
 
 def test_a_predicted_size_is_close(clip, tmp_path, capsys):
