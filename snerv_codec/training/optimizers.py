@@ -60,7 +60,7 @@ def orthogonalize(matrices: Tensor) -> Tensor:
     a, b, c = QUINTIC
     for _ in range(ROUNDS):
         gram = x @ x.mT
-        x = a * x + (b * gram + c * (gram @ gram)) @ x
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)  # aX + (bG + cG²)X
     matrices = x.mT if tall else x
     return matrices
 
