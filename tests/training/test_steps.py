@@ -46,12 +46,15 @@ def fit(recipe="paper", device="cpu", **settings):
     return {name: p.detach().cpu() for name, p in trainer.decoder.named_parameters()}, trainer.results
 
 
-@pytest.mark.parametrize(("recipe", "batch"), [("paper", 1), ("paper", 2), ("hinerv", 3), ("rd", 1)])
-def test_a_captured_step_is_the_plain_one(monkeypatch, recipe, batch):
-    plain = fit(recipe, batch=batch)
+CASES = [("paper", 1, "adam"), ("paper", 2, "adam"), ("paper", 1, "muon"), ("hinerv", 3, "adam"), ("rd", 1, "adam")]
+
+
+@pytest.mark.parametrize(("recipe", "batch", "optimizer"), CASES)
+def test_a_captured_step_is_the_plain_one(monkeypatch, recipe, batch, optimizer):
+    plain = fit(recipe, batch=batch, optimizer=optimizer)
     monkeypatch.setattr(Imitation, "recorded", 0)
     monkeypatch.setattr(Trainer, "_capture", lambda self: Imitation(self._step))
-    captured = fit(recipe, batch=batch)
+    captured = fit(recipe, batch=batch, optimizer=optimizer)
     assert Imitation.recorded > 0
     assert captured[1] == plain[1]
     assert all(torch.equal(captured[0][name], plain[0][name]) for name in plain[0])
@@ -70,16 +73,19 @@ def test_steps_are_run_plainly_first_and_recorded_for_each_number_of_frames(monk
 
 
 @pytest.mark.needs_cuda
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
 @pytest.mark.parametrize("recipe", ["paper", "hinerv", "rd"])
-def test_a_graph_ends_near_the_plain_fit_on_a_gpu(recipe):
-    plain, captured = (fit(recipe, "cuda", epochs=20, compile=mode)[1] for mode in ("none", "graph"))
+def test_a_graph_ends_near_the_plain_fit_on_a_gpu(recipe, optimizer):
+    options = {"epochs": 20, "optimizer": optimizer}
+    plain, captured = (fit(recipe, "cuda", compile=mode, **options)[1] for mode in ("none", "graph"))
     assert plain.keys() == captured.keys()
     assert all(abs(plain[phase] - captured[phase]) < 0.5 for phase in plain)
 
 
 @pytest.mark.needs_cuda
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
 @pytest.mark.parametrize("recipe", ["paper", "hinerv", "rd"])
-def test_a_step_waits_for_nothing_on_a_gpu(monkeypatch, recipe):
+def test_a_step_waits_for_nothing_on_a_gpu(monkeypatch, recipe, optimizer):
     plain_step = Trainer._step
 
     def strict(self, indices):
@@ -90,7 +96,7 @@ def test_a_step_waits_for_nothing_on_a_gpu(monkeypatch, recipe):
             torch.cuda.set_sync_debug_mode("default")
 
     monkeypatch.setattr(Trainer, "_step", strict)
-    fit(recipe, "cuda", compile="none")
+    fit(recipe, "cuda", compile="none", optimizer=optimizer)
 
 
 def test_sixteen_bits_learn_what_thirty_two_do():
