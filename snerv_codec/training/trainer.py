@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from bitstream.types import DecoderConfig
+from snerv_codec.capture import Captured, Work
 from snerv_codec.compression.prune import magnitude_masks
 from snerv_codec.compression.quantize import EMBEDDINGS
 from snerv_codec.compression.quantizers import NoisyQuantizer, Quantizer, RateQuantizer
@@ -26,7 +27,6 @@ from snerv_codec.training.checkpoint import Checkpoint
 from snerv_codec.training.frames import Batch, FrameSet
 from snerv_codec.training.losses import fitting_loss
 from snerv_codec.training.settings import FitSettings, Phase
-from snerv_codec.training.steps import CapturedStep, Step
 
 WARMUP_START = 0.1
 EMBED_CHUNK = 8
@@ -245,10 +245,10 @@ class Trainer:
         self.optimizer = torch.optim.Adam(groups, fused=True, capturable=device.type == "cuda")
         self._advance = self._capture()
 
-    def _capture(self) -> Step:
+    def _capture(self) -> Work:
         """`_step`, captured where it can be: on a GPU that has the frames too."""
         on_gpu = self.frames.frames.device.type == "cuda"
-        return CapturedStep(self._step) if on_gpu and self.settings.compile != "none" else self._step
+        return Captured(self._step) if on_gpu and self.settings.compile != "none" else self._step
 
     def _run_epoch(self, phase: Phase) -> tuple[float, float]:
         batches = self._shuffled(phase)
