@@ -23,7 +23,7 @@ from snerv_codec.model.blocks import place
 from snerv_codec.model.decoder import Prediction, to_pixels
 from snerv_codec.model.variants import build_networks
 from snerv_codec.precision import computing, fitting_precision, kernels
-from snerv_codec.training.checkpoint import Checkpoint
+from snerv_codec.training.checkpoint import Checkpoint, Saver
 from snerv_codec.training.frames import Batch, FrameSet
 from snerv_codec.training.losses import fitting_loss
 from snerv_codec.training.settings import FitSettings, Phase
@@ -84,18 +84,16 @@ class Trainer:
             self._run_epochs(phase, checkpoint, on_epoch)
 
     def _run_epochs(self, phase: Phase, checkpoint: Checkpoint | None, on_epoch: Callable[[EpochDone], None]) -> None:
-        while self.epoch < phase.epochs:
-            start = time.perf_counter()
-            loss, psnr = self._run_epoch(phase)
-            self.epoch += 1
-            self._require_finite(loss)
-            if checkpoint is not None:
-                checkpoint.save(self.state())
-            seconds = time.perf_counter() - start
-            on_epoch(EpochDone(phase.name, self.epoch, phase.epochs, loss, psnr, seconds))
-        self._finish(phase)
-        if checkpoint is not None:
-            checkpoint.save(self.state())
+        with Saver(checkpoint) as saver:
+            while self.epoch < phase.epochs:
+                start = time.perf_counter()
+                loss, psnr = self._run_epoch(phase)
+                self.epoch += 1
+                self._require_finite(loss)
+                saver.offer(self.state())
+                on_epoch(EpochDone(phase.name, self.epoch, phase.epochs, loss, psnr, time.perf_counter() - start))
+            self._finish(phase)
+            saver.offer(self.state())
 
     def steps(self) -> dict[str, Tensor] | None:
         """The steps of the grids that the networks have learned with, by tensor; None where there are none."""
