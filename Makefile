@@ -6,7 +6,7 @@ IN ?=
 SIZE ?=
 EPOCHS ?=
 
-.PHONY: demo test check slow bench clean
+.PHONY: demo test check slow bench speed gpu clean
 
 $(VENV)/.ready: setup.cfg constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -34,6 +34,20 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.rate_distortion --results $(BENCH) --dataset bunny-small \
 	    --codec x264-medium x264-medium-psnr x265-medium x265-medium-psnr $(BENCH_SNERV)
 	$(BIN)/python -m benchmarks.report --results $(BENCH)
+
+# Today's speed as shares of the matrix rate, beside what is on record.
+speed: $(VENV)/.ready
+	$(BIN)/python -m benchmarks.speed
+
+# All that only a GPU can tell: its tests, speed and memory, what each precision costs, and the paper's main table.
+# Each fit goes on where it was interrupted, and what is on record is not run again.
+GPU_EPOCHS ?= 60
+gpu: $(VENV)/.bench
+	$(BIN)/python -m pytest -m needs_cuda
+	$(BIN)/python -m benchmarks.speed --device cuda --full --profile --record
+	$(BIN)/python -m benchmarks.rate_distortion --dataset bunny --points 750k --codec \
+	    $(foreach precision,float32 tf32 bfloat16,snerv:epochs=$(GPU_EPOCHS),precision=$(precision))
+	$(BIN)/python -m benchmarks.reproduce --device cuda --fit b-0.35M b-0.75M b-1.5M b-3M
 
 check: $(VENV)/.ready
 	$(BIN)/ruff check .

@@ -12,6 +12,7 @@ from bitstream import nnc
 from bitstream.container import write_stream
 from bitstream.segmentsection import coded_size
 from bitstream.types import Segment, Stream, VideoInfo
+from snerv_codec.ahead import ahead
 from snerv_codec.errors import SettingsError
 from snerv_codec.events import Event, FrameDone, Planned, Warned
 from snerv_codec.files import atomic_path, check_target
@@ -21,6 +22,7 @@ from snerv_codec.media.mask import Mask
 from snerv_codec.media.writer import open_writer
 from snerv_codec.metrics import Frames, bits_per_pixel, bits_per_second, ms_ssim, psnr
 from snerv_codec.planning import decoder_config, make_plan
+from snerv_codec.precision import Precision
 from snerv_codec.report import DecodeReport, EncodeReport, Quality
 from snerv_codec.settings import EncodeSettings
 from snerv_codec.timeline import cut, multiplied, select
@@ -101,6 +103,7 @@ def decode(
     rate: int = 1,
     device: str = "auto",
     batch: int | None = None,
+    precision: Precision = "auto",
     crf: int | None = None,
     preset: str | None = None,
     overwrite: bool = False,
@@ -117,13 +120,13 @@ def decode(
     started = time.perf_counter()
     if str(output) != "-":
         check_target(Path(output), overwrite=overwrite, folder=Path(output).suffix == "", source=source)
-    with Decoder(source, device=device, batch=batch) as decoder:
+    with Decoder(source, device=device, batch=batch, precision=precision) as decoder:
         chosen = select(frames, len(decoder))
         info, tracks = cut(decoder.info, decoder.tracks(), chosen)
         info = multiplied(info, rate)
         numbers = range(rate * chosen.start, rate * (chosen.stop - 1) + 1)
         with open_writer(output, info, tracks=tracks, crf=crf, preset=preset, overwrite=overwrite) as writer:
-            for done, frame in enumerate(decoder.frames(numbers, rate), start=1):
+            for done, frame in enumerate(ahead(decoder.frames(numbers, rate)), start=1):
                 writer.write(frame)
                 on_event(FrameDone("decode", done, len(numbers)))
         for message in writer.warnings:
@@ -138,7 +141,7 @@ def differing_frames(source: str | Path, *, device: str = "auto", on_event: OnEv
     """
     from snerv_codec.decoding import Decoder
 
-    with Decoder(source, device=device) as decoder:
+    with Decoder(source, device=device, precision="float32") as decoder:
         expected, differing = decoder.checksums(), []
         if not expected:
             raise SettingsError(f"{source}: holds no frame checksums; verify it without --decode")
@@ -162,7 +165,7 @@ def _measure(path: Path, footage: Footage, device: str, on_event: OnEvent) -> tu
     from snerv_codec.decoding import Decoder
 
     between = footage.left_out[: len(footage.frames) - 1]
-    with Decoder(path, device=device) as decoder:
+    with Decoder(path, device=device, precision="float32") as decoder:
         fitted = _quality("measure", footage.frames, decoder, footage.known, on_event)
         if len(between) == 0:
             return fitted, None

@@ -2,10 +2,11 @@
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
-from typing import overload
+from typing import NamedTuple, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +15,14 @@ import torch
 from bitstream.container import StreamFile
 from bitstream.errors import naming
 from bitstream.types import Segment, SideTrack, VideoInfo
+from snerv_codec.capture import Captured, Work
 from snerv_codec.compression.packing import unpack_decoder, unpack_embeddings
 from snerv_codec.errors import SettingsError
 from snerv_codec.machine import choose_device, require_memory
 from snerv_codec.model.blocks import place
 from snerv_codec.model.decoder import to_pixels
 from snerv_codec.model.sizing import decoding_memory
+from snerv_codec.precision import Precision, computing
 
 Frame = npt.NDArray[np.uint8]
 
@@ -34,15 +37,22 @@ class Decoder:
     `BitstreamError` for a bad file, `ResourceError` where device or memory do not suffice.
 
     On a CPU frames are computed one by one, as convolutions may round differently in batches; `batch` is
-    for CUDA, where it is always filled up to the same size for the same reason.
+    for CUDA, where it is always filled up to the same size for the same reason. For `precision` see `SegmentPlayer`.
     """
 
-    def __init__(self, path: str | Path, *, device: str = "auto", batch: int | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        device: str = "auto",
+        batch: int | None = None,
+        precision: Precision = "auto",
+    ) -> None:
         if batch is not None and batch < 1:
             raise SettingsError(f"batch {batch} is below 1")
         self._device = choose_device(device)
         self._path, self._file = Path(path), StreamFile(path)
-        self._batch = batch
+        self._batch, self._precision = batch, precision
         self._player: SegmentPlayer | None = None
 
     @property
@@ -113,14 +123,33 @@ class Decoder:
             index = bisect_right(starts, number) - 1
             segment = self._file.read_segment(index)
             with naming(self._path):
-                self._player = SegmentPlayer(segment, self.info, self._device, self._batch)
+                self._player = SegmentPlayer(segment, self.info, self._device, self._batch, self._precision)
         return self._player
 
 
-class SegmentPlayer:
-    """The network of one segment on a device, and the embeddings of its frames."""
+class _Submitted(NamedTuple):
+    """Frames on their way to the host: uint8 (N, H, W, 3), of which the first `wanted` were asked for."""
 
-    def __init__(self, segment: Segment, info: VideoInfo, device: torch.device, batch: int | None = None) -> None:
+    pixels: torch.Tensor
+    wanted: int
+    ready: torch.cuda.Event | None
+
+
+class SegmentPlayer:
+    """The network of one segment on a device, and the embeddings of its frames.
+
+    With `precision` "auto" a GPU computes with 16 bits if that changes no pixel of a few frames by more than one code
+    value, and otherwise as a CPU does, with 32.
+    """
+
+    def __init__(
+        self,
+        segment: Segment,
+        info: VideoInfo,
+        device: torch.device,
+        batch: int | None = None,
+        precision: Precision = "float32",
+    ) -> None:
         batch = (batch or CUDA_BATCH) if device.type == "cuda" else 1
         need = decoding_memory(segment.config, batch)
         require_memory(need, device, "decoding", "lower --batch or use a machine with more memory")
@@ -128,25 +157,64 @@ class SegmentPlayer:
         self.size, self.device, self.batch = (info.height, info.width), device, batch
         self.network = unpack_decoder(segment)
         place(self.network, device)
-        self.embeddings, self.ll_ranges = unpack_embeddings(segment)
+        embeddings, ll_ranges = unpack_embeddings(segment)
+        self.embeddings, self.ll_ranges = tuple(values.to(device) for values in embeddings), ll_ranges.to(device)
+        self.precision = self._choose_precision() if precision == "auto" else precision
 
     def play(self, numbers: range, rate: int = 1) -> Iterator[Frame]:
         """Frames of this segment, one by one, as uint8 (H, W, 3); numbers and rate as in `Decoder.frames`.
 
-        After the segment's last frame there is none of the same network to blend with: it stands still.
+        After the segment's last frame there is none of the same network to blend with: it stands still. A GPU is
+        always a batch ahead of what is taken.
         """
+        compute = partial(self._compute, rate=rate, precision=self.precision)
+        work = Captured(compute) if self.device.type == "cuda" else compute
+        ahead: _Submitted | None = None
         for start in range(0, len(numbers), self.batch):
-            chosen = numbers[start : start + self.batch]
-            yield from self._compute([number - rate * self.numbers.start for number in chosen], rate)
+            rows = [number - rate * self.numbers.start for number in numbers[start : start + self.batch]]
+            submitted = self._submit(work, rows)
+            if self.device.type == "cpu":
+                yield from _collect(submitted)
+                continue
+            if ahead is not None:
+                yield from _collect(ahead)
+            ahead = submitted
+        if ahead is not None:
+            yield from _collect(ahead)
+
+    def _submit(self, work: Work, rows: list[int]) -> _Submitted:
+        filled = torch.tensor(rows + rows[-1:] * (self.batch - len(rows)))
+        with torch.inference_mode():
+            if self.device.type != "cuda":
+                return _Submitted(work(filled), len(rows), None)
+            pixels = work(filled.pin_memory().to(self.device, non_blocking=True))
+            # The host's memory comes from a pool of PyTorch's, which keeps it while a frame of it is in use.
+            host = torch.empty(pixels.shape, dtype=torch.uint8, pin_memory=True)
+            host.copy_(pixels, non_blocking=True)
+            ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            ready.record()
+        return _Submitted(host, len(rows), ready)
+
+    def _compute(self, rows: torch.Tensor, *, rate: int, precision: Precision) -> torch.Tensor:
+        """Frames at `rows` / `rate` of the segment, uint8 (N, H, W, 3) on the device."""
+        embeddings = [blend(values, rows, rate) for values in self.embeddings]
+        with computing(precision, self.device):
+            frame = self.network(embeddings, blend(self.ll_ranges, rows, rate)).frame
+        return to_pixels(frame[..., : self.size[0], : self.size[1]]).permute(0, 2, 3, 1).contiguous()
 
     @torch.inference_mode()
-    def _compute(self, rows: list[int], rate: int) -> Frame:
-        filled = torch.tensor(rows + rows[-1:] * (self.batch - len(rows)))
-        embeddings = [blend(values, filled, rate).to(self.device) for values in self.embeddings]
-        ll_range = blend(self.ll_ranges, filled, rate).to(self.device)
-        frame = self.network(embeddings, ll_range).frame[: len(rows), :, : self.size[0], : self.size[1]]
-        pixels: Frame = to_pixels(frame).permute(0, 2, 3, 1).contiguous().cpu().numpy()
-        return pixels
+    def _choose_precision(self) -> Precision:
+        if self.device.type != "cuda":
+            return "float32"
+        rows = torch.linspace(0, len(self.numbers) - 1, self.batch, device=self.device).long()
+        exact, half = (self._compute(rows, rate=1, precision=each).int() for each in ("float32", "float16"))
+        return "float16" if int((exact - half).abs().max()) <= 1 else "float32"
+
+
+def _collect(submitted: _Submitted) -> Iterator[Frame]:
+    if submitted.ready is not None:
+        submitted.ready.synchronize()
+    yield from submitted.pixels.numpy()[: submitted.wanted]
 
 
 def blend(values: torch.Tensor, rows: torch.Tensor, rate: int) -> torch.Tensor:

@@ -147,9 +147,9 @@ def test_some_frames_are_decoded_with_their_sound(coded, tmp_path):
 def test_some_frames_cost_no_more_than_they_are(coded, tmp_path, monkeypatch):
     computed, forward = [], decoding.SegmentPlayer._compute
 
-    def counting(self, rows, rate):
-        computed.extend(rows)
-        return forward(self, rows, rate)
+    def counting(self, rows, **options):
+        computed.extend(rows.tolist())
+        return forward(self, rows, **options)
 
     monkeypatch.setattr(decoding.SegmentPlayer, "_compute", counting)
     decode(coded, tmp_path / "part.mkv", frames=(2, 5), device="cpu")
@@ -296,3 +296,20 @@ def test_a_target_chooses_the_architecture_and_one_that_is_too_small_says_so(cli
         replace(QUICK, target=Target("size", 1000))
     with pytest.raises(SettingsError, match="not positive"):
         Target("bpp", 0)
+
+
+def test_sixteen_bits_show_in_no_pixel_by_more_than_one(coded):
+    with Decoder(coded, device="cpu") as exact, Decoder(coded, device="cpu", precision="float16") as half:
+        difference = np.abs(exact[:].astype(int) - half[:])
+    assert 0 < difference.max() <= 1
+
+
+@pytest.mark.needs_cuda
+def test_a_gpu_shows_what_a_cpu_does_whatever_its_batch(coded):
+    with Decoder(coded, device="cpu") as cpu:
+        expected = cpu[:].astype(int)
+    for precision in ("auto", "float32"):
+        for batch in (1, 4, 5):
+            with Decoder(coded, device="cuda", precision=precision, batch=batch) as gpu:
+                np.testing.assert_array_less(np.abs(expected - gpu[:]), 2)
+                assert np.array_equal(gpu[-1], gpu[len(gpu) - 1])

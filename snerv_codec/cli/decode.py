@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import click
 
 from snerv_codec.cli import options
 from snerv_codec.cli.render import View
+from snerv_codec.precision import Precision
 
 
 @click.command("decode")
@@ -18,6 +20,13 @@ from snerv_codec.cli.render import View
 @click.option("--preset", help="H.264 preset of .mp4 and .mov: ultrafast ... veryslow.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--batch", type=int, help="Frames computed at once on a GPU.")
+@click.option(
+    "--precision",
+    type=click.Choice(get_args(Precision)),
+    default="auto",
+    show_default=True,
+    help="auto: 16 bits on a GPU where no pixel changes by more than 1, else float32.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace the output.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of text.")
 def command(
@@ -29,6 +38,7 @@ def command(
     preset: str | None,
     device: str,
     batch: int | None,
+    precision: Precision,
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -49,6 +59,7 @@ def command(
             preset=preset,
             device=device,
             batch=batch,
+            precision=precision,
             overwrite=overwrite,
             on_event=view,
         )

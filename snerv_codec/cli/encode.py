@@ -12,9 +12,10 @@ from bitstream.types import Model
 from snerv_codec.cli import options
 from snerv_codec.cli.render import View, show_plan, show_report
 from snerv_codec.media.reader import Selection
+from snerv_codec.precision import Precision
 from snerv_codec.settings import EncodeSettings
 from snerv_codec.targets import Target, TargetKind
-from snerv_codec.training.settings import PRESETS, FitSettings, OptimizerName, PresetName, RecipeName
+from snerv_codec.training.settings import PRESETS, Compile, FitSettings, OptimizerName, PresetName, RecipeName
 
 FIT = FitSettings()
 
@@ -87,6 +88,21 @@ FIT = FitSettings()
 @click.option("--video-size", type=options.VIDEO_SIZE, help="Width x height of raw .yuv.")
 @click.option("--pix-fmt", help="Pixel format of raw .yuv.  [default: yuv420p]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--precision",
+    type=click.Choice([name for name in get_args(Precision) if name != "float16"]),
+    default=FIT.precision,
+    show_default=True,
+    help="auto: TF32 on a GPU, else float32.",
+)
+@click.option(
+    "--compile",
+    "compilation",
+    type=click.Choice(get_args(Compile)),
+    default=FIT.compile,
+    show_default=True,
+    help="A training step as a CUDA graph (auto, graph), by torch.compile too (full), or neither.",
+)
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run with the same settings.")
 @click.option("--overwrite", is_flag=True, help="Replace the output, and drop an interrupted run.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
@@ -128,6 +144,8 @@ def command(
     video_size: tuple[int, int] | None,
     pix_fmt: str | None,
     device: str,
+    precision: Precision,
+    compilation: Compile,
     resume: bool,
     overwrite: bool,
     dry_run: bool,
@@ -169,6 +187,8 @@ def command(
             rate_weight=rate_weight,
             weight_bits=weight_bits,
             embed_bits=embed_bits,
+            precision=precision,
+            compile=compilation,
         ),
         source=Selection(stream=stream, crop=crop, frames=frames, rate=fps, video_size=video_size, pix_fmt=pix_fmt),
     )

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from io import BytesIO
@@ -15,6 +16,9 @@ from torch import Tensor
 
 from snerv_codec.errors import InputError, OutputError, SettingsError
 
+State = Mapping[str, Tensor | str | int]
+
+SHARE = 0.05  # of the time, which saving may take
 ADVICE = {
     errno.ENOSPC: "; free some space",
     errno.ENOENT: "; another encode to the same output may be at work: let it end, or choose another output",
@@ -34,7 +38,7 @@ class Checkpoint:
         self.path = directory / "state.npz"
         self._beside = directory / "state.tmp"
 
-    def save(self, state: Mapping[str, Tensor | str | int]) -> None:
+    def save(self, state: State) -> None:
         """Replace the saved state; an interruption leaves the older one. Raises `OutputError`."""
         arrays = {key: value.cpu().numpy() for key, value in state.items() if isinstance(value, Tensor)}
         plain = {key: value for key, value in state.items() if not isinstance(value, Tensor)}
@@ -84,3 +88,35 @@ class Checkpoint:
                 path.unlink(missing_ok=True)
         with suppress(OSError):
             self.directory.rmdir()
+
+
+class Saver:
+    """Saves one state after another as often as that takes a small share of the time.
+
+    The last one offered is kept: leaving the `with` block, also by an error, saves it.
+    """
+
+    def __init__(self, checkpoint: Checkpoint | None) -> None:
+        self._checkpoint = checkpoint
+        self._waiting: State | None = None
+        self._saved, self._cost = -float("inf"), 0.0
+
+    def offer(self, state: State) -> None:
+        """Save `state`, now or if nothing newer comes; its tensors may change afterwards."""
+        start = time.perf_counter()
+        if self._checkpoint is None:
+            return
+        if start - self._saved < self._cost / SHARE:
+            self._waiting = {k: v.clone() if isinstance(v, Tensor) else v for k, v in state.items()}
+            return
+        self._waiting = None
+        self._checkpoint.save(state)
+        self._saved = time.perf_counter()
+        self._cost = self._saved - start
+
+    def __enter__(self) -> "Saver":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._waiting is not None and self._checkpoint is not None:
+            self._checkpoint.save(self._waiting)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from bitstream.types import DecoderConfig
+from snerv_codec.capture import Captured, Work
 from snerv_codec.compression.prune import magnitude_masks
 from snerv_codec.compression.quantize import EMBEDDINGS
 from snerv_codec.compression.quantizers import NoisyQuantizer, Quantizer, RateQuantizer
@@ -21,12 +22,11 @@ from snerv_codec.model.blocks import place
 from snerv_codec.model.decoder import Prediction, to_pixels
 from snerv_codec.model.variants import build_networks
 from snerv_codec.precision import computing, fitting_precision, kernels
-from snerv_codec.training.checkpoint import Checkpoint
+from snerv_codec.training.checkpoint import Checkpoint, Saver
 from snerv_codec.training.frames import Batch, FrameSet
 from snerv_codec.training.losses import fitting_loss
 from snerv_codec.training.optimizers import STATE, make_optimizer, parameter_groups
 from snerv_codec.training.settings import FitSettings, Phase
-from snerv_codec.training.steps import CapturedStep, Step
 
 WARMUP_START = 0.1
 EMBED_CHUNK = 8
@@ -84,18 +84,16 @@ class Trainer:
             self._run_epochs(phase, checkpoint, on_epoch)
 
     def _run_epochs(self, phase: Phase, checkpoint: Checkpoint | None, on_epoch: Callable[[EpochDone], None]) -> None:
-        while self.epoch < phase.epochs:
-            start = time.perf_counter()
-            loss, psnr = self._run_epoch(phase)
-            self.epoch += 1
-            self._require_finite(loss)
-            if checkpoint is not None:
-                checkpoint.save(self.state())
-            seconds = time.perf_counter() - start
-            on_epoch(EpochDone(phase.name, self.epoch, phase.epochs, loss, psnr, seconds))
-        self._finish(phase)
-        if checkpoint is not None:
-            checkpoint.save(self.state())
+        with Saver(checkpoint) as saver:
+            while self.epoch < phase.epochs:
+                start = time.perf_counter()
+                loss, psnr = self._run_epoch(phase)
+                self.epoch += 1
+                self._require_finite(loss)
+                saver.offer(self.state())
+                on_epoch(EpochDone(phase.name, self.epoch, phase.epochs, loss, psnr, time.perf_counter() - start))
+            self._finish(phase)
+            saver.offer(self.state())
 
     def steps(self) -> dict[str, Tensor] | None:
         """The steps of the grids that the networks have learned with, by tensor; None where there are none."""
@@ -244,10 +242,10 @@ class Trainer:
         self.optimizer = make_optimizer(name, groups, capturable=device.type == "cuda")
         self._advance = self._capture()
 
-    def _capture(self) -> Step:
+    def _capture(self) -> Work:
         """`_step`, captured where it can be: on a GPU that has the frames too."""
         on_gpu = self.frames.frames.device.type == "cuda"
-        return CapturedStep(self._step) if on_gpu and self.settings.compile != "none" else self._step
+        return Captured(self._step) if on_gpu and self.settings.compile != "none" else self._step
 
     def _run_epoch(self, phase: Phase) -> tuple[float, float]:
         batches = self._shuffled(phase)

@@ -6,27 +6,27 @@ import numpy as np
 import pytest
 import torch
 
+from snerv_codec.capture import WARM_UP, Captured
 from snerv_codec.errors import SettingsError
 from snerv_codec.model.sizing import choose_config
 from snerv_codec.training import trainer as trainer_module
 from snerv_codec.training.frames import FrameSet
 from snerv_codec.training.settings import FitSettings
-from snerv_codec.training.steps import WARM_UP, CapturedStep
 from snerv_codec.training.trainer import Trainer
 
 
-class Imitation(CapturedStep):
+class Imitation(Captured):
     """Records on a CPU: a replay runs the step again on the memory it was recorded with, as a graph would."""
 
     recorded = 0
 
     def _record(self, indices):
         type(self).recorded += 1
-        step, result = self._step, torch.zeros(2)
+        work, result = self._work, torch.zeros(2)
 
         class Replay:
             def replay(self):
-                result.copy_(step(indices))
+                result.copy_(work(indices))
 
         return result, Replay()
 

@@ -1,4 +1,4 @@
-"""Running a training step on a GPU without waiting for Python to launch its kernels."""
+"""Work on a GPU that does not wait for Python to launch its kernels."""
 
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
@@ -6,9 +6,9 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-Step = Callable[[Tensor], Tensor]
+Work = Callable[[Tensor], Tensor]
 
-WARM_UP = 3  # steps before one is recorded: libraries choose their algorithms, the optimiser makes its state
+WARM_UP = 3  # calls before one is recorded: libraries choose their algorithms, an optimiser makes its state
 
 
 class Recording(Protocol):
@@ -24,22 +24,22 @@ class _Recorded(NamedTuple):
     recording: Recording
 
 
-class CapturedStep:
-    """`step` as a CUDA graph for each number of frames that it is called with.
+class Captured:
+    """`work` as a CUDA graph for each number of frames that it is called with.
 
-    `step` takes frame numbers (N,) on the device and returns a tensor, and does everything else in place: it must not
-    wait for the device, nor depend on a Python value that changes. The first steps run plainly; recording one
-    computes nothing, so it is then replayed with these frames and all others.
+    `work` takes frame numbers (N,) on the device and returns a tensor, and does everything else in place: it must not
+    wait for the device, nor depend on a Python value that changes. At first it runs plainly; recording it computes
+    nothing, so from then on it is replayed, with these frames and all others.
     """
 
-    def __init__(self, step: Step) -> None:
-        self._step = step
+    def __init__(self, work: Work) -> None:
+        self._work = work
         self._stream = torch.cuda.Stream() if torch.cuda.is_available() else None  # type: ignore[no-untyped-call]
         self._warm: dict[int, int] = {}
         self._recorded: dict[int, _Recorded] = {}
 
     def __call__(self, indices: Tensor) -> Tensor:
-        """What `step` would return; the next call overwrites it."""
+        """What `work` would return; the next call overwrites it."""
         count = len(indices)
         if self._warm.setdefault(count, 0) < WARM_UP:
             self._warm[count] += 1
@@ -53,17 +53,17 @@ class CapturedStep:
         return recorded.result
 
     def _aside(self, indices: Tensor) -> Tensor:
-        """A plain step on the stream that will record: what the backward pass keeps belongs to one stream."""
+        """On the stream that will record, plainly: what a backward pass keeps belongs to one stream."""
         if self._stream is None:
-            return self._step(indices)
+            return self._work(indices)
         self._stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self._stream):
-            result = self._step(indices)
+            result = self._work(indices)
         torch.cuda.current_stream().wait_stream(self._stream)
         return result
 
     def _record(self, indices: Tensor) -> tuple[Tensor, Recording]:
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, stream=self._stream):
-            result = self._step(indices)
+            result = self._work(indices)
         return result, graph
