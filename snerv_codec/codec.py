@@ -13,13 +13,13 @@ from bitstream.container import write_stream
 from bitstream.segmentsection import coded_size
 from bitstream.types import Segment, Stream, VideoInfo
 from snerv_codec.ahead import ahead
-from snerv_codec.errors import SettingsError
+from snerv_codec.errors import OutputError, SettingsError
 from snerv_codec.events import Event, FrameDone, Planned, Warned
 from snerv_codec.files import atomic_path, check_target
 from snerv_codec.footage import Footage, read_footage
 from snerv_codec.machine import available_memory, choose_device
 from snerv_codec.media.mask import Mask
-from snerv_codec.media.writer import open_writer
+from snerv_codec.media.writer import KINDS, open_writer
 from snerv_codec.metrics import Frames, bits_per_pixel, bits_per_second, ms_ssim, psnr
 from snerv_codec.planning import decoder_config, make_plan
 from snerv_codec.precision import Precision
@@ -52,6 +52,8 @@ def encode(
 
     started, settings, output = time.perf_counter(), settings or EncodeSettings(), Path(output)
     check_target(output, overwrite=overwrite, source=source)
+    if output.suffix.lower() in KINDS:
+        raise OutputError(f"{output}: what encode writes is no {output.suffix} video; name it {output.stem}.snrv")
     if settings.entropy == "nnc":
         nnc.require()
     footage = read_footage(source, settings, memory=available_memory())

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -72,7 +73,8 @@ def open_checkpoint(
 ) -> "Checkpoint":
     """The state of a fit, beside the file to be. Raises `OutputError` where an interrupted run would be lost."""
     target = None if settings.target is None else asdict(settings.target)
-    identity = {**footage.identity, "config": asdict(config), "target": target, **asdict(settings.fit)}
+    made_by = {"version": version("snerv-codec")}
+    identity = {**made_by, **footage.identity, "config": asdict(config), "target": target, **asdict(settings.fit)}
     checkpoint = _checkpoint(output, identity)
     if checkpoint.exists() and not (resume or overwrite):
         raise OutputError(

@@ -23,7 +23,8 @@ def choose_device(name: str) -> "torch.device":
     if name == "auto":
         name = "cuda" if found else "cpu"
     kind, _, index = name.partition(":")
-    if kind not in ("cpu", "cuda") or (index and not index.isdigit()) or name.endswith(":"):
+    numbered = kind == "cuda" and index.isdigit()
+    if kind not in ("cpu", "cuda") or (":" in name and not numbered):
         raise SettingsError(f"device {name!r} is not one of auto, cpu, cuda, cuda:0, cuda:1, ...")
     if kind == "cuda" and int(index or 0) >= found:
         have = f"{found} CUDA devices here" if found else "no CUDA device here"

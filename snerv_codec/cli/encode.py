@@ -12,6 +12,7 @@ from bitstream.types import Model
 from snerv_codec.cli import options
 from snerv_codec.cli.render import View, show_plan, show_report
 from snerv_codec.media.reader import Selection
+from snerv_codec.media.sources import RAW
 from snerv_codec.precision import Precision
 from snerv_codec.settings import EncodeSettings
 from snerv_codec.targets import Target, TargetKind
@@ -159,6 +160,8 @@ def command(
     targets = [Target(kind, value) for kind, value in wishes.items() if value is not None]
     if len(targets) > 1:
         raise click.UsageError("Only one of --target-size, --target-bpp and --target-bitrate can be met.")
+    if (video_size or pix_fmt) and Path(source).suffix.lower() not in RAW:
+        raise click.UsageError(f"--video-size and --pix-fmt are for raw samples ({', '.join(RAW)}).")
     settings = EncodeSettings(
         target=targets[0] if targets else None,
         size=size,

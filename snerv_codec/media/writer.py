@@ -25,6 +25,7 @@ from snerv_codec.media.tracks import MAX_SECONDS, TrackWriter
 Frame = npt.NDArray[np.uint8]
 
 H264, FFV1, Y4M = (".mp4", ".mov"), (".mkv",), (".y4m",)
+KINDS = (*H264, *FFV1, *Y4M)
 FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 VISUALLY_LOSSLESS_CRF = 12
 DEFAULT_PRESET = "medium"
@@ -75,7 +76,7 @@ def open_writer(
             if kind == "":
                 yield _Images(beside, info)
                 return
-            if kind not in (*H264, *FFV1, *Y4M):
+            if kind not in KINDS:
                 raise OutputError(f"{output}: unknown kind {kind}; use .mp4, .mov, .mkv, .y4m, or a folder for PNGs")
             with _container(beside, kind, info, tracks, crf, preset) as writer:
                 yield writer

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from clips import moving_picture, write_clip
 
-from benchmarks import datasets, inpainting, interpolation, record
+from benchmarks import datasets, inpainting, interpolation, record, regression
 from snerv_codec.media.reader import read_video
 from snerv_codec.metrics import psnr
 
@@ -50,6 +50,16 @@ def test_the_floor_of_interpolation_is_the_mean_of_the_frames_beside():
     frames[[0, 2, 4]] = np.array([255, 254, 1])[:, None, None, None]
     assert list(interpolation.between(frames)) == [1, 3]
     assert [int(frame.max()) for frame in interpolation.average(frames)] == [255, 128]
+
+
+def test_a_toy_regression(toy, tmp_path, capsys):
+    arguments = ["--dataset", str(toy), "--size", "150k", "--epochs", "2", "--device", "cpu"]
+    assert regression.main([*arguments, "--models", "b", "hnerv"]) == 0
+    b, hnerv = (read(tmp_path / "results" / "regression" / "toy-150k-2" / f"{model}.json") for model in ("b", "hnerv"))
+    assert b["variant"]["full_size"] == "wavelet" != hnerv["variant"]["full_size"]
+    assert abs(sum(b["parameters"].values()) - 150_000) < 0.1 * 150_000
+    assert 5 < b["psnr"] < 60
+    assert f"{hnerv['psnr']:.2f}" in capsys.readouterr().out
 
 
 def test_a_toy_interpolation(toy, tmp_path, capsys):

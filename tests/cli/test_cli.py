@@ -200,6 +200,7 @@ def test_a_flipped_bit_is_found(coded, tmp_path, capsys):
         (("{clip}", "--size", "huge"), "size 'huge' is not a number of parameters such as 3M"),
         (("{clip}", "--device", "cuda:9"), "'cuda:9' asked for, but"),
         (("{clip}", "--device", "tpu"), "device 'tpu' is not one of"),
+        (("{clip}", "--device", "cpu:1"), "device 'cpu:1' is not one of"),
         (("{clip}", "--frames", "0:60"), "has 6 frames, not all of 0:60"),
         (("{clip}", "--crop", "100x100"), "crop 100x100 (height x width) exceeds the frame"),
         (("{clip}", "--stream", "1"), "has no video stream 1; it has 0: 34x18"),
@@ -250,6 +251,7 @@ def test_outputs_are_guarded(clip, coded, tmp_path, capsys):
     taken.write_text("precious")
     assert "taken.mp4: exists already; use --overwrite" in fails(capsys, "decode", coded, "-o", taken)
     assert "is the input" in fails(capsys, "encode", clip, "-o", clip, "--overwrite", *QUICK)
+    assert "name it out.snrv" in fails(capsys, "encode", clip, "-o", tmp_path / "out.mp4", *QUICK)
     assert "there is no folder" in fails(capsys, "encode", clip, "-o", tmp_path / "no" / "out.snrv", *QUICK)
     assert "unknown kind .avi" in fails(capsys, "decode", coded, "-o", tmp_path / "out.avi")
     assert "--crf and --preset are for" in fails(capsys, "decode", coded, "-o", tmp_path / "out.mkv", "--crf", 20)
@@ -263,6 +265,7 @@ def test_usage_errors_have_their_own_code(clip, capsys):
     assert "Missing option '-o' / '--output'; see snerv encode --help" in fails(capsys, "encode", clip, code=2)
     assert "640x1280 (height x width)" in fails(capsys, "encode", clip, "-o", "x", "--crop", "12", code=2)
     assert "'0.0' is not above 0" in fails(capsys, "encode", clip, "-o", "x", "--fps", "0.0", code=2)
+    assert "for raw samples" in fails(capsys, "encode", clip, "-o", "x", "--video-size", "16x16", code=2)
     assert "does not go to standard output" in fails(capsys, "encode", clip, "-o", "-", code=2)
     assert "No such command 'nonsense'; see snerv --help" in fails(capsys, "nonsense", code=2)
     assert main([]) == 2
