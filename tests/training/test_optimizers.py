@@ -3,8 +3,9 @@ import torch
 from torch import nn
 
 from bitstream.types import DecoderConfig
+from snerv_codec.model.sizing import choose_config
 from snerv_codec.model.variants import FORMAT, build_networks
-from snerv_codec.training.optimizers import ADAM_SIZE, Muon, is_hidden, orthogonalize, parameter_groups
+from snerv_codec.training.optimizers import ADAM_SIZE, Muon, is_hidden, make_optimizer, orthogonalize, parameter_groups
 
 CONFIG = DecoderConfig((16, 2, 4), (3, 2, 2, 2, 2), 41, 2)
 
@@ -115,3 +116,15 @@ def test_every_parameter_is_in_one_group():
     for name in ("adam", "muon"):
         grouped = [p for group in parameter_groups(name, networks) for p in group["params"]]
         assert sorted(map(id, grouped)) == sorted(map(id, networks.parameters()))
+
+
+@pytest.mark.parametrize("model", ["b", "t", "t2d"])
+def test_a_step_moves_every_parameter_of_every_model(model):
+    networks = nn.ModuleList(build_networks(choose_config(32, 48, 4, 150_000, model=model), FORMAT))
+    groups = [{**group, "lr": torch.tensor(1e-3)} for group in parameter_groups("muon", networks)]
+    before = [p.detach().clone() for p in networks.parameters()]
+    for parameter in networks.parameters():
+        parameter.grad = torch.randn_like(parameter)
+    make_optimizer("muon", groups, capturable=False).step()
+    for old, new in zip(before, networks.parameters(), strict=True):
+        assert 0 < (new - old).abs().max() < 0.1
