@@ -33,7 +33,7 @@ def _run(source: Path, folder: Path, size: str, epochs: int) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     coded, decoded, picture = (folder / f"{source.stem}{suffix}" for suffix in (".snrv", ".decoded.mp4", ".png"))
-    settings = EncodeSettings(size=size, fit=FitSettings(epochs=epochs))
+    settings = EncodeSettings(size=size, fit=FitSettings.preset("default", epochs=epochs))
     with View(as_json=False) as view:
         report = codec.encode(source, coded, settings, overwrite=True, on_event=view)
         codec.decode(coded, decoded, overwrite=True, on_event=view)

@@ -54,10 +54,11 @@ class Preset:
     about: str
 
 
+# On record (`benchmarks.schedules`): half of bunny-small, 80k parameters; Muon is above the paper's 300 epochs after 50.
 PRESETS: dict[PresetName, Preset] = {
-    "fast": Preset(epochs=50, optimizer="muon", about="half the time of default"),
+    "fast": Preset(epochs=50, optimizer="muon", about="half the epochs of default"),
     "default": Preset(epochs=100, optimizer="muon", about="above the paper's quality in a third of its epochs"),
-    "best": Preset(epochs=400, optimizer="muon", about="four times the time of default"),
+    "best": Preset(epochs=400, optimizer="muon", about="four times the epochs of default"),
     "paper": Preset(epochs=300, optimizer="adam", about="the paper's recipe"),
 }
 
@@ -91,9 +92,9 @@ class FitSettings:
     for: `prune` is the share of the decoder's convolution weights set to zero after the fit; `prune_epochs`
     of fine-tuning follow at `prune_rate` times the learning rate, and `grid_epochs` on the file's grids.
     With recipe "rd" the loss of these is distortion + `rate_weight` · bits a value, and grids are learned; else
-    they have `weight_bits` and `embed_bits`. Of `optimizer` "adam" is the paper's, "muon" learns faster
-    (`training.optimizers`). For `precision` see there. `compile` is how a step runs: "none" plainly, "graph" captured
-    on a GPU, "full" by torch.compile too, "auto" as a graph where there is a GPU.
+    they have `weight_bits` and `embed_bits`. Of `optimizer` "adam" is the paper's; "muon" learns faster, at multiples
+    of the learning rate (`training.optimizers`). For `precision` see there. `compile` is how a step runs: "none"
+    plainly, "graph" captured on a GPU, "full" by torch.compile too, "auto" as a graph where there is a GPU.
     """
 
     recipe: RecipeName = "paper"
