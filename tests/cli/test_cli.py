@@ -109,6 +109,18 @@ def test_the_plan_of_the_papers_bunny(tmp_path, capsys):
     assert "N_RB 6, strides 5,3,2,2,2, embedding 16x2x4, padding 0.0%" in text
 
 
+def test_a_plan_tells_the_time_of_the_fit(clip, capsys):
+    plans = [
+        json.loads(
+            run(capsys, "encode", clip, "--epochs", str(n), "--prune", "0", "--device", "cpu", "--dry-run", "--json")
+        )
+        for n in (10, 1000)
+    ]
+    assert plans[1]["predicted_seconds"] > 20 * plans[0]["predicted_seconds"] > 0
+    text = run(capsys, "encode", clip, "--device", "cpu", "--dry-run")
+    assert re.search(r"on disk, after about [\d.]+ (s|min|h) of fitting on cpu", text)
+
+
 def test_a_predicted_size_is_close(clip, tmp_path, capsys):
     plan = json.loads(run(capsys, "encode", clip, "--size", "200k", "--dry-run", "--json"))
     run(capsys, "encode", clip, "-o", tmp_path / "out.snrv", *QUICK, "--size", "200k")
