@@ -100,7 +100,7 @@ def fitting(config: DecoderConfig, device: torch.device) -> dict[str, Any]:
     ways |= {f"{precision} {way} batch {batch}": (precision, way, batch) for precision, way, batch in WAYS[device.type]}
     for name, (precision, way, batch) in ways.items():
         trainer = make_trainer(config, device, precision=precision, compile=way, batch=batch)
-        works[name], batches[name] = partial(trainer._advance, torch.arange(batch, device=device)), batch
+        works[name], batches[name] = partial(trainer.advance, torch.arange(batch, device=device)), batch
     plain = PlainTrainer(torch.zeros(1, *config.padded_size, 3, dtype=torch.uint8), config, device)
 
     def plain_step() -> None:
@@ -175,7 +175,7 @@ def memory(config: DecoderConfig, device: torch.device) -> dict[str, int]:
     if device.type != "cuda":
         return {**stated, "process_peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
     trainer = make_trainer(config, device)
-    fitted = _peak(partial(trainer._advance, torch.zeros(1, dtype=torch.long, device=device)), device)
+    fitted = _peak(partial(trainer.advance, torch.zeros(1, dtype=torch.long, device=device)), device)
     del trainer
     decoded = _peak(partial(play, SegmentPlayer(*make_segment(config), device, 1)), device)
     return {**stated, "fitting_peak": fitted, "decoding_peak": decoded}

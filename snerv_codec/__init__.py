@@ -8,6 +8,7 @@ frames = Decoder("out.snrv")[10:20]  # uint8 (10, H, W, 3)
 quality = evaluate("in.mp4", "out.snrv").summary  # psnr, ssim, ms_ssim, vmaf, ...
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
     from snerv_codec.decoding import Decoder
     from snerv_codec.evaluation import evaluate
     from snerv_codec.settings import EncodeSettings
+
+# Threads of a convolution wait for each other by spinning, in GNU's library for so long that a fit is a hundred times
+# slower where other programs want the cores too. A thousand turns cost a tenth on an idle machine, and spare that.
+# The library reads this once, when torch is imported.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 __all__ = ["Decoder", "EncodeSettings", "decode", "encode", "evaluate"]
 

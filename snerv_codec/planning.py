@@ -1,5 +1,7 @@
 """Before the work: which frames, which architecture, and what it will cost."""
 
+import time
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 
@@ -22,6 +24,8 @@ RD_BITS = 4.0
 TARGET_BITS = 3.5
 DEFAULT_SIZE = "3M"
 QPS_A_BIT = 4
+TRIAL_HEIGHT, TRIAL_WIDTH, TRIAL_SIZE = 192, 384, 300_000  # of a model to time on a CPU
+TRIAL_STEPS = 5
 
 
 def plan(source: str | Path, settings: EncodeSettings | None = None) -> Plan:
@@ -30,7 +34,32 @@ def plan(source: str | Path, settings: EncodeSettings | None = None) -> Plan:
     info = read_video(source, settings.source, keep=False, memory=available_memory()).info
     if settings.holdout is not None:
         info = odd_frames(info)
-    return make_plan(str(source), info, decoder_config(info, settings), settings)
+    config = decoder_config(info, settings)
+    made = make_plan(str(source), info, config, settings)
+    return replace(made, predicted_seconds=made.epochs * info.frame_count * seconds_a_frame(config, settings))
+
+
+def seconds_a_frame(config: DecoderConfig, settings: EncodeSettings) -> float:
+    """What fitting a frame once takes here, by timing a few steps: on a CPU of a small model, with its arithmetic."""
+    import torch
+
+    from snerv_codec.model.sizing import choose_config, model_cost
+    from snerv_codec.training.frames import FrameSet
+    from snerv_codec.training.trainer import Trainer
+
+    device, batch = choose_device(settings.device), settings.fit.batch
+    trial = config
+    if device.type == "cpu":
+        trial = choose_config(TRIAL_HEIGHT, TRIAL_WIDTH, 1, TRIAL_SIZE, model=config.model)
+    frames = torch.zeros(batch, *trial.padded_size, 3, dtype=torch.uint8, device=device)
+    trainer, taken = Trainer(FrameSet(frames, trial), trial, settings.fit), []
+    for _ in range(TRIAL_STEPS):
+        start = time.perf_counter()
+        trainer.advance(torch.arange(batch, device=device)).tolist()  # waits for the device
+        taken.append(time.perf_counter() - start)
+    whole, tried = (model_cost(each, 1) for each in (config, trial))
+    share = (whole.decoder_macs + whole.encoder_macs) / (tried.decoder_macs + tried.encoder_macs)
+    return min(taken) / batch * share
 
 
 def decoder_config(info: VideoInfo, settings: EncodeSettings) -> DecoderConfig:

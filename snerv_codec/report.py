@@ -8,7 +8,10 @@ from bitstream.types import DecoderConfig, Model
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run will do, before it does it. Bytes, and MACs per frame; padding is a share of the frame."""
+    """What a run will do, before it does it. Bytes, and MACs per frame; padding is a share of the frame.
+
+    `predicted_seconds`, of fitting, are None where no step was timed.
+    """
 
     source: str
     width: int
@@ -34,6 +37,7 @@ class Plan:
     video_memory: int
     fitting_memory: int
     decoding_memory: int
+    predicted_seconds: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object with one entry a field."""

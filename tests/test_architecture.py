@@ -1,6 +1,7 @@
 """Who may import whom, read from the syntax tree; and what a fresh process finds loaded."""
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -97,3 +98,11 @@ def test_a_fresh_process_loads_no_more_than_it_needs(code, absent):
     check = f"{code}\nimport sys; print([name for name in {absent!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_threads_that_wait_do_not_spin_for_long_unless_somebody_wants_them_to():
+    code = "import os, snerv_codec; print(os.environ.get('GOMP_SPINCOUNT'))"
+    for given, expected in (({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, "None")):
+        environment = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")} | given
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == expected

@@ -56,7 +56,7 @@ def test_the_demo_clip_is_fitted_as_well_as_promised(tmp_path):
     from snerv_codec.media.reader import read_video
 
     with as_file(files("snerv_codec") / "demo" / "bunny.mp4") as clip:
-        settings = replace(QUICK, size=CLIP_SIZE, fit=FitSettings(epochs=CLIP_EPOCHS))
+        settings = replace(QUICK, size=CLIP_SIZE, fit=FitSettings.preset("default", epochs=CLIP_EPOCHS))
         report = encode(clip, tmp_path / "bunny.snrv", settings)
         frames = read_video(clip).frames
     with Decoder(tmp_path / "bunny.snrv", device="cpu") as decoder:

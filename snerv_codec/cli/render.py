@@ -96,6 +96,8 @@ def show_plan(plan: Plan) -> str:
         f"{size(plan.decoding_memory)} to decode",
         "predicted": f"about {size(plan.predicted_bytes)} on disk",
     }
+    if plan.predicted_seconds is not None:
+        rows["predicted"] += f", after about {duration(plan.predicted_seconds)} of fitting on {plan.device}"
     return table(rows)
 
 
@@ -140,6 +142,13 @@ def table(rows: dict[str, str]) -> str:
     """Lines of "name  value", values aligned."""
     width = max(map(len, rows))
     return "\n".join(f"{name:>{width}}  {value}" for name, value in rows.items())
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit that fits: "40 s", "12 min", "3.5 h"."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"
 
 
 def size(count: float) -> str:

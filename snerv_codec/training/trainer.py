@@ -240,7 +240,7 @@ class Trainer:
         for group in groups:  # a tensor, as a captured step reads it anew
             group["lr"] = torch.tensor(self.settings.learning_rate, device=device)
         self.optimizer = make_optimizer(name, groups, capturable=device.type == "cuda")
-        self._advance = self._capture()
+        self.advance = self._capture()
 
     def _capture(self) -> Work:
         """`_step`, captured where it can be: on a GPU that has the frames too."""
@@ -253,13 +253,13 @@ class Trainer:
             torch.manual_seed(self._seed(phase))  # of the noise
             self._prepare()
             self._steer(phase)
-            self._advance = self._capture()  # grids, curves and the rate's weight are others now
+            self.advance = self._capture()  # grids, curves and the rate's weight are others now
         totals = torch.zeros(2, device=self.frames.device)
         for number, indices in enumerate(batches):
             done = (self.epoch + number / len(batches)) / phase.epochs
             for group in self.optimizer.param_groups:
                 group["lr"].fill_(learning_rate(phase, done) * group["scale"])
-            totals += self._advance(indices)
+            totals += self.advance(indices)
         loss, psnr = (totals / len(batches)).tolist()  # the epoch's only wait for the device
         return loss, psnr
 

@@ -16,7 +16,7 @@ from clips import moving_picture, packets, write_clip
 
 from bitstream.container import read_header
 from bitstream.sections import CHECKSUM_SIZE
-from snerv_codec import Decoder
+from snerv_codec import Decoder, planning
 from snerv_codec.cli.main import main
 from snerv_codec.media.reader import read_video
 
@@ -109,14 +109,27 @@ def test_the_plan_of_the_papers_bunny(tmp_path, capsys):
     assert "N_RB 6, strides 5,3,2,2,2, embedding 16x2x4, padding 0.0%" in text
 
 
-def test_presets_and_what_is_given_beside_them(clip, capsys):
+def test_presets_and_what_is_given_beside_them(clip, capsys, monkeypatch):
+    monkeypatch.setattr(planning, "seconds_a_frame", lambda *_: 1.0)
+
     def epochs(*arguments):
         return json.loads(run(capsys, "encode", clip, *arguments, "--prune", "0", "--dry-run", "--json"))["epochs"]
 
     assert epochs("--preset", "paper") == 300
-    assert epochs() == epochs("--preset", "default") < epochs("--preset", "best")
-    assert epochs("--preset", "fast") < epochs()
+    assert epochs("--preset", "fast") < epochs() < epochs("--preset", "best")
     assert epochs("--preset", "fast", "--epochs", "7") == 7
+
+
+def test_a_plan_tells_the_time_of_the_fit(clip, capsys):
+    plans = [
+        json.loads(
+            run(capsys, "encode", clip, "--epochs", str(n), "--prune", "0", "--device", "cpu", "--dry-run", "--json")
+        )
+        for n in (10, 1000)
+    ]
+    assert plans[1]["predicted_seconds"] > 20 * plans[0]["predicted_seconds"] > 0
+    text = run(capsys, "encode", clip, "--device", "cpu", "--dry-run")
+    assert re.search(r"on disk, after about [\d.]+ (s|min|h) of fitting on cpu", text)
 
 
 def test_a_predicted_size_is_close(clip, tmp_path, capsys):
