@@ -9,6 +9,8 @@ plain   the recipe's own grids, at 8 to 4 bits a weight and 6, or below 6 as man
 steps   steps by sensitivity, values to the nearest multiple, at several prices of a bit
 rdo     the same steps, each value to the cheaper of its two neighbours
 equal   `--rounding rdo`: rdo at the price at which it is to do the frames the same harm as plain at so many bits
+nnc     `--entropy nnc`: the decoder as an ISO/IEC 15938-17 bitstream, dependent quantisation, at several QPs; -38 is
+        the paper's. Embeddings are on plain grids. Only where nncodec is installed.
 
 The record is results/rounding/CLIP-SIZE-EPOCHS.json.
 """
@@ -19,6 +21,7 @@ from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import asdict
 from fractions import Fraction
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -40,6 +43,7 @@ from snerv_codec.training.trainer import Trainer
 
 WEIGHT_BITS = (8, 7, 6, 5, 4)
 EMBED_BITS = 6
+QPS = (-42, -38, -34, -30, -26, -22)
 PRICES = np.geomspace(3e-10, 3e-7, 7)  # of a bit, in mean squared error of pixels in 0..1
 
 
@@ -59,8 +63,10 @@ class Subject:
         self.weighed = weigh(trainer.decoder, self.embeddings, trainer.frames.ll_ranges, size)
         self.seconds = time.perf_counter() - start
 
-    def point(self, rounded: Mapping[str, QuantizedTensor] | None, bits: int = 8) -> dict[str, float]:
-        """Bytes of the file and quality of its frames; `rounded` None is plain rounding."""
+    def point(
+        self, rounded: Mapping[str, QuantizedTensor] | None, bits: int = 8, qp: int | None = None
+    ) -> dict[str, float]:
+        """Bytes of the file and quality of its frames; `rounded` None is plain rounding, or with `qp` NNC's."""
         trainer = self.trainer
         segment = pack_segment(
             trainer.decoder,
@@ -70,6 +76,7 @@ class Subject:
             weight_bits=bits,
             embed_bits=min(bits, EMBED_BITS),
             rounded=rounded,
+            nnc_qp=qp,
         )
         count, height, width = self.frames.shape[:3]
         info = VideoInfo(width, height, Fraction(1, 25), tuple(range(count)), 1, Fraction(25))
@@ -98,6 +105,8 @@ def run(dataset: Dataset, frames: Frames, options: Namespace) -> dict[str, Any]:
             {"bits": bits, **subject.point(round_as_good(weighed, bits_of(weighed, bits)))} for bits in WEIGHT_BITS
         ],
     }
+    if find_spec("nncodec"):
+        curves["nnc"] = [{"qp": qp, **subject.point(None, qp=qp)} for qp in QPS]
     points = {name: [(point["bytes"], point["psnr"]) for point in curve] for name, curve in curves.items()}
     values = {
         "kind": "rounding",
@@ -126,7 +135,8 @@ def main(argv: list[str] | None = None) -> int:
             delta = values["bd_rate_against_plain"][name]
             print(f"{name}: BD-rate {delta['value'] or 0:+.1f} % {delta['reason']}")
             for point in curve:
-                at = f"{point['bits']} bits" if "bits" in point else f"{point['price']:.1e}"
+                key = next(iter(point))
+                at = f"{point[key]:.1e}" if key == "price" else f"{key} {point[key]}"
                 print(f"{at:>12} {point['bytes']:>9,} bytes {point['psnr']:>6.2f} dB", flush=True)
     return 0
 
