@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from benchmarks.record import write_record
 from bitstream.container import StreamFile
-from bitstream.entropy import encode_symbols, encode_tensor
+from bitstream.drafts import encode_symbols, encode_tensors
 from bitstream.fitting import entropy
 from bitstream.types import QuantizedTensor
 from snerv_codec import EncodeSettings, encode
@@ -66,7 +66,7 @@ def measure(tensors: Sequence[QuantizedTensor]) -> dict[str, float]:
     counts = [np.bincount(tensor.symbols) for tensor in tensors]
     return {
         "symbols": sum(tensor.symbols.size for tensor in tensors),
-        "ours": sum(len(encode_tensor(tensor)[1]) for tensor in tensors),
+        "ours": sum(len(data) for _, data in encode_tensors(tensors)),
         "curves": sum(len(encode_symbols(tensor.symbols, tensor.bits)[1]) for tensor in tensors),
         "huffman": huffman_bits(pool(counts)) / 8,
         "entropy": sum(map(entropy, counts)) / 8,

@@ -4,7 +4,8 @@ import zlib
 from dataclasses import dataclass
 from math import prod
 
-from bitstream.entropy import Grid, decode_tensor, encode_tensor
+from bitstream.drafts import encode_tensors
+from bitstream.entropy import Grid, decode_tensor
 from bitstream.errors import Corrupt, LimitExceeded, UnsupportedVersion
 from bitstream.fields import Reader, Writer
 from bitstream.types import (
@@ -61,7 +62,7 @@ def count_values(segment: Segment) -> int:
 def coded_size(segment: Segment) -> int:
     """Bytes of the coded symbols of all tensors, their tables included."""
     tensors = (*segment.tensors, *segment.embeddings)
-    coded = sum(len(encode_tensor(tensor)[1]) for tensor in tensors)
+    coded = sum(len(data) for _, data in encode_tensors(tensors))
     return coded + (len(segment.nnc.data) if segment.nnc else 0)
 
 
@@ -69,8 +70,8 @@ def write_segment(segment: Segment) -> bytes:
     """Payload of the section, a SNNC where the segment has an NNC bitstream. Raises `LimitExceeded`."""
     rows = [_Row(name, shape, 0, 0, ELSEWHERE, 0) for name, shape in segment.nnc.shapes] if segment.nnc else []
     parts = Writer()
-    for tensor in (*segment.tensors, *segment.embeddings):
-        coder, data = encode_tensor(tensor)
+    tensors = (*segment.tensors, *segment.embeddings)
+    for tensor, (coder, data) in zip(tensors, encode_tensors(tensors), strict=True):
         grid = 0 if tensor.axis is None else tensor.axis + 1
         rows.append(_Row(tensor.name, tensor.shape, tensor.bits, grid, coder, len(data)))
         parts.float16s(tensor.scales)

@@ -12,6 +12,7 @@ from bitstream import nnc
 from bitstream.container import write_stream
 from bitstream.segmentsection import coded_size
 from bitstream.types import Segment, Stream, VideoInfo
+from snerv_codec import vmaf
 from snerv_codec.ahead import ahead
 from snerv_codec.errors import OutputError, SettingsError
 from snerv_codec.events import Event, FrameDone, Planned, Warned
@@ -60,6 +61,8 @@ def encode(
     for message in footage.warnings:
         on_event(Warned(message))
     info, config = footage.info, decoder_config(footage.info, settings)
+    if settings.target is not None and settings.target.kind == "vmaf":
+        vmaf.require(info.width, info.height)
     on_event(Planned(make_plan(str(source), info, config, settings)))
     checkpoint = open_checkpoint(output, footage, config, settings, resume=resume, overwrite=overwrite)
 
@@ -79,6 +82,8 @@ def encode(
         output=str(output),
         source=str(source),
         config=config,
+        target=settings.target,
+        reached=fitted.reached,
         frames=info.frame_count,
         bytes_total=output.stat().st_size,
         bytes_tracks=sum(len(packet.data) for track in stream.tracks for packet in track.packets),

@@ -1,6 +1,6 @@
 """From footage to the segment of a file: the training, with its work directory, and the packing."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from importlib.metadata import version
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bitstream.container import write_stream
 from bitstream.segmentsection import coded_size
-from bitstream.types import DecoderConfig, Segment, Stream
+from bitstream.types import DecoderConfig, QuantizedTensor, Segment, Stream
 from snerv_codec.errors import OutputError, SettingsError
 from snerv_codec.events import Event, Warned
 from snerv_codec.footage import Footage
@@ -17,10 +17,14 @@ from snerv_codec.machine import available_memory, choose_device, require_memory
 from snerv_codec.settings import EncodeSettings
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from snerv_codec.quality import Judge
     from snerv_codec.training.checkpoint import Checkpoint
     from snerv_codec.training.frames import FrameSet
     from snerv_codec.training.trainer import Trainer
 
+TOLERANCE = 0.1  # dB, or of VMAF, that a file may stay below its target
 AIM = 0.995  # share of a target in bytes that training goes for; what it misses it by, rounding makes up for
 HALVINGS = 10  # in the search for how much rounding has to make up for
 MAX_DEADZONE = 0.5  # of a step: then values are rounded towards zero
@@ -29,11 +33,15 @@ Pack = Callable[[Segment], Stream]  # a whole file around a segment
 
 
 class Fitted(NamedTuple):
-    """A segment without checksums; `results` is the PSNR in dB at the end of each phase of training."""
+    """A segment without checksums; `results` is the PSNR in dB at the end of each phase of training.
+
+    `reached` is its quality in the unit of a target that asks for one.
+    """
 
     segment: Segment
     results: dict[str, float]
     believed_bytes: float | None
+    reached: float | None = None
 
 
 def fit(
@@ -49,7 +57,7 @@ def fit(
     """Train a model of `config` on `footage` and put it on the grids of the file that `wrap` makes of it.
 
     Goes on from the checkpoint where `resume` asks for it and there is one. With a target in bytes that file
-    is not larger. Raises `SettingsError` where it cannot be met.
+    is not larger; raises `SettingsError` where it cannot be met. One of quality that cannot be met is an event.
     """
     from snerv_codec.training.trainer import Trainer
 
@@ -59,11 +67,20 @@ def fit(
         trainer.restore(checkpoint.load())
     elif resume:
         on_event(Warned(f"{checkpoint.directory}: holds no interrupted run; starting from the beginning"))
+    pack = partial(_pack, trainer, config, settings)
+    judge = _judge(settings, footage)
     for phase in settings.fit.phases(config.model):
         if phase.grids == "learned" and limit is not None and trainer.budget is None:
             trainer.budget = AIM * limit - _rest(trainer, config, wrap)
+        if phase.grids == "learned" and judge is not None and trainer.goal is None:
+            trainer.goal = judge.goal(pack)
         trainer.run(phase, checkpoint=checkpoint, on_epoch=on_event)
-    pack = partial(_pack, trainer, config, settings)
+    if judge is not None:
+        segment, reached = judge.pack(pack)
+        if reached < judge.target.value - TOLERANCE:
+            short = f"the target, {judge.target}, is out of this fit's reach, which came to {reached:.2f}"
+            on_event(Warned(f"{short}; raise --size or --epochs"))
+        return Fitted(segment, trainer.results, trainer.believed_bytes, reached)
     segment = pack() if limit is None else _pack_within(limit, pack, wrap)
     return Fitted(segment, trainer.results, trainer.believed_bytes)
 
@@ -105,20 +122,50 @@ def _place(footage: Footage, config: DecoderConfig, settings: EncodeSettings) ->
     return FrameSet(frames, config, device, known=known)
 
 
-def _pack(trainer: "Trainer", config: DecoderConfig, settings: EncodeSettings, deadzone: float = 0) -> Segment:
-    from snerv_codec.compression.packing import pack_segment
+def _judge(settings: EncodeSettings, footage: Footage) -> "Judge | None":
+    from snerv_codec.quality import Judge
 
+    if settings.target is None or not settings.target.of_quality:
+        return None
+    return Judge(settings.target, footage, choose_device(settings.device))
+
+
+def _pack(
+    trainer: "Trainer", config: DecoderConfig, settings: EncodeSettings, deadzone: float = 0, scale: float | None = None
+) -> Segment:
+    """The model on its grids; with a `scale`, on steps so many times those learned, or to be learned."""
+    from snerv_codec.compression.packing import pack_segment
+    from snerv_codec.compression.quantizers import round_up
+
+    steps, rounded, embeddings = trainer.steps(), None, trainer.embeddings()
+    if settings.rounding == "rdo":
+        rounded = _rounded(trainer, embeddings, settings)
+    if scale is not None:
+        steps = {name: round_up(scale * step) for name, step in (steps or trainer.first_steps()).items()}
     return pack_segment(
         trainer.decoder,
         config,
-        trainer.embeddings(),
+        embeddings,
         trainer.frames.ll_ranges,
         weight_bits=settings.fit.bits[0],
         embed_bits=settings.fit.bits[1],
-        steps=trainer.steps(),
+        steps=steps,
         deadzone=deadzone,
+        rounded=rounded,
         nnc_qp=settings.qp if settings.entropy == "nnc" else None,
     )
+
+
+def _rounded(
+    trainer: "Trainer", embeddings: Sequence["Tensor"], settings: EncodeSettings
+) -> dict[str, QuantizedTensor]:
+    """All tensors at fewer bytes than their plain grids take, with no more harm to the frames."""
+    from snerv_codec.compression.quantize import EMBEDDINGS
+    from snerv_codec.compression.rounding import round_as_good, weigh
+
+    frames, (weight_bits, embed_bits) = trainer.frames, settings.fit.bits
+    weighed = weigh(trainer.decoder, embeddings, frames.ll_ranges, (frames.height, frames.width))
+    return round_as_good(weighed, {name: embed_bits if name in EMBEDDINGS else weight_bits for name in weighed})
 
 
 def _rest(trainer: "Trainer", config: DecoderConfig, wrap: Pack) -> int:

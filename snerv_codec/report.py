@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bitstream.types import DecoderConfig, Model
+from snerv_codec.targets import Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,8 @@ class EncodeReport:
 
     `interpolated` is that of the frames left out of the fit, as decoding at twice the rate inserts them; None
     where none were, or none lies between two others. `known` is the share of pixels that a mask leaves, over
-    which alone `quality` is then measured (without MS-SSIM); 1 without a mask.
+    which alone `quality` is then measured (without MS-SSIM); 1 without a mask. `reached` is what came of a `target`
+    of quality, in its unit.
     `fitted_psnr` is the model's before pruning and `pruned_psnr` before quantisation and what a recipe trains
     for it, both with frames rounded to 8 bits. `bytes_tracks` is what sound and subtitles take of `bytes_total`,
     and `bytes_symbols` what coded weights and embeddings take; where training knew the rate, `believed_bytes`
@@ -68,6 +70,8 @@ class EncodeReport:
     source: str
     output: str
     config: DecoderConfig
+    target: Target | None
+    reached: float | None
     frames: int
     bytes_total: int
     bytes_tracks: int
@@ -85,7 +89,7 @@ class EncodeReport:
     seconds_total: float
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object; `quality` is flattened, `config` and `interpolated` are objects of their own."""
+        """A JSON object; `quality` is flattened, `config`, `target` and `interpolated` are objects of their own."""
         values = asdict(self)
         quality: dict[str, Any] = values.pop("quality")
         return values | quality

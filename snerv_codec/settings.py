@@ -16,12 +16,14 @@ from snerv_codec.training.settings import RECIPES, FitSettings
 class EncodeSettings:
     """All choices of an encode. `size` is the number of parameters, embeddings included ("3M", "350k").
 
-    With a `target` the file is at most that large, and not much smaller; it takes recipe "rd". Without a
-    `size`, that of the target is taken, or 3M.
+    With a `target` in bytes the file is at most that large, and not much smaller; with one of quality it looks at
+    least that good, and not much better, where a model of this `size` can. Either takes recipe "rd". Without a
+    `size`, that of the target in bytes is taken, or 3M.
 
     `model` is the backbone "b" or its temporal extension, with 3D ("t") or 2D convolutions ("t2d");
     `temporal_size` is the (height, width) of that one's temporal embeddings. With `entropy` "nnc" the decoder
-    is an ISO/IEC 15938-17 bitstream at quantisation parameter `qp`, with grids of its own.
+    is an ISO/IEC 15938-17 bitstream at quantisation parameter `qp`, with grids of its own. With `rounding` "rdo"
+    the paper's recipe ends in fewer bits that do the frames no more harm than plain grids would.
 
     `holdout` "even" leaves out the second, fourth ... frame; decoding at twice the rate inserts them again.
     `mask` is a picture, a folder of pictures or a video, white where pixels are missing and to be filled in.
@@ -35,6 +37,7 @@ class EncodeSettings:
     temporal_size: tuple[int, int] | None = None
     entropy: Literal["range", "nnc"] = "range"
     qp: int = nnc.DEFAULT_QP
+    rounding: Literal["plain", "rdo"] = "plain"
     device: str = "auto"
     target: Target | None = None
     fit: FitSettings = field(default_factory=FitSettings)
@@ -55,9 +58,16 @@ class EncodeSettings:
             raise SettingsError(f"recipe {self.fit.recipe} trains for grids of its own; --entropy nnc has others")
         if not nnc.MIN_QP <= self.qp <= nnc.MAX_QP:
             raise SettingsError(f"QP {self.qp} is not in {nnc.MIN_QP}..{nnc.MAX_QP}")
+        if self.rounding not in ("plain", "rdo"):
+            raise SettingsError(f"rounding {self.rounding!r} is not plain or rdo")
+        if self.rounding == "rdo" and (self.entropy == "nnc" or RECIPES[self.fit.recipe].grids):
+            raise SettingsError("rounding rdo takes --recipe paper and --entropy range; others have their own grids")
         if self.target is not None and RECIPES[self.fit.recipe].grids != "learned":
             raise SettingsError(f"a target takes --recipe rd, which trains for it; {self.fit.recipe} cannot")
 
+        if self.target is not None and self.target.kind == "vmaf" and self.mask is not None:
+            raise SettingsError("VMAF counts pixels that --mask leaves out; take --target-psnr instead")
+
     def target_bytes(self, info: VideoInfo) -> int | None:
-        """The greatest size of the file in bytes; None where there is no target."""
+        """The greatest size of the file in bytes; None where there is no target, or one of quality."""
         return None if self.target is None else self.target.bytes(info)

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import numpy.typing as npt
 
-from snerv_codec.errors import ResourceError
+from snerv_codec.errors import ResourceError, SettingsError
 from snerv_codec.machine import available_cores
 
 Planes = npt.NDArray[np.uint8]
@@ -41,6 +41,13 @@ def find_ffmpeg() -> str:
         return str(get_ffmpeg_exe())
     except RuntimeError as error:
         raise ResourceError(f"VMAF needs ffmpeg: {error}") from error
+
+
+def require(width: int, height: int) -> None:
+    """Raise `ResourceError` or `SettingsError` where frames of this size cannot be scored on this machine."""
+    if min(width, height) < MIN_SIDE:
+        raise SettingsError(f"VMAF needs frames of {MIN_SIDE}x{MIN_SIDE} or more, not {width}x{height}")
+    find_ffmpeg()
 
 
 class VmafMeter:

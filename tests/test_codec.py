@@ -59,6 +59,18 @@ def test_a_longer_fit_looks_like_the_video(clip, tmp_path):
     assert abs(report.pruned_psnr - report.quality.psnr) < 0.3
 
 
+def test_rounding_by_rate_and_distortion_takes_fewer_bytes_for_the_same_frames(clip, tmp_path):
+    fit = FitSettings(epochs=20, prune_epochs=2, learning_rate=3e-3, weight_bits=6)
+    plain, rdo = (
+        encode(clip, tmp_path / f"{name}.snrv", replace(QUICK, rounding=name, fit=fit)) for name in ("plain", "rdo")
+    )
+    assert rdo.bytes_symbols < 0.9 * plain.bytes_symbols
+    assert rdo.quality.psnr > plain.quality.psnr - 0.1
+    for other in ({"entropy": "nnc"}, {"fit": FitSettings(recipe="rd")}):
+        with pytest.raises(SettingsError, match="rounding rdo takes --recipe paper"):
+            replace(QUICK, rounding="rdo", **other)
+
+
 def test_training_for_rate_takes_fewer_bytes_and_knows_how_many(clip, tmp_path):
     reports = {}
     for recipe in ("paper", "rd"):

@@ -24,10 +24,12 @@ FIT = FitSettings()
 @click.command("encode")
 @click.argument("source", metavar="INPUT")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The .snrv file to write.")
-@click.option("--size", help="Parameters, embeddings included: 350k, 0.35M.  [default: what the target takes, or 3M]")
+@click.option("--size", help="Parameters, embeddings included: 350k, 0.35M.  [default: what the bytes take, or 3M]")
 @click.option("--target-size", type=options.BYTES, help="Bytes of the file, sound included, at most: 1.2MB.")
 @click.option("--target-bpp", type=float, help="The same in bits a pixel: 0.05.")
 @click.option("--target-bitrate", type=options.BITRATE, help="The same in bits a second: 800k.")
+@click.option("--target-psnr", type=float, help="Mean RGB PSNR of the frames in dB, at least: 34.")
+@click.option("--target-vmaf", type=float, help="Mean VMAF of the frames, at least: 90. Needs the extra bench.")
 @click.option(
     "--model",
     type=click.Choice(get_args(Model)),
@@ -68,6 +70,13 @@ FIT = FitSettings()
     help="Coder of the weights; nnc is ISO/IEC 15938-17 and needs the extra of that name, to decode too.",
 )
 @click.option("--qp", default=nnc.DEFAULT_QP, show_default=True, help="Step of the weights with --entropy nnc.")
+@click.option(
+    "--rounding",
+    type=click.Choice(["plain", "rdo"]),
+    default="plain",
+    show_default=True,
+    help="How --recipe paper rounds; rdo takes fewer bits where frames do not feel it.",
+)
 @click.option("--channels", type=int, help="Width C0 of the decoder, instead of the one --size gives.")
 @click.option("--blocks", type=int, help="Residual blocks N_RB, instead of those --size gives.")
 @click.option("--strides", type=options.STRIDES, help="Up-sampling strides, instead of the best for the frame.")
@@ -115,6 +124,8 @@ def command(
     target_size: float | None,
     target_bpp: float | None,
     target_bitrate: float | None,
+    target_psnr: float | None,
+    target_vmaf: float | None,
     model: Model,
     preset: PresetName,
     epochs: int | None,
@@ -132,6 +143,7 @@ def command(
     embed_bits: int | None,
     entropy: Literal["range", "nnc"],
     qp: int,
+    rounding: Literal["plain", "rdo"],
     channels: int | None,
     blocks: int | None,
     strides: tuple[int, ...] | None,
@@ -156,10 +168,16 @@ def command(
 
     INPUT is a video, "-" for y4m on standard input, a folder of PNG or JPEG frames, or raw .yuv.
     """
-    wishes: dict[TargetKind, float | None] = {"size": target_size, "bpp": target_bpp, "bitrate": target_bitrate}
+    wishes: dict[TargetKind, float | None] = {
+        "size": target_size,
+        "bpp": target_bpp,
+        "bitrate": target_bitrate,
+        "psnr": target_psnr,
+        "vmaf": target_vmaf,
+    }
     targets = [Target(kind, value) for kind, value in wishes.items() if value is not None]
     if len(targets) > 1:
-        raise click.UsageError("Only one of --target-size, --target-bpp and --target-bitrate can be met.")
+        raise click.UsageError(f"Only one of {', '.join(f'--target-{kind}' for kind in wishes)} can be met.")
     if (video_size or pix_fmt) and Path(source).suffix.lower() not in RAW:
         raise click.UsageError(f"--video-size and --pix-fmt are for raw samples ({', '.join(RAW)}).")
     settings = EncodeSettings(
@@ -172,6 +190,7 @@ def command(
         temporal_size=temporal_size,
         entropy=entropy,
         qp=qp,
+        rounding=rounding,
         device=device,
         holdout=holdout,
         mask=mask,

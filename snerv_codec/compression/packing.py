@@ -27,19 +27,22 @@ def pack_segment(
     embed_bits: int,
     steps: Mapping[str, Tensor] | None = None,
     deadzone: float = 0,
+    rounded: Mapping[str, QuantizedTensor] | None = None,
     nnc_qp: int | None = None,
     first_frame: int = 0,
 ) -> Segment:
     """Quantise a fitted decoder, its frames' embeddings (T, *shape) for each shape, and their LL ranges (T, 2).
 
     Where training knew the grids, `steps` are theirs (for `deadzone`, see `quantize_on`) and the bits do not
-    matter. With `nnc_qp` the decoder's
+    matter; nor do they where all tensors are `rounded` already. With `nnc_qp` the decoder's
     tensors become an NNC bitstream, which has grids of its own. Raises `ValueError` for a decoder that is not
     the one of `config`: a variant of it, say, which no file can hold; `SettingsError` for values that only a
     fit that diverged gives.
     """
 
     def on_grid(name: str, values: npt.NDArray[np.float32], bits: int) -> QuantizedTensor:
+        if rounded is not None:
+            return rounded[name]
         if steps is None:
             return quantize(name, values, bits)
         return quantize_on(name, values, _array(steps[name]), deadzone)

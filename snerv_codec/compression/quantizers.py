@@ -65,7 +65,7 @@ class NoisyQuantizer(Quantizer):
             others = [i for i in range(tensor.dim()) if i != axis]
             greatest = tensor.abs().amax(dim=others, keepdim=True) if others else tensor.abs()
             levels = 2 ** ((self.embed_bits if name in EMBEDDINGS else self.weight_bits) - 1) - 1
-            steps[name] = _round_up(greatest / levels)
+            steps[name] = round_up(greatest / levels)
         return steps
 
     def prepare(self, values: Values) -> None:
@@ -106,7 +106,7 @@ class RateQuantizer(Quantizer):
         """The learned steps, at the file's precision; never so small that symbols would not fit it."""
         steps = {}
         for name, log_step in zip(self.names, self.log_steps, strict=True):
-            least = _round_up(values[name].detach().abs().amax() / MOST_STEPS)
+            least = round_up(values[name].detach().abs().amax() / MOST_STEPS)
             steps[name] = torch.maximum(_through_half(log_step.exp()), least)
         return steps
 
@@ -137,7 +137,12 @@ class RateQuantizer(Quantizer):
             growth = step.log().mean()
             saved = self.savings[name] * (growth - growth.detach())
             parts.append(self.rates[name].bits(values[name] / step.detach(), rows) - saved)
-        return torch.stack(parts).sum() / sum(rate.count for rate in self.rates.values())
+        return torch.stack(parts).sum() / self.count
+
+    @property
+    def count(self) -> int:
+        """Number of all values."""
+        return sum(rate.count for rate in self.rates.values())
 
     @torch.no_grad()
     def approach(self, values: Values, budget: float, limit: float) -> float:
@@ -148,10 +153,15 @@ class RateQuantizer(Quantizer):
         savings = torch.stack([*self.savings.values()]).sum().item() / 8
         wanted = (self.believed_bytes(values) - budget) / max(savings, 1e-9)
         exponent = min(max(wanted, -limit), limit)
+        self.scale(values, exponent)
+        return exponent
+
+    @torch.no_grad()
+    def scale(self, values: Values, exponent: float) -> None:
+        """Scale all steps by e**exponent, and fit the curves to `values`, all frames', on the new ones."""
         for log_step in self.log_steps:
             log_step += exponent
         self.prepare(values)
-        return exponent
 
     @torch.no_grad()
     def believed_bytes(self, values: Values) -> float:
@@ -256,7 +266,7 @@ def _through_half(values: Tensor) -> Tensor:
     return values + (values.detach().half().float() - values.detach())
 
 
-def _round_up(values: Tensor) -> Tensor:
+def round_up(values: Tensor) -> Tensor:
     """16-bit floats that are not below `values`, and positive."""
     half = values.half().float()
     above = (half * (1 + 2**-10)).half().float()

@@ -31,9 +31,13 @@ from snerv_codec.training.settings import FitSettings, Phase
 WARMUP_START = 0.1
 EMBED_CHUNK = 8
 NOISE_SHARE = 0.9  # of values on the grid in a step of HiNeRV's recipe
-# Towards a budget of bytes, steps grow or shrink at the start of every epoch: over this share of a phase by so
-# many e-folds at most, and the rate weight with them, by this power.
+# Towards a budget of bytes or a goal in dB, steps grow or shrink at the start of every epoch: over this share of a
+# phase by so many e-folds at most, and the rate weight with them, by this power.
 STEERING_SHARE, STEERING_REACH, STEERING_POWER = 0.3, 3.0, 2.0
+SETTLING = 1.0  # dB that come while the learning rate falls from its peak
+STEERING_RANGE = 3.0  # dB off a goal from where on steps change as fast as they may
+SCALING_SHARE = 0.5  # of a phase; later networks would not learn again to live with how their values are rounded
+MOST_BITS = 8  # bits a value, beyond which finer steps bring no quality
 STEP_RATE = 10  # learning rate of the logarithms of learned steps, in that of the networks
 
 
@@ -59,7 +63,8 @@ class Trainer:
         self.phase, self.epoch = "", 0
         self.results: dict[str, float] = {}
         self.believed_bytes: float | None = None
-        self.budget: float | None = None
+        self.budget: float | None = None  # bytes
+        self.goal: float | None = None  # dB
         self.rate_weight = settings.rate_weight
         self._restored: dict[str, Tensor | str | int] = {}
         self._start_optimizer()
@@ -142,7 +147,7 @@ class Trainer:
             "phase": self.phase,
             "epoch": self.epoch,
             "results": json.dumps(self.results),
-            "rate": json.dumps([self.rate_weight, self.budget, self.believed_bytes]),
+            "rate": json.dumps([self.rate_weight, self.budget, self.goal, self.believed_bytes]),
             **{f"mask:{name}": mask for name, mask in self.masks.items()},
         }
         for name, parameter in self._parameters():
@@ -155,7 +160,7 @@ class Trainer:
         """Go back to where `state` was taken, with the same frames, configuration and settings."""
         self.phase, self.epoch = str(state["phase"]), int(state["epoch"])
         self.results = json.loads(str(state["results"]))
-        self.rate_weight, self.budget, self.believed_bytes = json.loads(str(state["rate"]))
+        self.rate_weight, self.budget, self.goal, self.believed_bytes = json.loads(str(state["rate"]))
         self.masks = {
             name: _tensor(state, f"mask:{name}").to(self.frames.device)
             for name, _ in self.decoder.named_parameters()
@@ -214,11 +219,25 @@ class Trainer:
             self.quantizer.prepare(self._values(self.embeddings()))
 
     def _steer(self, phase: Phase) -> None:
-        """Bring the rate towards the budget, if there is one, for the epoch which is about to run."""
-        if self.budget is not None and isinstance(self.quantizer, RateQuantizer):
-            limit = STEERING_REACH / max(1, STEERING_SHARE * phase.epochs)
-            exponent = self.quantizer.approach(self._values(self.embeddings()), self.budget, limit)
-            self.rate_weight *= math.exp(STEERING_POWER * exponent)
+        """Bring the rate towards the budget or the quality to the goal, if any, for the epoch about to run."""
+        if not isinstance(self.quantizer, RateQuantizer) or (self.budget is None and self.goal is None):
+            return
+        limit, values = STEERING_REACH / max(1, STEERING_SHARE * phase.epochs), self._values(self.embeddings())
+        if self.budget is not None:
+            exponent = self.quantizer.approach(values, self.budget, limit)
+        else:
+            bits = 8 * self.quantizer.believed_bytes(values) / self.quantizer.count
+            least = min((bits - MOST_BITS) * math.log(2), 0)
+            exponent = max(limit * min(max(self._surplus(phase) / STEERING_RANGE, -1), 1), least)
+            if self.epoch < SCALING_SHARE * phase.epochs:
+                self.quantizer.scale(values, exponent)
+        self.rate_weight *= math.exp(STEERING_POWER * exponent)
+
+    def _surplus(self, phase: Phase) -> float:
+        """By how many dB the phase will about end above the goal, as things stand."""
+        assert self.goal is not None
+        to_come = SETTLING * learning_rate(phase, self.epoch / phase.epochs) / phase.learning_rate
+        return self.psnr() + to_come - self.goal
 
     def _values(self, embeddings: Iterable[Tensor]) -> dict[str, Tensor]:
         """What a file holds, by name: the decoder's parameters, and these embeddings."""

@@ -13,7 +13,7 @@ from stream_samples import rich_stream, temporal_stream, tensor, tiny_stream
 import bitstream.errors
 from bitstream import container
 from bitstream.container import StreamFile, read_header, read_stream, write_stream
-from bitstream.entropy import encode_tensor
+from bitstream.drafts import encode_tensor
 from bitstream.errors import BitstreamError, Corrupt, LimitExceeded, NotAStream, Truncated, UnsupportedVersion
 from bitstream.indexsection import read_index
 from bitstream.sections import SIGNATURE, VERSION, write_prologue, write_section

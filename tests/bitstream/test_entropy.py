@@ -8,9 +8,10 @@ from hypothesis.extra.numpy import arrays
 from bitstream import entropy, prediction, rangecoder
 from bitstream.bits import BitReader, BitWriter
 from bitstream.curve import LEVELS_PER_OCTAVE, MAX_LEVEL, POWERS, STEPS_PER_OCTAVE, Curve, Node
-from bitstream.entropy import Coder, Grid, decode_symbols, decode_tensor, encode_symbols, encode_tensor
+from bitstream.drafts import encode_symbols, encode_tensor
+from bitstream.entropy import Coder, Grid, decode_symbols, decode_tensor
 from bitstream.errors import BitstreamError, Corrupt, LimitExceeded, Truncated, UnsupportedVersion
-from bitstream.fitting import fit
+from bitstream.fitting import TOGETHER, fit, fit_all
 from bitstream.types import QuantizedTensor
 
 
@@ -158,6 +159,15 @@ def test_the_widest_range_of_levels_does_not_overflow():
     assert STEPS_PER_OCTAVE == 4 * LEVELS_PER_OCTAVE
 
 
+def test_curves_fitted_together_are_those_fitted_alone():
+    rng = np.random.default_rng(0)
+    sizes = (2, 3, 40, 255, 2 * TOGETHER, *[1500] * 5, 5)
+    many = [np.bincount((rng.random(3 * size) ** 2 * size).astype(int)) for size in sizes]
+    assert sum(map(len, many)) > TOGETHER
+    assert fit_all(many) == [fit(counts) for counts in many]
+    assert fit_all([]) == []
+
+
 def test_a_wide_alphabet_is_fitted():
     counts = np.bincount(np.random.default_rng(0).binomial(65535, 0.5, 20_000))
     present = np.flatnonzero(counts)
@@ -200,10 +210,10 @@ def test_any_bytes_are_symbols_or_a_clear_error(coder, data, count, bits):
 
 def test_chunks_do_not_show(monkeypatch):
     symbols = (np.random.default_rng(0).random(1000) ** 3 * 255).astype(np.uint16)
-    whole = encode_symbols(symbols, 8), entropy._encode_raw(symbols, 11)
+    whole = encode_symbols(symbols, 8), entropy.encode_raw(symbols, 11)
     monkeypatch.setattr(rangecoder, "CHUNK", 7)
     monkeypatch.setattr(entropy, "RAW_CHUNK", 16)
-    assert (encode_symbols(symbols, 8), entropy._encode_raw(symbols, 11)) == whole
+    assert (encode_symbols(symbols, 8), entropy.encode_raw(symbols, 11)) == whole
     both_ways(symbols, 8)
     assert np.array_equal(entropy._decode_raw(whole[1], 1000, 11), symbols)
 

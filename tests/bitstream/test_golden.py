@@ -14,7 +14,8 @@ from stream_samples import rich_stream, tiny_stream
 
 import bitstream
 from bitstream.container import StreamFile, read_stream, write_stream
-from bitstream.entropy import Grid, decode_tensor, encode_symbols, encode_tensor
+from bitstream.drafts import encode_symbols, encode_tensor
+from bitstream.entropy import Grid, decode_tensor
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SPEC = (Path(bitstream.__file__).parent / "SPEC.md").read_text()

@@ -132,6 +132,13 @@ def test_a_plan_tells_the_time_of_the_fit(clip, capsys):
     assert re.search(r"on disk, after about [\d.]+ (s|min|h) of fitting on cpu", text)
 
 
+def test_a_quality_is_planned_for_by_recipe_rd_and_goes_with_no_size(clip, capsys):
+    plan = json.loads(run(capsys, "encode", clip, "--size", "200k", "--target-psnr", "30", "--dry-run", "--json"))
+    assert plan["epochs"] == 450  # recipe rd
+    both = ("encode", clip, "--dry-run", "--target-psnr", "30", "--target-size", "1M")
+    assert "Only one of --target-size, " in fails(capsys, *both, code=2)
+
+
 def test_a_predicted_size_is_close(clip, tmp_path, capsys):
     plan = json.loads(run(capsys, "encode", clip, "--size", "200k", "--dry-run", "--json"))
     run(capsys, "encode", clip, "-o", tmp_path / "out.snrv", *QUICK, "--size", "200k")

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from bitstream.entropy import Coder, encode_symbols, encode_tensor
+from bitstream.drafts import encode_symbols, encode_tensor
+from bitstream.entropy import Coder
 from bitstream.types import DecoderConfig
 from snerv_codec.compression.packing import pack_segment, unpack_decoder, unpack_embeddings
 from snerv_codec.compression.quantize import dequantize, quantize_on

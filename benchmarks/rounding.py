@@ -1,0 +1,145 @@
+"""Rounding a fit that was not trained for it: plain grids, steps by sensitivity, and choices by rate and distortion.
+
+    python -m benchmarks.rounding [--dataset bunny-small] [--size 110k] [--epochs 50]
+
+One fit by the paper's recipe, then the same weights packed in each way: bytes of the file, and PSNR of the frames that
+it decodes to.
+
+plain   the recipe's own grids, at 8 to 4 bits a weight and 6, or below 6 as many, an embedding value
+steps   steps by sensitivity, values to the nearest multiple, at several prices of a bit
+rdo     the same steps, each value to the cheaper of its two neighbours
+equal   `--rounding rdo`: rdo at the price at which it is to do the frames the same harm as plain at so many bits
+nnc     `--entropy nnc`: the decoder as an ISO/IEC 15938-17 bitstream, dependent quantisation, at several QPs; -38 is
+        the paper's. Embeddings are on plain grids. Only where nncodec is installed.
+
+The record is results/rounding/CLIP-SIZE-EPOCHS.json.
+"""
+
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Mapping
+from dataclasses import asdict
+from fractions import Fraction
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from benchmarks import record, tasks
+from benchmarks.bdrate import bd_rate
+from benchmarks.datasets import Dataset
+from benchmarks.tasks import SUBJECTS
+from bitstream.container import write_stream
+from bitstream.types import DecoderConfig, QuantizedTensor, Stream, VideoInfo
+from snerv_codec.compression.packing import pack_segment
+from snerv_codec.compression.quantize import EMBEDDINGS
+from snerv_codec.compression.rounding import Weighed, round_as_good, round_for_rate, weigh
+from snerv_codec.decoding import SegmentPlayer
+from snerv_codec.media.reader import Frames
+from snerv_codec.training.frames import FrameSet
+from snerv_codec.training.settings import FitSettings
+from snerv_codec.training.trainer import Trainer
+
+WEIGHT_BITS = (8, 7, 6, 5, 4)
+EMBED_BITS = 6
+QPS = (-42, -38, -34, -30, -26, -22)
+PRICES = np.geomspace(3e-10, 3e-7, 7)  # of a bit, in mean squared error of pixels in 0..1
+
+
+def bits_of(weighed: Mapping[str, Weighed], weight_bits: int) -> dict[str, int]:
+    """Bits of a value on plain grids, by tensor."""
+    return {name: min(weight_bits, EMBED_BITS) if name in EMBEDDINGS else weight_bits for name in weighed}
+
+
+class Subject:
+    """A fit, to be packed in many ways."""
+
+    def __init__(self, trainer: Trainer, config: DecoderConfig, frames: Frames) -> None:
+        self.trainer, self.config, self.frames = trainer, config, frames
+        self.embeddings = trainer.embeddings()
+        start = time.perf_counter()
+        size = (trainer.frames.height, trainer.frames.width)
+        self.weighed = weigh(trainer.decoder, self.embeddings, trainer.frames.ll_ranges, size)
+        self.seconds = time.perf_counter() - start
+
+    def point(
+        self, rounded: Mapping[str, QuantizedTensor] | None, bits: int = 8, qp: int | None = None
+    ) -> dict[str, float]:
+        """Bytes of the file and quality of its frames; `rounded` None is plain rounding, or with `qp` NNC's."""
+        trainer = self.trainer
+        segment = pack_segment(
+            trainer.decoder,
+            self.config,
+            self.embeddings,
+            trainer.frames.ll_ranges,
+            weight_bits=bits,
+            embed_bits=min(bits, EMBED_BITS),
+            rounded=rounded,
+            nnc_qp=qp,
+        )
+        count, height, width = self.frames.shape[:3]
+        info = VideoInfo(width, height, Fraction(1, 25), tuple(range(count)), 1, Fraction(25))
+        player = SegmentPlayer(segment, info, trainer.frames.device)
+        return {
+            "bytes": len(write_stream(Stream(info, (segment,)))),
+            **tasks.quality(self.frames, player.play(player.numbers)),
+        }
+
+
+def run(dataset: Dataset, frames: Frames, options: Namespace) -> dict[str, Any]:
+    """One clip, recorded."""
+    settings = FitSettings(epochs=options.epochs, seed=options.seed)
+    config = SUBJECTS["b"].config(frames, len(frames), options.size)
+    trainer = Trainer(FrameSet(tasks.place(frames, options), config), config, settings)
+    for phase in settings.phases():
+        trainer.run(phase)
+        print(f"{dataset.name}: {phase.name} {phase.epochs} epochs, {trainer.results[phase.name]:.2f} dB", flush=True)
+    subject = Subject(trainer, config, frames)
+    weighed = subject.weighed
+    curves = {
+        "plain": [{"bits": bits, **subject.point(None, bits)} for bits in WEIGHT_BITS],
+        "steps": [{"price": p, **subject.point(round_for_rate(weighed, p, choose=False))} for p in PRICES],
+        "rdo": [{"price": p, **subject.point(round_for_rate(weighed, p))} for p in PRICES],
+        "equal": [
+            {"bits": bits, **subject.point(round_as_good(weighed, bits_of(weighed, bits)))} for bits in WEIGHT_BITS
+        ],
+    }
+    if find_spec("nncodec"):
+        curves["nnc"] = [{"qp": qp, **subject.point(None, qp=qp)} for qp in QPS]
+    points = {name: [(point["bytes"], point["psnr"]) for point in curve] for name, curve in curves.items()}
+    values = {
+        "kind": "rounding",
+        "dataset": dataset.to_json(),
+        "settings": {"size": options.size, "epochs": options.epochs, "seed": options.seed, "device": options.device},
+        "config": asdict(config),
+        "fitted_psnr": trainer.results["fit"],
+        "unrounded_psnr": trainer.results["prune"],
+        "seconds_sensitivities": subject.seconds,
+        "curves": curves,
+        "bd_rate_against_plain": {name: asdict(bd_rate(points["plain"], points[name])) for name in points},
+    }
+    record.write_record(f"rounding/{dataset.name}-{options.size}-{options.epochs}", values)
+    return values
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run, record, and print a line for each point."""
+    parser = tasks.arguments(__doc__)
+    parser.set_defaults(size="110k", epochs=50)
+    options = parser.parse_args(argv)
+    for dataset, frames in tasks.clips(options):
+        values = run(dataset, frames, options)
+        print(f"{dataset.name}: {values['unrounded_psnr']:.2f} dB before rounding")
+        for name, curve in values["curves"].items():
+            delta = values["bd_rate_against_plain"][name]
+            print(f"{name}: BD-rate {delta['value'] or 0:+.1f} % {delta['reason']}")
+            for point in curve:
+                key = next(iter(point))
+                at = f"{point[key]:.1e}" if key == "price" else f"{key} {point[key]}"
+                print(f"{at:>12} {point['bytes']:>9,} bytes {point['psnr']:>6.2f} dB", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
