@@ -19,7 +19,7 @@ from snerv_codec.timeline import odd_frames
 # "rd" ends with at its default rate weight, as seen on fitted models. Four QPs are a factor of two in the step.
 ENTROPY_GAIN = 0.3
 NNC_BITS = 6.3
-RD_BITS = 4.0
+RD_BITS = 4.4
 # Bits a parameter at which a target is best met: more parameters at fewer bits are slower, fewer at more bits worse.
 TARGET_BITS = 3.5
 DEFAULT_SIZE = "3M"

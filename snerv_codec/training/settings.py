@@ -41,7 +41,7 @@ RECIPES: dict[RecipeName, Recipe] = {
     "hinerv": Recipe(
         prune=0.15, score="relative", prune_epochs=0.2, grids="noisy", grid_epochs=0.1, grid_rate=0.1, weight_bits=6
     ),
-    "rd": Recipe(grids="learned", grid_epochs=0.5),
+    "rd": Recipe(grids="learned", grid_epochs=2.0),
 }
 
 
@@ -112,7 +112,7 @@ class FitSettings:
     prune_epochs: int | None = None
     prune_rate: float = 0.3
     grid_epochs: int | None = None
-    rate_weight: float = 0.02
+    rate_weight: float = 0.01
     weight_bits: int | None = None
     embed_bits: int | None = None
     precision: Precision = "auto"
