@@ -2,7 +2,7 @@
 
     python -m benchmarks.rounding [--dataset bunny-small] [--size 110k] [--epochs 50]
 
-One fit by the paper's recipe, then the same weights packed in each way: bytes of the file, and PSNR of the frames that
+One fit by the default preset's optimiser and the paper's recipe, then the same weights packed in each way: bytes of the file, and PSNR of the frames that
 it decodes to.
 
 plain   the recipe's own grids, at 8 to 4 bits a weight and 6, or below 6 as many, an embedding value
@@ -89,7 +89,7 @@ class Subject:
 
 def run(dataset: Dataset, frames: Frames, options: Namespace) -> dict[str, Any]:
     """One clip, recorded."""
-    settings = FitSettings(epochs=options.epochs, seed=options.seed)
+    settings = FitSettings.preset("default", epochs=options.epochs, seed=options.seed)
     config = SUBJECTS["b"].config(frames, len(frames), options.size)
     trainer = Trainer(FrameSet(tasks.place(frames, options), config), config, settings)
     for phase in settings.phases():
@@ -111,7 +111,7 @@ def run(dataset: Dataset, frames: Frames, options: Namespace) -> dict[str, Any]:
     values = {
         "kind": "rounding",
         "dataset": dataset.to_json(),
-        "settings": {"size": options.size, "epochs": options.epochs, "seed": options.seed, "device": options.device},
+        "settings": {"size": options.size, "device": options.device, **asdict(settings)},
         "config": asdict(config),
         "fitted_psnr": trainer.results["fit"],
         "unrounded_psnr": trainer.results["prune"],

@@ -1,6 +1,7 @@
 """What a user may ask of an encode. Never stored in the file, except as a line of text."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -14,7 +15,9 @@ from snerv_codec.training.settings import RECIPES, FitSettings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodeSettings:
-    """All choices of an encode. `size` is the number of parameters, embeddings included ("3M", "350k").
+    """All choices of an encode; the defaults are those of `snerv encode`.
+
+    `size` is the number of parameters, embeddings included ("3M", "350k").
 
     With a `target` in bytes the file is at most that large, and not much smaller; with one of quality it looks at
     least that good, and not much better, where a model of this `size` can. Either takes recipe "rd". Without a
@@ -40,7 +43,7 @@ class EncodeSettings:
     rounding: Literal["plain", "rdo"] = "plain"
     device: str = "auto"
     target: Target | None = None
-    fit: FitSettings = field(default_factory=FitSettings)
+    fit: FitSettings = field(default_factory=partial(FitSettings.preset, "default"))
     holdout: Literal["even"] | None = None
     mask: str | Path | None = None
     source: Selection = field(default_factory=Selection)
