@@ -2,8 +2,8 @@
 
     python -m benchmarks.rounding [--dataset bunny-small] [--size 110k] [--epochs 50]
 
-One fit by the default preset's optimiser and the paper's recipe, then the same weights packed in each way: bytes of the file, and PSNR of the frames that
-it decodes to.
+One fit by the default preset's optimiser and the paper's recipe, then the same weights packed in each way: bytes of
+the file, and PSNR of the frames that it decodes to.
 
 plain   the recipe's own grids, at 8 to 4 bits a weight and 6, or below 6 as many, an embedding value
 steps   steps by sensitivity, values to the nearest multiple, at several prices of a bit

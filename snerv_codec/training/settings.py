@@ -22,10 +22,11 @@ WARMUP: dict[Model, float] = {"b": 0.1, "t": 0.2, "t2d": 0.2}
 class Recipe:
     """What follows the fit: perhaps a pruning with fine-tuning, perhaps training on the grids of the file.
 
-    Epochs are shares of the fit's, rates shares of its learning rate. `score` orders the weights to prune
+    Epochs are shares of those given (`fit_epochs` of the fit itself), rates shares of its learning rate. `score` orders the weights to prune
     (`compression.prune`); `grids` are those of `compression.quantizers`.
     """
 
+    fit_epochs: float = 1.0
     prune: float = 0.0
     score: Literal["magnitude", "relative"] = "magnitude"
     prune_epochs: float = 0.1
@@ -41,7 +42,7 @@ RECIPES: dict[RecipeName, Recipe] = {
     "hinerv": Recipe(
         prune=0.15, score="relative", prune_epochs=0.2, grids="noisy", grid_epochs=0.1, grid_rate=0.1, weight_bits=6
     ),
-    "rd": Recipe(grids="learned", grid_epochs=2.0),
+    "rd": Recipe(fit_epochs=1 / 3, grids="learned", grid_epochs=2 / 3),  # the longer on its grids the better
 }
 
 
@@ -90,7 +91,8 @@ class FitSettings:
     subbands. `warmup` is the share of a phase in which the rate rises (None: the paper's for the model),
     `clip` bounds the gradient's norm. `recipe` says what follows the fit of `epochs`, and what None stands
     for: `prune` is the share of the decoder's convolution weights set to zero after the fit; `prune_epochs`
-    of fine-tuning follow at `prune_rate` times the learning rate, and `grid_epochs` on the file's grids.
+    of fine-tuning follow at `prune_rate` times the learning rate, and `grid_epochs` on the file's grids; those of
+    recipe "rd", where None, are two thirds of `epochs`.
     With recipe "rd" the loss of these is distortion + `rate_weight` · bits a value, and grids are learned; else
     they have `weight_bits` and `embed_bits`. Of `optimizer` "adam" is the paper's; "muon" learns faster, at multiples
     of the learning rate (`training.optimizers`). For `precision` see there. `compile` is how a step runs: "none"
@@ -167,7 +169,8 @@ class FitSettings:
         warmup = WARMUP[model] if self.warmup is None else self.warmup
         prune = recipe.prune if self.prune is None else self.prune
         tune = max(1, round(self.epochs * recipe.prune_epochs)) if self.prune_epochs is None else self.prune_epochs
-        fit = Phase(name="fit", epochs=self.epochs, learning_rate=self.learning_rate, warmup=warmup)
+        fitting = max(1, round(self.epochs * recipe.fit_epochs)) if self.grid_epochs is None else self.epochs
+        fit = Phase(name="fit", epochs=fitting, learning_rate=self.learning_rate, warmup=warmup)
         phases = [
             fit,
             Phase(

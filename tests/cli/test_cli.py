@@ -136,7 +136,7 @@ def test_a_quality_is_planned_for_by_recipe_rd_and_goes_with_no_size(clip, capsy
     plan = json.loads(
         run(capsys, "encode", clip, "--size", "200k", "--target-psnr", "30", "--preset", "paper", "--dry-run", "--json")
     )
-    assert plan["epochs"] == 900  # recipe rd
+    assert plan["epochs"] == 300  # recipe rd: a third to fit, the rest on its grids
     both = ("encode", clip, "--dry-run", "--target-psnr", "30", "--target-size", "1M")
     assert "Only one of --target-size, " in fails(capsys, *both, code=2)
 
