@@ -22,8 +22,8 @@ WARMUP: dict[Model, float] = {"b": 0.1, "t": 0.2, "t2d": 0.2}
 class Recipe:
     """What follows the fit: perhaps a pruning with fine-tuning, perhaps training on the grids of the file.
 
-    Epochs are shares of those given (`fit_epochs` of the fit itself), rates shares of its learning rate. `score` orders the weights to prune
-    (`compression.prune`); `grids` are those of `compression.quantizers`.
+    Epochs are shares of those given (`fit_epochs` of the fit itself), rates shares of its learning rate. `score`
+    orders the weights to prune (`compression.prune`); `grids` are those of `compression.quantizers`.
     """
 
     fit_epochs: float = 1.0
