@@ -24,7 +24,7 @@ slow: $(VENV)/.ready
 
 # A small real comparison, ten minutes on two cores; what it measured and the report stay out of version control.
 BENCH := benchmarks/cache/bench
-BENCH_SNERV ?= snerv:epochs=50
+BENCH_SNERV ?= snerv:optimizer=muon,recipe=rd,epochs=50
 
 $(VENV)/.bench: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
