@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,19 +66,43 @@ def draw(
     drawn = [curve for curve in curves if curve.values(metric)]
     if not drawn:
         return None
+
+    def fill(axes: Any) -> None:
+        for number, curve in enumerate(drawn):
+            _line(axes, curve, metric, number)
+        _decorate(axes, drawn, metric, ceiling)
+
+    return _drawn(fill, f"{metric.name} on {drawn[0].dataset}", stem, folder, size)
+
+
+def draw_lines(
+    lines: Mapping[str, Sequence[tuple[float, float]]], axis_names: tuple[str, str], title: str, stem: str, folder: Path
+) -> Figure:
+    """Draw lines of (x, y) to `folder`/`stem`.svg and .png."""
+    colors = ("weak", "x265", "snerv", "x264", "vvenc")
+
+    def fill(axes: Any) -> None:
+        for (name, line), color in zip(lines.items(), colors, strict=False):
+            axes.plot(*zip(*line, strict=True), color=PALETTE[color][0], marker="o", markersize=4, label=name)
+        axes.set_xlabel(axis_names[0])
+        axes.set_ylabel(axis_names[1])
+        _quiet(axes, len(lines))
+
+    return _drawn(fill, title, stem, folder, WIDE)
+
+
+def _drawn(fill: Callable[[Any], None], title: str, stem: str, folder: Path, size: tuple[float, float]) -> Figure:
+    """A figure with the axes that `fill` draws on, saved."""
     pyplot = _library()
     ink = PALETTE["ink"][0]
     with pyplot.rc_context({"svg.fonttype": "none", "svg.hashsalt": stem, "text.color": ink, "axes.labelcolor": ink}):
         figure, axes = pyplot.subplots(figsize=size, layout="constrained")
-        for number, curve in enumerate(drawn):
-            _line(axes, curve, metric, number)
-        _decorate(axes, drawn, metric, ceiling)
+        fill(axes)
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
         figure.savefig(folder / f"{stem}.svg", metadata={"Date": None, "Creator": None})
         figure.savefig(folder / f"{stem}.png", dpi=160, metadata={"Software": None})
         pyplot.close(figure)
-    title = f"{metric.name} on {drawn[0].dataset}"
     return Figure(stem, title, _themed(text.getvalue(), title, stem))
 
 
@@ -117,13 +141,18 @@ def _decorate(axes: Any, curves: Sequence[Curve], metric: Metric, ceiling: float
     if ceiling is not None and ceiling - highest < 3:
         axes.axhline(ceiling, color=PALETTE["weak"][0], linewidth=1, linestyle=(0, (1, 3)))
         axes.annotate("ceiling of 4:2:0", (min(bpp for bpp, _ in points), ceiling), (0, 3), textcoords="offset points")
+    _quiet(axes, len(curves))
+
+
+def _quiet(axes: Any, lines: int) -> None:
+    """A grid that does not shout, and the legend of so many lines."""
     ink, faint = PALETTE["ink"][0], PALETTE["faint"][0]
     axes.grid(color=faint, linewidth=0.7)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(faint)
     axes.tick_params(color=faint, labelcolor=ink)
-    place = {"loc": "center left", "bbox_to_anchor": (1, 0.5)} if len(curves) > CROWDED else {"loc": "best"}
+    place = {"loc": "center left", "bbox_to_anchor": (1, 0.5)} if lines > CROWDED else {"loc": "best"}
     axes.legend(frameon=False, labelcolor=ink, **place)
 
 

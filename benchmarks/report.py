@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks import record
+from benchmarks import record, rounding
 from benchmarks.bdrate import MIN_OVERLAP, MIN_POINTS, Delta, compare, mean_delta, quality_at, rate_at
 from benchmarks.curves import METRICS, Curve, load_ceiling, load_curves
 from benchmarks.page import Block, Row, Section, Table, Text, html, markdown
@@ -64,6 +64,7 @@ def report_blocks(curves: Sequence[Curve], results: Path, folder: Path) -> list[
         here = [curve for curve in curves if curve.dataset == clip]
         blocks.append(clip_section(clip, here, ceilings.get(clip), folder))
     blocks += means(curves)
+    blocks += [rounding.section(path, folder) for path in sorted((results / "rounding").glob("*.json"))]
     if (results / "reproduce").is_dir():
         tables = table_sections(results / "reproduce")
         blocks.append(Section("The paper's tables on Bunny", [Text(REPRODUCTION), *tables]))
@@ -78,6 +79,9 @@ def clip_section(name: str, curves: Sequence[Curve], ceiling: Record | None, fol
     main = [curve for curve in curves if is_ours(curve.codec) or curve.codec in MAIN]
     blocks: list[Block] = [Text(f"{clip['description'][0].upper()}{clip['description'][1:]}. {facts}.")]
     blocks += _figures(main or curves, ceiling, name, folder)
+    ours = [curve.codec for curve in curves if comparable(curve)]
+    if len(ours) > 1:
+        blocks.append(Section("Ways to fit and to code, against each other", [among_table(curves, ours)]))
     for curve in (curve for curve in curves if is_ours(curve.codec) and curve.points):
         tables = [distance_table(curves, curve.codec)] if comparable(curve) else []
         tables.append(nearness_table(curves, curve.codec))
@@ -105,6 +109,17 @@ def distance_table(curves: Sequence[Curve], ours: str) -> Table:
         f"curve's range both share; {MIN_POINTS} points and {MIN_OVERLAP:.0%} are the least."
     )
     return Table(header, rows, (first, *refused.notes()))
+
+
+def among_table(curves: Sequence[Curve], ours: Sequence[str]) -> Table:
+    """BD-rates by PSNR of our codecs on one clip against each other."""
+    refused = Refusals()
+    rows = []
+    for name in ours:
+        found = {anchor: next(iter(compare(curves, anchor, name, PSNR).values()))[0] for anchor in ours}
+        cells = [NONE if anchor == name else refused.cell(found[anchor], "%", name, anchor) for anchor in ours]
+        rows.append((name, *cells))
+    return Table(("BD-rate by PSNR against", *ours), rows, refused.notes())
 
 
 def nearness_table(curves: Sequence[Curve], ours: str) -> Table:

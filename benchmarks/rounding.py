@@ -15,6 +15,7 @@ nnc     `--entropy nnc`: the decoder as an ISO/IEC 15938-17 bitstream, dependent
 The record is results/rounding/CLIP-SIZE-EPOCHS.json.
 """
 
+import json
 import sys
 import time
 from argparse import Namespace
@@ -22,13 +23,16 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from fractions import Fraction
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks import record, tasks
-from benchmarks.bdrate import bd_rate
+from benchmarks.bdrate import bd_rate, quality_at
 from benchmarks.datasets import Dataset
+from benchmarks.page import Section, Table, Text
+from benchmarks.plots import draw_lines
 from benchmarks.tasks import SUBJECTS
 from bitstream.container import write_stream
 from bitstream.types import DecoderConfig, QuantizedTensor, Stream, VideoInfo
@@ -37,6 +41,7 @@ from snerv_codec.compression.quantize import EMBEDDINGS
 from snerv_codec.compression.rounding import Weighed, round_as_good, round_for_rate, weigh
 from snerv_codec.decoding import SegmentPlayer
 from snerv_codec.media.reader import Frames
+from snerv_codec.model.sizing import decoder_parameters, embedding_parameters
 from snerv_codec.training.frames import FrameSet
 from snerv_codec.training.settings import FitSettings
 from snerv_codec.training.trainer import Trainer
@@ -45,6 +50,14 @@ WEIGHT_BITS = (8, 7, 6, 5, 4)
 EMBED_BITS = 6
 QPS = (-42, -38, -34, -30, -26, -22)
 PRICES = np.geomspace(3e-10, 3e-7, 7)  # of a bit, in mean squared error of pixels in 0..1
+# Curves that the report shows, and how much of them.
+SHOWN = {
+    "plain": "plain grids, 8 to 4 bits",
+    "steps": "steps by sensitivity",
+    "equal": "--rounding rdo",
+    "nnc": "--entropy nnc, dependent quantisation",
+}
+MOST_LOST = 3.0  # dB
 
 
 def bits_of(weighed: Mapping[str, Weighed], weight_bits: int) -> dict[str, int]:
@@ -121,6 +134,33 @@ def run(dataset: Dataset, frames: Frames, options: Namespace) -> dict[str, Any]:
     }
     record.write_record(f"rounding/{dataset.name}-{options.size}-{options.epochs}", values)
     return values
+
+
+def section(path: Path, folder: Path) -> Section:
+    """What a record tells: bits a parameter, and dB that rounding takes."""
+    values = json.loads(path.read_text())
+    config = DecoderConfig(**{key: tuple(v) if isinstance(v, list) else v for key, v in values["config"].items()})
+    count = decoder_parameters(config) + embedding_parameters(config, values["dataset"]["frames"])
+    whole = values["unrounded_psnr"]
+    lines = {
+        SHOWN[name]: [(8 * point["bytes"] / count, whole - point["psnr"]) for point in curve]
+        for name, curve in values["curves"].items()
+        if name in SHOWN
+    }
+    shown = {name: [pair for pair in line if pair[1] < MOST_LOST] for name, line in lines.items()}
+    title = f"Rounding the same weights: {values['dataset']['name']}"
+    figure = draw_lines(shown, ("bits a parameter (file on disk)", "dB lost"), title, f"rounding-{path.stem}", folder)
+    rows = []
+    for name, line in lines.items():
+        delta = values["bd_rate_against_plain"][next(key for key in SHOWN if SHOWN[key] == name)]["value"]
+        at_four = quality_at([(bits, -lost) for bits, lost in sorted(line)], 4.0)
+        rows.append((name, f"{delta or 0:+.1f} %", "–" if at_four is None else f"{-at_four:.2f}"))
+    settings = values["settings"]
+    text = (
+        f"{settings['size']}, {settings['epochs']} epochs by {settings['optimizer']}, {whole:.2f} dB before rounding. "
+        "BD-rate is against plain grids; the last column is what 4 bits a parameter cost, embeddings and all."
+    )
+    return Section(title, [Text(text), figure, Table(("", "BD-rate", "dB lost at 4 bits"), rows)])
 
 
 def main(argv: list[str] | None = None) -> int:

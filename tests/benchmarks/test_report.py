@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks import report
 from benchmarks.bdrate import bd_rate
+from benchmarks.curves import Curve
 
 pytest.importorskip("bjontegaard", reason="the extra bench is not installed")
 
@@ -128,3 +129,20 @@ def test_a_selection_of_codecs_and_an_empty_one(results, tmp_path):
     assert "x265-medium" not in (tmp_path / "report.md").read_text()
     with pytest.raises(SystemExit, match="no such records"):
         report.main(["--results", str(results), "--dataset", "absent"])
+
+
+def test_ways_of_ours_are_held_against_each_other():
+    points = {
+        "snerv-paper": [(0.2, 28.0), (0.4, 31.0), (0.7, 33.0), (1.1, 35.0)],
+        "snerv-rd": [(0.1, 28.0), (0.2, 31.0), (0.35, 33.0), (0.55, 35.0)],
+    }
+    curves = [
+        Curve("clip", name, tuple({"rate": {"bpp": bpp}, "quality": {"psnr": psnr}} for bpp, psnr in line), ())
+        for name, line in points.items()
+    ]
+    table = report.among_table(curves, list(points))
+    assert table.header == ("BD-rate by PSNR against", "snerv-paper", "snerv-rd")
+    first, second = table.rows
+    assert first[1] == second[2] == "–"
+    assert first[2].startswith("+100")
+    assert second[1].startswith("-50.0 %")
