@@ -76,7 +76,7 @@ def by_file(subject: Subject, dataset: Dataset, known: Mask, settings: FitSettin
 
 def run(name: str, task: str, dataset: Dataset, frames: Frames, options: Namespace) -> dict[str, Any]:
     """One model at one task, recorded, with a picture."""
-    subject, settings = SUBJECTS[name], FitSettings(epochs=options.epochs, seed=options.seed)
+    subject, settings = SUBJECTS[name], tasks.settings_of(options)
     box = options.box or max(2, round(BOX * frames.shape[1] / OF_ROWS))
     known = known_pixels(task, frames.shape[:3], box, options.seed)
     masked = np.where(known[..., None], frames, 0).astype(np.uint8)
@@ -93,14 +93,14 @@ def run(name: str, task: str, dataset: Dataset, frames: Frames, options: Namespa
         "task": task,
         "box": box,
         "hidden": float(1 - known.mean()),
-        "settings": {"size": options.size, "epochs": options.epochs, "seed": options.seed, "device": options.device},
+        "settings": tasks.describe_run(options),
         **subject.describe(config, len(frames)),
         "network": measure(frames, decoded, known),
         "masked": measure(frames, masked, known),
     }
     if options.files and subject.in_files:
         values["file"] = measure(frames, by_file(subject, dataset, known, settings, options), known)
-    place = f"inpainting/{dataset.name}-{options.size}-{options.epochs}/{name}-{task}"
+    place = f"{tasks.folder_of('inpainting', dataset, options)}/{name}-{task}"
     path = record.write_record(place, values)
     _picture(path.with_suffix(".png"), masked, decoded, frames)
     return values

@@ -94,7 +94,7 @@ def _blended(trainer: Trainer, numbers: range) -> Iterator[Frames]:
 
 def run(name: str, dataset: Dataset, frames: Frames, options: Namespace) -> dict[str, Any]:
     """Both protocols and the floor for one model, recorded."""
-    subject, settings = SUBJECTS[name], FitSettings(epochs=options.epochs, seed=options.seed)
+    subject, settings = SUBJECTS[name], tasks.settings_of(options)
     print(f"{dataset.name}, {name}: the paper's protocol", flush=True)
     paper = by_paper(subject, frames, settings, options)
     print(f"{dataset.name}, {name}: the codec's protocol", flush=True)
@@ -103,13 +103,13 @@ def run(name: str, dataset: Dataset, frames: Frames, options: Namespace) -> dict
         "kind": "interpolation",
         "dataset": dataset.to_json(),
         "model": name,
-        "settings": {"size": options.size, "epochs": options.epochs, "seed": options.seed, "device": options.device},
+        "settings": tasks.describe_run(options),
         "frames": len(between(frames)),
         "paper": paper,
         "codec": codec,
         "average": tasks.quality(frames[1:-1:2], average(frames)),
     }
-    record.write_record(f"interpolation/{dataset.name}-{options.size}-{options.epochs}/{name}", values)
+    record.write_record(f"{tasks.folder_of('interpolation', dataset, options)}/{name}", values)
     return values
 
 

@@ -16,12 +16,11 @@ from benchmarks.datasets import Dataset
 from benchmarks.tasks import SUBJECTS
 from snerv_codec.media.reader import Frames
 from snerv_codec.training.frames import FrameSet
-from snerv_codec.training.settings import FitSettings
 
 
 def run(name: str, dataset: Dataset, frames: Frames, options: Namespace) -> dict[str, Any]:
     """One model, recorded."""
-    subject, settings = SUBJECTS[name], FitSettings(epochs=options.epochs, seed=options.seed)
+    subject, settings = SUBJECTS[name], tasks.settings_of(options)
     config = subject.config(frames, len(frames), options.size)
     print(f"{dataset.name}, {name}", flush=True)
     clip = FrameSet(tasks.place(frames, options), config, variant=subject.variant)
@@ -31,12 +30,12 @@ def run(name: str, dataset: Dataset, frames: Frames, options: Namespace) -> dict
         "kind": "regression",
         "dataset": dataset.to_json(),
         "model": name,
-        "settings": {"size": options.size, "epochs": options.epochs, "seed": options.seed, "device": options.device},
+        "settings": tasks.describe_run(options),
         **subject.describe(config, len(frames)),
         "seconds": time.perf_counter() - start,
         **tasks.quality(frames, trainer.pictures(range(len(frames)))),
     }
-    record.write_record(f"regression/{dataset.name}-{options.size}-{options.epochs}/{name}", values)
+    record.write_record(f"{tasks.folder_of('regression', dataset, options)}/{name}", values)
     return values
 
 

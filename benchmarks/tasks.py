@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from snerv_codec.metrics import ms_ssim, psnr
 from snerv_codec.model.sizing import choose_config, model_cost, parse_size
 from snerv_codec.model.variants import FORMAT, HNERV, Variant
 from snerv_codec.training.frames import FrameSet
-from snerv_codec.training.settings import FitSettings
+from snerv_codec.training.settings import FitSettings, OptimizerName
 from snerv_codec.training.trainer import Trainer
 
 
@@ -89,10 +89,27 @@ def arguments(text: str | None) -> argparse.ArgumentParser:
     add("--frames", type=int, help="of a clip given by path: the first so many")
     add("--size", default="300k", help="parameters, embeddings included [%(default)s]")
     add("--epochs", type=int, default=60, help="[%(default)s; the paper's: 300]")
+    add("--optimizer", choices=get_args(OptimizerName), default="adam", help="[%(default)s, the paper's]")
     add("--seed", type=int, default=0)
     add("--device", default="auto")
     add("--data", type=Path, default=datasets.DATA, help="folder of UVG and DAVIS")
     return parser
+
+
+def settings_of(options: argparse.Namespace) -> FitSettings:
+    """The paper's recipe with what the command line changes."""
+    return FitSettings(epochs=options.epochs, seed=options.seed, optimizer=options.optimizer)
+
+
+def describe_run(options: argparse.Namespace) -> dict[str, Any]:
+    """What a record says of the command line."""
+    return {key: getattr(options, key) for key in ("size", "epochs", "seed", "optimizer", "device")}
+
+
+def folder_of(task: str, dataset: Dataset, options: argparse.Namespace) -> str:
+    """Where the records of a task go: results/TASK/CLIP-SIZE-EPOCHS, and -OPTIMIZER where it is not the paper's."""
+    other = "" if options.optimizer == "adam" else f"-{options.optimizer}"
+    return f"{task}/{dataset.name}-{options.size}-{options.epochs}{other}"
 
 
 def clips(options: argparse.Namespace) -> Iterable[tuple[Dataset, Frames]]:
