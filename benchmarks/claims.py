@@ -8,18 +8,22 @@ larger models and more epochs than a CPU allows, so it is the order that is comp
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from benchmarks import record
 from benchmarks.page import Section, Table, Text, markdown
 from benchmarks.tasks import SUBJECTS
+from snerv_codec.training.settings import OptimizerName
 
 NONE = "–"
 SMALL = 0.1  # dB below which two models count as equal: seeds alone make such differences
+OPTIMIZERS = get_args(OptimizerName)
 NAMES = {"b": "B", "t": "T", "t2d": "T2D", "hnerv": "HNeRV"}
 
 Record = dict[str, Any]
@@ -56,17 +60,16 @@ TASKS: dict[str, tuple[str, str, Callable[[Record], float]]] = {
 }
 
 
-def find(task: str, clip: str, results: Path) -> dict[str, tuple[str, Record]]:
-    """Each model's record of a task with the most epochs, and its name."""
+def find(task: str, optimizer: str, clip: str, results: Path) -> dict[str, Record]:
+    """Each model's record of a task with the most epochs."""
     folder, end, _ = TASKS[task]
-    found: dict[str, tuple[str, Record]] = {}
+    found: dict[str, Record] = {}
     for path in sorted((results / folder).glob(f"{clip}-*/*{end}.json")):
-        model, name = path.stem.removesuffix(end), str(path.relative_to(results).with_suffix(""))
-        values = record.read_record(name, folder=results)
-        if model in SUBJECTS and values is not None:
+        model, values = path.stem.removesuffix(end), json.loads(path.read_text())
+        if model in SUBJECTS and values["settings"].get("optimizer", "adam") == optimizer:
             epochs = values["settings"]["epochs"]
-            if model not in found or epochs >= found[model][1]["settings"]["epochs"]:
-                found[model] = name, values
+            if model not in found or epochs >= found[model]["settings"]["epochs"]:
+                found[model] = values
     return found
 
 
@@ -79,30 +82,35 @@ def verdict(published: float, ours: float | None) -> str:
 
 
 def claims_table(clip: str, results: Path) -> Table:
-    """Every claim with the paper's difference and ours."""
+    """Every claim with the paper's difference, and with ours by each optimiser."""
     rows = []
     for claim in CLAIMS:
-        found, figure = find(claim.task, clip, results), TASKS[claim.task][2]
-        ours = None
-        if claim.better in found and claim.worse in found:
-            ours = figure(found[claim.better][1]) - figure(found[claim.worse][1])
+        cells: list[str] = []
+        for optimizer in OPTIMIZERS:
+            found, figure = find(claim.task, optimizer, clip, results), TASKS[claim.task][2]
+            ours = None
+            if claim.better in found and claim.worse in found:
+                ours = figure(found[claim.better]) - figure(found[claim.worse])
+            cells += [NONE if ours is None else f"{ours:+.2f}", verdict(claim.published, ours)]
         title = f"{claim.task}: {NAMES[claim.better]} − {NAMES[claim.worse]}"
-        here = NONE if ours is None else f"{ours:+.2f}"
-        rows.append((title, f"{claim.published:+.2f}", here, verdict(claim.published, ours), f"table {claim.table}"))
-    return Table(("difference in", "paper, dB", "here, dB", "", "paper's figures"), rows)
+        rows.append((title, f"{claim.published:+.2f}", *cells, f"table {claim.table}"))
+    columns = [text for optimizer in OPTIMIZERS for text in (f"here by {optimizer.title()}, dB", "")]
+    return Table(("difference in", "paper, dB", *columns, "paper's figures"), rows)
 
 
 def sections(clip: str, results: Path) -> Iterator[Section]:
-    """A table of each task, by model."""
-    for task in TASKS:
-        found = find(task, clip, results)
+    """A table of each task and optimiser, by model."""
+    for task, optimizer in product(TASKS, OPTIMIZERS):
+        found = find(task, optimizer, clip, results)
         if found:
             names = [name for name in SUBJECTS if name in found]
             header, columns = _columns(task)
-            rows = [(NAMES[name], *_common(found[name][1]), *columns(found[name][1])) for name in names]
-            first = found[names[0]][1]["settings"]
-            notes = (f"{clip}, size {first['size']}, {first['epochs']} epochs, seed {first['seed']}.",)
-            yield Section(task.capitalize(), [Table(("", "parameters", "GMAC", *header), rows, notes)])
+            rows = [(NAMES[name], *_common(found[name]), *columns(found[name])) for name in names]
+            first = found[names[0]]["settings"]
+            about = (
+                f"{clip}, size {first['size']}, {first['epochs']} epochs by {optimizer.title()}, seed {first['seed']}."
+            )
+            yield Section(task.capitalize(), [Table(("", "parameters", "GMAC", *header), rows, (about,))])
 
 
 def _common(values: Record) -> tuple[str, str]:
