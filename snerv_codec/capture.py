@@ -25,16 +25,16 @@ class _Recorded(NamedTuple):
 
 
 class Captured:
-    """`work` as a CUDA graph for each number of frames that it is called with.
+    """`work` as a CUDA graph on `device` for each number of frames that it is called with.
 
-    `work` takes frame numbers (N,) on the device and returns a tensor, and does everything else in place: it must not
+    `work` takes frame numbers (N,) on that device and returns a tensor, and does everything else in place: it must not
     wait for the device, nor depend on a Python value that changes. At first it runs plainly; recording it computes
     nothing, so from then on it is replayed, with these frames and all others.
     """
 
-    def __init__(self, work: Work) -> None:
-        self._work = work
-        self._stream = torch.cuda.Stream() if torch.cuda.is_available() else None  # type: ignore[no-untyped-call]
+    def __init__(self, work: Work, device: torch.device) -> None:
+        self._work, self._device = work, device  # which need not be PyTorch's current one
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
         self._warm: dict[int, int] = {}
         self._recorded: dict[int, _Recorded] = {}
 
@@ -56,14 +56,16 @@ class Captured:
         """On the stream that will record, plainly: what a backward pass keeps belongs to one stream."""
         if self._stream is None:
             return self._work(indices)
-        self._stream.wait_stream(torch.cuda.current_stream())
+        current = torch.cuda.current_stream(self._device)
+        self._stream.wait_stream(current)
         with torch.cuda.stream(self._stream):
             result = self._work(indices)
-        torch.cuda.current_stream().wait_stream(self._stream)
+        current.wait_stream(self._stream)
         return result
 
     def _record(self, indices: Tensor) -> tuple[Tensor, Recording]:
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=self._stream):
+        # What other threads do on a GPU meanwhile, who may be a program's that decodes beside its own work, is allowed.
+        with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
             result = self._work(indices)
         return result, graph

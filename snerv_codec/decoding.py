@@ -168,7 +168,7 @@ class SegmentPlayer:
         always a batch ahead of what is taken.
         """
         compute = partial(self._compute, rate=rate, precision=self.precision)
-        work = Captured(compute) if self.device.type == "cuda" else compute
+        work = Captured(compute, self.device) if self.device.type == "cuda" else compute
         ahead: _Submitted | None = None
         for start in range(0, len(numbers), self.batch):
             rows = [number - rate * self.numbers.start for number in numbers[start : start + self.batch]]
@@ -192,7 +192,7 @@ class SegmentPlayer:
             host = torch.empty(pixels.shape, dtype=torch.uint8, pin_memory=True)
             host.copy_(pixels, non_blocking=True)
             ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            ready.record()
+            ready.record(torch.cuda.current_stream(self.device))
         return _Submitted(host, len(rows), ready)
 
     def _compute(self, rows: torch.Tensor, *, rate: int, precision: Precision) -> torch.Tensor:

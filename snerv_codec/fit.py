@@ -113,7 +113,8 @@ def _place(footage: Footage, config: DecoderConfig, settings: EncodeSettings) ->
     from snerv_codec.model.sizing import fitting_memory
     from snerv_codec.training.frames import FrameSet
 
-    device, need = choose_device(settings.device), fitting_memory(config, settings.fit.batch)
+    device, batch = choose_device(settings.device), min(settings.fit.batch, len(footage.frames))
+    need = fitting_memory(config, batch)
     require_memory(need, device, "fitting", "lower --size or --batch, or crop the video with --crop")
     frames = torch.from_numpy(footage.frames)
     if need + frames.nbytes <= available_memory(device):

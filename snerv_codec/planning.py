@@ -25,7 +25,7 @@ TARGET_BITS = 3.5
 DEFAULT_SIZE = "3M"
 QPS_A_BIT = 4
 TRIAL_HEIGHT, TRIAL_WIDTH, TRIAL_SIZE = 192, 384, 300_000  # of a model to time on a CPU
-TRIAL_STEPS = 5
+TRIAL_BATCH, TRIAL_STEPS = 4, 5
 
 
 def plan(source: str | Path, settings: EncodeSettings | None = None) -> Plan:
@@ -50,6 +50,7 @@ def seconds_a_frame(config: DecoderConfig, settings: EncodeSettings) -> float:
     device, batch = choose_device(settings.device), settings.fit.batch
     trial = config
     if device.type == "cpu":
+        batch = min(batch, TRIAL_BATCH)  # many of the trial's frames may not fit where those of a small video do
         trial = choose_config(TRIAL_HEIGHT, TRIAL_WIDTH, 1, TRIAL_SIZE, model=config.model)
     frames = torch.zeros(batch, *trial.padded_size, 3, dtype=torch.uint8, device=device)
     trainer, taken = Trainer(FrameSet(frames, trial), trial, settings.fit), []
@@ -116,7 +117,7 @@ def make_plan(source: str, info: VideoInfo, config: DecoderConfig, settings: Enc
         epochs=sum(phase.epochs for phase in settings.fit.phases(config.model)),
         predicted_bytes=settings.target_bytes(info) or round((weights + embeddings) / 8),
         video_memory=3 * info.width * info.height * info.frame_count,
-        fitting_memory=fitting_memory(config, settings.fit.batch),
+        fitting_memory=fitting_memory(config, min(settings.fit.batch, info.frame_count)),
         decoding_memory=decoding_memory(config, 1),
     )
 

@@ -67,7 +67,6 @@ class EncodeSettings:
             raise SettingsError("rounding rdo takes --recipe paper and --entropy range; others have their own grids")
         if self.target is not None and RECIPES[self.fit.recipe].grids != "learned":
             raise SettingsError(f"a target takes --recipe rd, which trains for it; {self.fit.recipe} cannot")
-
         if self.target is not None and self.target.kind == "vmaf" and self.mask is not None:
             raise SettingsError("VMAF counts pixels that --mask leaves out; take --target-psnr instead")
 

@@ -22,12 +22,12 @@ from bitstream.fitting import fit_all
 from bitstream.rangecoder import PRECISION
 from bitstream.types import QuantizedTensor
 from snerv_codec.compression.quantize import EMBEDDINGS, Floats, dequantize, quantize, quantize_on
+from snerv_codec.compression.quantizers import MOST_STEPS
 
 PROBES = 2  # random signs a frame
 PASSES = 2  # of choosing neighbours, each by the code lengths that the one before leads to
 HALVINGS = 12  # in the search for λ
 WIDEST = 2.0**-6, 2.0**6  # what λ is searched between, in the mean distortion of a value
-MOST_STEPS = 2**13  # from zero to the greatest value
 UNSEEN_BITS = 20.0  # of a symbol that is not in a tensor yet
 
 

@@ -263,8 +263,9 @@ class Trainer:
 
     def _capture(self) -> Work:
         """`_step`, captured where it can be: on a GPU that has the frames too."""
-        on_gpu = self.frames.frames.device.type == "cuda"
-        return Captured(self._step) if on_gpu and self.settings.compile != "none" else self._step
+        device = self.frames.frames.device
+        captured = device.type == "cuda" and self.settings.compile != "none"
+        return Captured(self._step, device) if captured else self._step
 
     def _run_epoch(self, phase: Phase) -> tuple[float, float]:
         batches = self._shuffled(phase)

@@ -132,6 +132,16 @@ def test_a_plan_tells_the_time_of_the_fit(clip, capsys):
     assert re.search(r"on disk, after about [\d.]+ (s|min|h) of fitting on cpu", text)
 
 
+def test_a_batch_of_more_frames_than_there_are_takes_no_more_memory(clip, capsys, monkeypatch):
+    monkeypatch.setattr(planning, "TRIAL_STEPS", 1)
+    plans = [
+        json.loads(run(capsys, "encode", clip, "--device", "cpu", "--batch", batch, "--dry-run", "--json"))
+        for batch in ("6", "1000000")
+    ]
+    assert plans[0]["fitting_memory"] == plans[1]["fitting_memory"]
+    assert plans[1]["predicted_seconds"] > 0
+
+
 def test_a_quality_is_planned_for_by_recipe_rd_and_goes_with_no_size(clip, capsys):
     plan = json.loads(
         run(capsys, "encode", clip, "--size", "200k", "--target-psnr", "30", "--preset", "paper", "--dry-run", "--json")

@@ -14,6 +14,8 @@ from snerv_codec.training.frames import FrameSet
 from snerv_codec.training.settings import FitSettings
 from snerv_codec.training.trainer import Trainer
 
+CPU = torch.device("cpu")
+
 
 class Imitation(Captured):
     """Records on a CPU: a replay runs the step again on the memory it was recorded with, as a graph would."""
@@ -53,7 +55,7 @@ CASES = [("paper", 1, "adam"), ("paper", 2, "adam"), ("paper", 1, "muon"), ("hin
 def test_a_captured_step_is_the_plain_one(monkeypatch, recipe, batch, optimizer):
     plain = fit(recipe, batch=batch, optimizer=optimizer)
     monkeypatch.setattr(Imitation, "recorded", 0)
-    monkeypatch.setattr(Trainer, "_capture", lambda self: Imitation(self._step))
+    monkeypatch.setattr(Trainer, "_capture", lambda self: Imitation(self._step, self.frames.device))
     captured = fit(recipe, batch=batch, optimizer=optimizer)
     assert Imitation.recorded > 0
     assert captured[1] == plain[1]
@@ -63,13 +65,21 @@ def test_a_captured_step_is_the_plain_one(monkeypatch, recipe, batch, optimizer)
 def test_steps_are_run_plainly_first_and_recorded_for_each_number_of_frames(monkeypatch):
     seen = []
     monkeypatch.setattr(Imitation, "recorded", 0)
-    step = Imitation(lambda indices: seen.append(indices.tolist()) or indices[:2].float())
+    step = Imitation(lambda indices: seen.append(indices.tolist()) or indices[:2].float(), CPU)
     results = [step(torch.tensor([i, i + 1])).tolist() for i in range(WARM_UP + 3)]
     assert results == [[i, i + 1] for i in range(WARM_UP + 3)]
     assert Imitation.recorded == 1
     step(torch.tensor([7, 8, 9]))
     assert Imitation.recorded == 1
     assert seen[-1] == [7, 8, 9]
+
+
+def test_work_is_recorded_on_its_own_device_whichever_is_the_current_one(monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch.cuda, "Stream", asked.append)
+    Captured(torch.clone, torch.device("cuda:1"))
+    Captured(torch.clone, CPU)
+    assert asked == [torch.device("cuda:1")]
 
 
 @pytest.mark.needs_cuda
