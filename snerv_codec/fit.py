@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bitstream.container import write_stream
 from bitstream.segmentsection import coded_size
 from bitstream.types import DecoderConfig, QuantizedTensor, Segment, Stream
+from snerv_codec.compression.quantize import MAX_DEADZONE
 from snerv_codec.errors import OutputError, SettingsError
 from snerv_codec.events import Event, Warned
 from snerv_codec.footage import Footage
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 TOLERANCE = 0.1  # dB, or of VMAF, that a file may stay below its target
 AIM = 0.995  # share of a target in bytes that training goes for; what it misses it by, rounding makes up for
 HALVINGS = 10  # in the search for how much rounding has to make up for
-MAX_DEADZONE = 0.5  # of a step: then values are rounded towards zero
 
 Pack = Callable[[Segment], Stream]  # a whole file around a segment
 

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import shutil
 from typing import TYPE_CHECKING
 
 from snerv_codec.errors import ResourceError, SettingsError
@@ -45,6 +46,14 @@ def keep_freed_memory() -> None:
         return
     for option, value in ((M_MMAP_THRESHOLD, 1 << 25), (M_TRIM_THRESHOLD, 1 << 30), (M_TOP_PAD, 1 << 26)):
         tune(option, value)
+
+
+def require_compiler() -> None:
+    """Raise `ResourceError` where there is no C++ compiler, which torch.compile calls."""
+    if not any(map(shutil.which, filter(None, (os.environ.get("CXX"), "c++", "g++", "clang++")))):
+        raise ResourceError(
+            "--compile full needs a C++ compiler, and there is none; install g++ or leave the option out"
+        )
 
 
 def available_cores() -> int:

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 import torch
 
 from bitstream.types import Segment
+from snerv_codec.compression.quantize import MAX_DEADZONE
 from snerv_codec.decoding import SegmentPlayer
 from snerv_codec.footage import Footage
 from snerv_codec.media.color import Converter, measured_in
@@ -15,7 +16,6 @@ from snerv_codec.metrics import Frames, psnr
 from snerv_codec.targets import Target
 from snerv_codec.vmaf import find_ffmpeg, open_vmaf
 
-MAX_DEADZONE = 0.5  # of a step: then values are rounded towards zero
 HALVINGS = 8
 CLOSE = 0.03  # dB, or of VMAF: this far above a target there is nothing left to search for
 AIM = 0.1  # dB above a target that training goes for; what it misses it by, rounding makes up for

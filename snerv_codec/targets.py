@@ -24,7 +24,7 @@ class Target:
         if self.kind not in get_args(TargetKind):
             raise SettingsError(f"target {self.kind!r} is not one of {', '.join(get_args(TargetKind))}")
         if not 0 < self.value < 1e15:
-            raise SettingsError(f"target {self.kind} {self.value:g} is not positive")
+            raise SettingsError(f"target {self.kind} {self.value:g} is not a positive number")
         if self.value > GREATEST.get(self.kind, self.value):
             raise SettingsError(f"target {self.kind} {self.value:g} is above {GREATEST[self.kind]:g}")
 

@@ -28,6 +28,7 @@ ALLOWED = {
         "snerv_codec.errors",
         "snerv_codec.events",
         "snerv_codec.capture",
+        "snerv_codec.machine",
         "snerv_codec.precision",
     },
     "snerv_codec.compression": {"torch", "numpy", "bitstream", "snerv_codec.model", "snerv_codec.errors"},

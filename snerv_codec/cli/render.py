@@ -105,14 +105,15 @@ def show_report(report: EncodeReport) -> str:
     """The result as a table."""
     quality, between = report.quality, report.interpolated
     where = "" if report.known == 1 else f", over the {report.known:.1%} of pixels that are known"
+    to_pruning, to_rounding = report.fitted_psnr - report.pruned_psnr, report.pruned_psnr - quality.psnr
+    lost = f"{to_pruning:+.3f} dB to pruning, {to_rounding:+.3f} dB to quantisation"
     rows = {
         "file": f"{report.output}: {report.bytes_total:,} bytes, {report.bpp:.4f} bpp, "
         f"{report.bitrate / 1e3:.0f} kbit/s",
         "of which": f"{report.bytes_tracks:,} bytes of sound and subtitles",
         "quality": f"{show_quality(quality)} (RGB, decoded from the file{where})",
         **({"between": f"{show_quality(between)} (frames left out, interpolated)"} if between else {}),
-        "lost": f"{report.fitted_psnr - report.pruned_psnr:+.3f} dB to pruning, "
-        f"{report.pruned_psnr - quality.psnr:+.3f} dB to quantisation",
+        **({} if report.believed_bytes is not None else {"lost": lost}),
         "time": f"{report.seconds_total:.1f} s, of which fitting {report.seconds_fitting:.1f} s; "
         f"decoding {report.frames / max(report.seconds_decoding, 1e-9):.1f} frames/s",
     }

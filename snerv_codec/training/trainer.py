@@ -18,6 +18,7 @@ from snerv_codec.compression.quantize import EMBEDDINGS
 from snerv_codec.compression.quantizers import NoisyQuantizer, Quantizer, RateQuantizer
 from snerv_codec.errors import SettingsError
 from snerv_codec.events import EpochDone
+from snerv_codec.machine import require_compiler
 from snerv_codec.model.blocks import place
 from snerv_codec.model.decoder import Prediction, to_pixels
 from snerv_codec.model.variants import build_networks
@@ -56,6 +57,7 @@ class Trainer:
         place(self.networks, frames.device)
         self.precision = fitting_precision(settings.precision, frames.device)
         if settings.compile == "full":
+            require_compiler()
             self.encoder.compile()
             self.decoder.compile()
         self.masks: dict[str, Tensor] = {}

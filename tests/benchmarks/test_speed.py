@@ -63,7 +63,7 @@ def test_today_is_shown_beside_what_is_on_record(tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(speed, name, value)
     speed.main(["--device", "cpu", "--profile", "--record"])
     values = json.loads((tmp_path / "speed-cpu.json").read_text())["results"]["toy"]
-    assert values["step_ms"] == pytest.approx(values["ms_a_frame"]["default"])
+    assert values["step_ms"] == pytest.approx(values["ms_a_frame"]["paper"])
     rate = values["step_gflop"] / (values["step_ms"] / 1e3)
     assert values["fitting_share"] == pytest.approx(rate / values["matrix_gflops"])
     assert "aten::convolution_backward" in values["profile"]["step"]["by_operation"]

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from snerv_codec.capture import WARM_UP, Captured
-from snerv_codec.errors import SettingsError
+from snerv_codec.errors import ResourceError, SettingsError
 from snerv_codec.model.sizing import choose_config
 from snerv_codec.training import trainer as trainer_module
 from snerv_codec.training.frames import FrameSet
@@ -131,6 +131,12 @@ def test_the_pixels_of_a_sixteen_bit_decoder_are_not_rounded_to_sixteen_bits():
 def test_a_compiled_fit_ends_near_the_plain_one(recipe):
     plain, compiled = (fit(recipe, epochs=20, compile=mode)[1] for mode in ("none", "full"))
     assert all(abs(plain[phase] - compiled[phase]) < 0.5 for phase in plain)
+
+
+def test_compiling_without_a_compiler_is_told_first(monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(ResourceError, match="needs a C\\+\\+ compiler"):
+        fit(compile="full")
 
 
 def test_wrong_settings_are_told():
