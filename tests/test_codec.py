@@ -306,7 +306,7 @@ def test_a_target_chooses_the_architecture_and_one_that_is_too_small_says_so(cli
         encode(clip, tmp_path / "out.snrv", replace(QUICK, fit=fit, target=Target("size", 3_000)))
     with pytest.raises(SettingsError, match="takes --recipe rd"):
         replace(QUICK, target=Target("size", 1000))
-    with pytest.raises(SettingsError, match="not positive"):
+    with pytest.raises(SettingsError, match="not a positive number"):
         Target("bpp", 0)
 
 
