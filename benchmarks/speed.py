@@ -5,7 +5,7 @@
 The configuration is 192x384, C0 = 41, N_RB = 2; with --full also the paper's, 640x1280 at 3M. Each is fitted by the
 codec and by a plain implementation (`benchmarks.plain`), decoded, coded, and held against what was said of its memory;
 on a GPU with each precision and way to run a step. --profile tells which operations take the time. Today's figures are
-printed beside those on record, results/speed-DEVICE.json, which --record replaces.
+printed beside those on record, results/speed-cuda.json or speed-cpu-THREADS.json, which --record replaces.
 """
 
 import argparse
@@ -238,10 +238,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:N [%(default)s]")
     parser.add_argument("--full", action="store_true", help="the paper's configurations too")
     parser.add_argument("--profile", action="store_true", help="which operations take the time")
-    parser.add_argument("--record", action="store_true", help="replace results/speed-DEVICE.json")
+    parser.add_argument("--record", action="store_true", help="replace the record")
     options = parser.parse_args(argv)
     device = choose_device(options.device)
-    name = f"speed-{device.type}"
+    name = "speed-cuda" if device.type == "cuda" else f"speed-cpu-{torch.get_num_threads()}"
     landed = read_record(name) or {"results": {}}
     results = {}
     for title, config in CONFIGS.items():
