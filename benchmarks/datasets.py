@@ -182,14 +182,18 @@ def _materialise(
     return dataset
 
 
+def resize(frames: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Frames uint8 (T, H, W, 3) at `size` (height, width): bicubic (a = -1/2), widened to the scale, to the nearest."""
+    small = F.interpolate(frames.permute(0, 3, 1, 2).float(), size, mode="bicubic", antialias=True)
+    return small.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+
 def _scaled(info: VideoInfo, frames: Frames, size: tuple[int, int], count: int) -> tuple[VideoInfo, Frames]:
-    """The first `count` frames at `size` (height, width): bicubic (a = -1/2), widened to the scale, to the nearest."""
+    """The first `count` frames at `size` (height, width)."""
     height, width = size
     scaled = np.empty((count, height, width, 3), np.uint8)
     for number in range(count):
-        frame = torch.from_numpy(frames[number]).permute(2, 0, 1)[None].float()
-        small = F.interpolate(frame, size, mode="bicubic", antialias=True).round().clamp(0, 255)
-        scaled[number] = small[0].permute(1, 2, 0).to(torch.uint8).numpy()
+        scaled[number] = resize(torch.from_numpy(frames[number])[None], size)[0].numpy()
     times = info.timestamps[: count + 1]
     last = times[-1] - times[-2]
     return replace(info, width=width, height=height, timestamps=times[:count], final_duration=last), scaled

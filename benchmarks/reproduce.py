@@ -18,24 +18,20 @@ import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
-import numpy as np
 import torch
 
 import snerv_codec
-from benchmarks import datasets, record
+from benchmarks import datasets, record, tasks
 from benchmarks.codecs import source_digest
 from benchmarks.page import Section, Table, markdown
 from benchmarks.paper import FITS, TABLES, Fit
 from bitstream.types import DecoderConfig
-from snerv_codec import metrics
 from snerv_codec.errors import UserError
 from snerv_codec.events import EpochDone
 from snerv_codec.machine import choose_device
 from snerv_codec.media.reader import Frames, Selection, read_video
-from snerv_codec.model.decoder import to_pixels
 from snerv_codec.model.sizing import choose_config, model_cost, parse_size
 from snerv_codec.training.checkpoint import Checkpoint
 from snerv_codec.training.frames import FrameSet
@@ -129,26 +125,13 @@ def run_fit(name: str, work: Work) -> dict[str, Any]:
         "parameters": {"decoder": cost.decoder_parameters, "embeddings": cost.embedding_parameters},
         "macs": cost.decoder_macs + cost.encoder_macs,
         "psnr": trainer.results["fit"],
-        "ms_ssim": fitted_ms_ssim(trainer, work.frames),
+        "ms_ssim": tasks.quality(work.frames, trainer.pictures(range(len(work.frames))))["ms_ssim"],
         "seconds": None if resumed else time.perf_counter() - start,
         "device": str(work.device),
     }
     record.write_record(name, values, folder=work.records)
     state.remove()
     return values
-
-
-@torch.no_grad()
-def fitted_ms_ssim(trainer: Trainer, frames: Frames) -> float | None:
-    """Mean MS-SSIM over frames of what the networks give, rounded to 8 bits."""
-    values = []
-    for number, frame in enumerate(frames):
-        batch = trainer.frames.batch(torch.tensor([number], device=trainer.frames.frames.device))
-        prediction = trainer.frames.crop(trainer.decoder(trainer.encoder(batch.inputs), batch.ll_range))
-        pixels = to_pixels(prediction.frame)[0].permute(1, 2, 0).cpu().numpy()
-        values.append(metrics.ms_ssim(frame, np.ascontiguousarray(pixels)))
-    known = [value for value in values if value is not None]
-    return fmean(known) if known else None
 
 
 def table_sections(records: Path, numbers: Iterable[str] = TABLES) -> list[Section]:

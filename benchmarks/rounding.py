@@ -143,18 +143,18 @@ def section(path: Path, folder: Path) -> Section:
     count = decoder_parameters(config) + embedding_parameters(config, values["dataset"]["frames"])
     whole = values["unrounded_psnr"]
     lines = {
-        SHOWN[name]: [(8 * point["bytes"] / count, whole - point["psnr"]) for point in curve]
-        for name, curve in values["curves"].items()
-        if name in SHOWN
+        key: [(8 * point["bytes"] / count, whole - point["psnr"]) for point in curve]
+        for key, curve in values["curves"].items()
+        if key in SHOWN
     }
-    shown = {name: [pair for pair in line if pair[1] < MOST_LOST] for name, line in lines.items()}
+    shown = {SHOWN[key]: [pair for pair in line if pair[1] < MOST_LOST] for key, line in lines.items()}
     title = f"Rounding the same weights: {values['dataset']['name']}"
     figure = draw_lines(shown, ("bits a parameter (file on disk)", "dB lost"), title, f"rounding-{path.stem}", folder)
     rows = []
-    for name, line in lines.items():
-        delta = values["bd_rate_against_plain"][next(key for key in SHOWN if SHOWN[key] == name)]["value"]
+    for key, line in lines.items():
+        delta = values["bd_rate_against_plain"][key]["value"]
         at_four = quality_at([(bits, -lost) for bits, lost in sorted(line)], 4.0)
-        rows.append((name, f"{delta or 0:+.1f} %", "–" if at_four is None else f"{-at_four:.2f}"))
+        rows.append((SHOWN[key], f"{delta or 0:+.1f} %", "–" if at_four is None else f"{-at_four:.2f}"))
     settings = values["settings"]
     text = (
         f"{settings['size']}, {settings['epochs']} epochs by {settings['optimizer']}, {whole:.2f} dB before rounding. "

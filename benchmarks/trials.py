@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from benchmarks.datasets import resize
 from benchmarks.rivals import ScheduleFree, Soap
 from bitstream.types import DecoderConfig
 from snerv_codec.media.reader import Frames
@@ -19,8 +20,8 @@ from snerv_codec.model.variants import build_networks
 from snerv_codec.training.frames import Batch, FrameSet
 from snerv_codec.training.losses import fitting_loss
 from snerv_codec.training.optimizers import Muon, is_hidden
+from snerv_codec.training.trainer import WARMUP_START
 
-WARMUP_START = 0.1
 DECAY_SHARE = 0.3  # of a "wsd" schedule: after warm-up and a constant rate, linear to 0
 
 
@@ -193,10 +194,8 @@ def _optimizers(networks: nn.ModuleDict, trial: Trial) -> Iterator[torch.optim.O
 
 
 def halve(frames: Tensor) -> Tensor:
-    """Frames uint8 (T, H, W, 3) at half the height and width: bicubic, antialiased, to the nearest."""
-    size = (frames.shape[1] // 2, frames.shape[2] // 2)
-    small = F.interpolate(frames.permute(0, 3, 1, 2).float(), size, mode="bicubic", antialias=True)
-    return small.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+    """Frames uint8 (T, H, W, 3) at half the height and width."""
+    return resize(frames, (frames.shape[1] // 2, frames.shape[2] // 2))
 
 
 def _halved(shape: tuple[int, int, int]) -> tuple[int, int, int]:
