@@ -71,7 +71,7 @@ def fit(
     judge = _judge(settings, footage)
     for phase in settings.fit.phases(config.model):
         if phase.grids == "learned" and limit is not None and trainer.budget is None:
-            trainer.budget = AIM * limit - _rest(trainer, config, wrap)
+            trainer.budget = AIM * limit - _rest(pack(scale=1), wrap)
         if phase.grids == "learned" and judge is not None and trainer.goal is None:
             trainer.goal = judge.goal(pack)
         trainer.run(phase, checkpoint=checkpoint, on_epoch=on_event)
@@ -138,11 +138,12 @@ def _pack(
     from snerv_codec.compression.packing import pack_segment
     from snerv_codec.compression.quantizers import round_up
 
-    steps, rounded, embeddings = trainer.steps(), None, trainer.embeddings()
+    embeddings = trainer.embeddings()
+    steps, rounded = trainer.steps(embeddings), None
     if settings.rounding == "rdo":
         rounded = _rounded(trainer, embeddings, settings)
     if scale is not None:
-        steps = {name: round_up(scale * step) for name, step in (steps or trainer.first_steps()).items()}
+        steps = {name: round_up(scale * step) for name, step in (steps or trainer.first_steps(embeddings)).items()}
     return pack_segment(
         trainer.decoder,
         config,
@@ -169,19 +170,8 @@ def _rounded(
     return round_as_good(weighed, {name: embed_bits if name in EMBEDDINGS else weight_bits for name in weighed})
 
 
-def _rest(trainer: "Trainer", config: DecoderConfig, wrap: Pack) -> int:
+def _rest(segment: Segment, wrap: Pack) -> int:
     """Bytes of the file besides the symbols of weights and embeddings."""
-    from snerv_codec.compression.packing import pack_segment
-
-    segment = pack_segment(
-        trainer.decoder,
-        config,
-        trainer.embeddings(),
-        trainer.frames.ll_ranges,
-        weight_bits=1,
-        embed_bits=1,
-        steps=trainer.first_steps(),
-    )
     return _file_size(segment, wrap) - coded_size(segment)
 
 

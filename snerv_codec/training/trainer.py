@@ -102,16 +102,19 @@ class Trainer:
             self._finish(phase)
             saver.offer(self.state())
 
-    def steps(self) -> dict[str, Tensor] | None:
-        """The steps of the grids that the networks have learned with, by tensor; None where there are none."""
+    def steps(self, embeddings: Iterable[Tensor]) -> dict[str, Tensor] | None:
+        """The steps of the grids that the networks have learned with, by tensor; None where there are none.
+
+        `embeddings` are those of all fitted frames.
+        """
         if self.quantizer is None:
             return None
-        return {name: step.detach() for name, step in self.quantizer.steps(self._values(self.embeddings())).items()}
+        return {name: step.detach() for name, step in self.quantizer.steps(self._values(embeddings)).items()}
 
     @torch.no_grad()
-    def first_steps(self) -> dict[str, Tensor]:
+    def first_steps(self, embeddings: Iterable[Tensor]) -> dict[str, Tensor]:
         """The steps that learning them would start from."""
-        values = self._values(self.embeddings())
+        values = self._values(embeddings)
         return RateQuantizer(values).steps(values)
 
     def hold_zeros(self, masks: dict[str, Tensor]) -> None:
