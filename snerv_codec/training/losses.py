@@ -1,5 +1,6 @@
 """The fitting loss (paper, section 3.3): L1 and SSIM, on the frame and on its subbands."""
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -44,37 +45,44 @@ def ssim(image: Tensor, target: Tensor) -> Tensor:
 
 
 class _Ssim(torch.autograd.Function):
-    """SSIM with its derivative written out: a third of the blurs that differentiating step by step takes."""
+    """SSIM with its derivative written out: a third of the blurs that differentiating step by step takes.
+
+    It needs four blurred maps: x, y, 2xy and x² + y². The last two have C1 + C2 on them, which a blur keeps. Maps do
+    not fit a core's cache, so each pass over one counts.
+    """
 
     @staticmethod
     def forward(ctx: Any, image: Tensor, target: Tensor) -> Tensor:
         sizes = tuple(_window(side) for side in image.shape[2:])
-        maps = image.new_empty(5, *image.shape)
+        maps = image.new_empty(4, *image.shape)
         maps[0], maps[1] = image, target
         x, y = maps[0], maps[1]
-        for i, (a, b) in enumerate(((x, x), (y, y), (x, y)), start=2):
-            torch.mul(a, b, out=maps[i])
-        mu_x, mu_y, xx, yy, xy = _filter(maps, sizes)
-        mu_xy, mu_sum = mu_x * mu_y, mu_x * mu_x + mu_y * mu_y
-        a1, a2 = 2 * mu_xy + C1, 2 * (xy - mu_xy) + C2
-        b1, b2 = mu_sum + C1, xx + yy - mu_sum + C2
-        value = (a1 * a2) / (b1 * b2)
+        c1, c12 = image.new_full((), C1), image.new_full((), C1 + C2)
+        torch.addcmul(c12, x, y, value=2, out=maps[2])
+        torch.addcmul(c12, x, x, out=maps[3]).addcmul_(y, y)
+        mu_x, mu_y, product, squares = _filter(maps, sizes)
+        a1 = torch.addcmul(c1, mu_x, mu_y, value=2)
+        b1 = torch.addcmul(c1, mu_x, mu_x).addcmul_(mu_y, mu_y)
+        b2 = squares.sub_(b1)
+        structure = product.sub_(a1).div_(b2)
+        luminance = a1.div_(b1)
         ctx.sizes = sizes
-        ctx.save_for_backward(x, y, mu_x, mu_y, a1, a2, b1, b2, value)
-        mean: Tensor = value.mean()
-        return mean
+        ctx.save_for_backward(x, y, mu_x, mu_y, b1, b2, luminance, structure)
+        return torch.dot(luminance.view(-1), structure.view(-1)) / luminance.numel()
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        x, y, mu_x, mu_y, a1, a2, b1, b2, value = ctx.saved_tensors
-        maps = value.new_empty(3, *value.shape)
-        by_mu, by_xx, by_xy = maps
-        torch.div(2 * a1, b1 * b2, out=by_xy)
-        torch.div(-value, b2, out=by_xx)
-        torch.mul(mu_y, 2 * a2 / (b1 * b2) - by_xy, out=by_mu)
-        by_mu -= 2 * mu_x * (value / b1 + by_xx)
-        to_mu, to_xx, to_xy = _filter(maps, ctx.sizes, adjoint=True)
-        return (to_mu + 2 * x * to_xx + y * to_xy) * (grad / value.numel()), None
+        x, y, mu_x, mu_y, b1, b2, luminance, structure = ctx.saved_tensors
+        maps = luminance.new_empty(3, *luminance.shape)
+        by_mu, by_product, less_by_squares = maps
+        torch.div(luminance, b2, out=by_product)
+        torch.mul(by_product, structure, out=less_by_squares)
+        by_a1 = structure / b1
+        by_b1 = torch.addcmul(less_by_squares, luminance, by_a1, value=-1)
+        torch.mul(mu_y, by_a1.sub_(by_product), out=by_mu).addcmul_(mu_x, by_b1)
+        to_mu, to_product, less_to_squares = _filter(maps, ctx.sizes, adjoint=True)
+        slope = to_mu.addcmul_(y, to_product).addcmul_(x, less_to_squares, value=-1)
+        return slope.mul_(grad * (2 / luminance.numel())), None
 
 
 def _filter(maps: Tensor, sizes: tuple[int, ...], *, adjoint: bool = False) -> Tensor:
@@ -84,7 +92,7 @@ def _filter(maps: Tensor, sizes: tuple[int, ...], *, adjoint: bool = False) -> T
     the columns of a map take the place of channels for the one direction; the other is a product with a banded matrix.
     """
     padding = [size - 1 if adjoint else 0 for size in sizes]
-    tall, wide = (_gaussian(size, maps) for size in sizes)
+    tall, wide = (_gaussian(size, maps.dtype, maps.device) for size in sizes)
     if maps.is_cuda:
         planes = maps.flatten(0, 1)
         channels = planes.shape[1]
@@ -95,7 +103,7 @@ def _filter(maps: Tensor, sizes: tuple[int, ...], *, adjoint: bool = False) -> T
             planes, wide.view(1, 1, 1, -1).repeat(channels, 1, 1, 1), None, 1, (0, padding[1]), 1, channels
         )
     else:
-        planes = _along_width(_along_height(maps.flatten(0, 2), tall, padding[0]), wide, padding[1])
+        planes = _along_width(_along_height(maps.flatten(0, 2), tall, padding[0]), sizes[1], padding[1])
     return planes.reshape(*maps.shape[:3], *planes.shape[-2:])
 
 
@@ -107,11 +115,10 @@ def _along_height(planes: Tensor, window: Tensor, padding: int) -> Tensor:
     return F.conv2d(columns, kernel, padding=(padding, 0), groups=width).permute(0, 2, 3, 1).reshape(count, -1, width)
 
 
-def _along_width(planes: Tensor, window: Tensor, padding: int) -> Tensor:
+def _along_width(planes: Tensor, size: int, padding: int) -> Tensor:
     """Convolve the rows of planes (P, H, W): products of a few columns at a time with a banded matrix."""
-    (count, height, width), size = planes.shape, len(window)
-    # Each row of the band's transpose is the window, one place further to the right.
-    band = F.pad(window, (0, BLOCK)).repeat(BLOCK)[: BLOCK * (BLOCK + size - 1)].view(BLOCK, -1).t()
+    count, height, width = planes.shape
+    band = _band(size, planes.dtype)
     rows, length = planes.reshape(count * height, width), width + 2 * padding - size + 1
     out = rows.new_empty(len(rows), length)
     for start in range(0, length, BLOCK):
@@ -121,10 +128,18 @@ def _along_width(planes: Tensor, window: Tensor, padding: int) -> Tensor:
     return out.view(count, height, length)
 
 
-def _gaussian(size: int, like: Tensor) -> Tensor:
-    x = torch.arange(size, dtype=like.dtype, device=like.device) - size // 2
+@cache
+def _gaussian(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    x = torch.arange(size, dtype=dtype, device=device) - size // 2
     window = torch.exp(-(x**2) / (2 * SIGMA**2))
     return window / window.sum()
+
+
+@cache
+def _band(size: int, dtype: torch.dtype) -> Tensor:
+    """The matrix (BLOCK + size − 1, BLOCK) on the CPU whose column i is the window from row i on."""
+    window = _gaussian(size, dtype, torch.device("cpu"))
+    return F.pad(window, (0, BLOCK)).repeat(BLOCK)[: BLOCK * (BLOCK + size - 1)].view(BLOCK, -1).t()
 
 
 def _window(side: int) -> int:
