@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 TOLERANCE = 0.1  # dB, or of VMAF, that a file may stay below its target
 AIM = 0.995  # share of a target in bytes that training goes for; what it misses it by, rounding makes up for
+STATE = 2  # of a saved state's layout
 HALVINGS = 10  # in the search for how much rounding has to make up for
 
 Pack = Callable[[Segment], Stream]  # a whole file around a segment
@@ -90,7 +91,7 @@ def open_checkpoint(
 ) -> "Checkpoint":
     """The state of a fit, beside the file to be. Raises `OutputError` where an interrupted run would be lost."""
     target = None if settings.target is None else asdict(settings.target)
-    made_by = {"version": version("snerv-codec")}
+    made_by = {"version": version("snerv-codec"), "state": STATE}
     identity = {**made_by, **footage.identity, "config": asdict(config), "target": target, **asdict(settings.fit)}
     checkpoint = _checkpoint(output, identity)
     if checkpoint.exists() and not (resume or overwrite):

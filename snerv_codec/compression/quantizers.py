@@ -6,25 +6,23 @@ grids are symmetric, multiples of a step that is a 16-bit float, so packing them
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bitstream.bits import BitWriter
-from bitstream.fitting import fit
-from bitstream.rangecoder import TOTAL
 from snerv_codec.compression.quantize import EMBEDDINGS, grid_axis
+from snerv_codec.compression.rate import FollowingRate, Rate, following_bits, order0_bits
 
 Values = Mapping[str, Tensor]
 
 MOST_STEPS = 2**13  # from zero to the greatest value: a tensor that hardly varies gets no finer grid
 START_BITS, START_VECTOR_BITS = 6.0, 8.0  # entropy of a Gaussian on the first steps; the second for biases
 CHANNELS = 1  # the axis of embeddings along which steps differ
-MARGIN = 8  # symbols beyond those seen for which code lengths are extrapolated
+WEIGHTS = "weights"  # their rate, all together
 STRETCH = 1.1  # of steps, to see what larger and smaller ones cost
-EDGE_BITS = 4  # that a symbol beyond those seen costs more than its neighbour
 
 
 class Quantizer(nn.Module):
@@ -93,51 +91,66 @@ class RateQuantizer(Quantizer):
     Distortion sees rounded values (straight through). Rate sees the code lengths of values that are not
     rounded, by curves that are fitted at the start of every epoch. What larger steps save no curve tells
     that stays the same (a flat one has no slope at all), so that is measured then too.
+
+    Weights are treated as one line of values, since most tensors alone are less work than the overhead of it.
     """
 
     def __init__(self, values: Values) -> None:
         super().__init__()
-        self.names = tuple(values)
-        self.log_steps = nn.ParameterList(_first_step(name, tensor).log() for name, tensor in values.items())
+        self.weights = tuple(name for name in values if name not in EMBEDDINGS)
+        self.embeddings = tuple(name for name in values if name in EMBEDDINGS)
+        first = {name: _first_step(name, values[name]) for name in (*self.weights, *self.embeddings)}
+        self.shapes = {name: step.shape for name, step in first.items()}
+        self.log_steps = nn.Parameter(torch.cat([step.log().flatten() for step in first.values()]))
+        self.sizes = [values[name].numel() for name in self.weights]
+        self.counts = torch.tensor(self.sizes, dtype=torch.int64, device=self.log_steps.device)
+        self.least = self._least_steps(values)
         self.rates: dict[str, Rate] = {}
-        self.savings: dict[str, Tensor] = {}  # bits that an e-fold of a tensor's steps saves
+        self.savings = torch.zeros_like(self.least)  # bits that an e-fold of each step saves
 
     def steps(self, values: Values) -> dict[str, Tensor]:
         """The learned steps, at the file's precision; never so small that symbols would not fit it."""
-        steps = {}
-        for name, log_step in zip(self.names, self.log_steps, strict=True):
-            least = round_up(values[name].detach().abs().amax() / MOST_STEPS)
-            steps[name] = torch.maximum(_through_half(log_step.exp()), least)
-        return steps
+        parts = torch.split(self._steps(), [shape.numel() for shape in self.shapes.values()])
+        return {name: part.view(shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
 
     @torch.no_grad()
     def prepare(self, values: Values) -> None:
         """Fit the curves to the symbols as they are."""
-        for name, step in self.steps(values).items():
-            scaled = values[name] / step
-            symbols = scaled.round()
-            follows = name in EMBEDDINGS and len(symbols) > 1 and _following_bits(symbols) < _entropy_bits(symbols)
-            self.rates[name] = FollowingRate(symbols) if follows else Rate(symbols)
-            bits = _following_bits if follows else _entropy_bits
-            finer, coarser = (bits((scaled * factor).round()) for factor in (STRETCH, 1 / STRETCH))
-            self.savings[name] = (finer - coarser) / (2 * math.log(STRETCH))
+        self.least = self._least_steps(values)
+        savings = []
+        for name, scaled in self._scaled(values):
+            symbols, parts, bits = scaled.round(), [scaled.cpu().numpy()], order0_bits
+            if name == WEIGHTS:
+                self.rates[name], parts = Rate(symbols, self.sizes), np.split(parts[0], np.cumsum(self.sizes)[:-1])
+            elif len(symbols) > 1 and following_bits(parts[0].round()) < order0_bits(parts[0].round()):
+                self.rates[name], bits = FollowingRate(symbols), following_bits
+            else:
+                self.rates[name] = Rate(symbols)
+            count = 1 if name == WEIGHTS else self.shapes[name].numel()
+            for part in parts:
+                finer, coarser = (bits((part * factor).round()) for factor in (STRETCH, 1 / STRETCH))
+                savings += [(finer - coarser) / (2 * math.log(STRETCH)) / count] * count
+        self.savings = self.savings.new_tensor(savings)
 
     def forward(self, values: Values) -> dict[str, Tensor]:
         """Quantise."""
         quantized = {}
-        for name, step in self.steps(values).items():
-            scaled = values[name] / step
-            quantized[name] = (scaled + (scaled.round() - scaled).detach()) * step
+        if self.weights:
+            line = _round(self._line(values), self._steps()[: len(self.sizes)], self.counts, self.sizes)
+            for name, part in zip(self.weights, torch.split(line, self.sizes), strict=True):
+                quantized[name] = _from_line(part, values[name].shape)
+        steps = self.steps(values)
+        for name in self.embeddings:
+            scaled = values[name] / steps[name]
+            quantized[name] = (scaled + (scaled.round() - scaled).detach()) * steps[name]
         return quantized
 
     def bits(self, values: Values, rows: Tensor) -> Tensor:
         """Mean number of bits a value."""
-        parts = []
-        for name, step in self.steps(values).items():
-            growth = step.log().mean()
-            saved = self.savings[name] * (growth - growth.detach())
-            parts.append(self.rates[name].bits(values[name] / step.detach(), rows) - saved)
-        return torch.stack(parts).sum() / self.count
+        growth = self._steps().log()
+        saved = (self.savings * (growth - growth.detach())).sum()
+        parts = [self.rates[name].bits(scaled, rows) for name, scaled in self._scaled(values)]
+        return (torch.stack(parts).sum() - saved) / self.count
 
     @property
     def count(self) -> int:
@@ -150,7 +163,7 @@ class RateQuantizer(Quantizer):
 
         It takes `prepare` before, and leaves the curves fitted to the new steps.
         """
-        savings = torch.stack([*self.savings.values()]).sum().item() / 8
+        savings = self.savings.sum().item() / 8
         wanted = (self.believed_bytes(values) - budget) / max(savings, 1e-9)
         exponent = min(max(wanted, -limit), limit)
         self.scale(values, exponent)
@@ -159,96 +172,75 @@ class RateQuantizer(Quantizer):
     @torch.no_grad()
     def scale(self, values: Values, exponent: float) -> None:
         """Scale all steps by e**exponent, and fit the curves to `values`, all frames', on the new ones."""
-        for log_step in self.log_steps:
-            log_step += exponent
+        self.log_steps.add_(exponent)
         self.prepare(values)
 
     @torch.no_grad()
     def believed_bytes(self, values: Values) -> float:
         """What the coder will make of `values`, all frames', by the curves of the last `prepare`."""
-        steps = self.steps(values).items()
-        return sum(self.rates[name].total((values[name] / step).round()) for name, step in steps) / 8
+        return sum(self.rates[name].total(scaled.round()) for name, scaled in self._scaled(values)) / 8
+
+    def _steps(self) -> Tensor:
+        """The weights' steps, one each, and after them the embeddings'."""
+        return torch.maximum(_through_half(self.log_steps.exp()), self.least)
+
+    @torch.no_grad()
+    def _least_steps(self, values: Values) -> Tensor:
+        greatest = [values[name].abs().amax().expand(shape.numel()) for name, shape in self.shapes.items()]
+        return round_up(torch.cat(greatest) / MOST_STEPS)
+
+    def _line(self, values: Values) -> Tensor:
+        return torch.cat([_to_line(values[name]) for name in self.weights])
+
+    def _scaled(self, values: Values) -> Iterator[tuple[str, Tensor]]:
+        """The line of weights and each tensor of embeddings in units of the steps as they are."""
+        if self.weights:
+            line = self._line(values)
+            yield WEIGHTS, line / _spread(self._steps().detach()[: len(self.sizes)], self.counts, len(line))
+        steps = self.steps(values)
+        yield from ((name, values[name] / steps[name].detach()) for name in self.embeddings)
 
 
-class Rate:
-    """Bits of a tensor whose symbols are coded one by one."""
+class _Round(torch.autograd.Function):
+    """Values of several tensors in a line to the nearest multiples of their tensor's step.
 
-    def __init__(self, symbols: Tensor) -> None:
-        self.count = symbols.numel()
-        self.lengths = CodeLengths(symbols)
-
-    def bits(self, scaled: Tensor, rows: Tensor) -> Tensor:
-        """Bits of all values, of which `scaled`, in steps, are some."""
-        return self.lengths(scaled).mean() * self.count
-
-    def total(self, symbols: Tensor) -> float:
-        """Bits of all symbols, the table included."""
-        return self.lengths(symbols).sum().item() + self.lengths.table_bits
-
-
-class FollowingRate(Rate):
-    """Bits of a tensor whose rows are coded as differences, each from the row before."""
-
-    def __init__(self, symbols: Tensor) -> None:
-        self.count, self.symbols = symbols.numel(), symbols
-        self.first, self.lengths = CodeLengths(symbols[0]), CodeLengths(symbols[1:] - symbols[:-1])
-
-    def bits(self, scaled: Tensor, rows: Tensor) -> Tensor:
-        """Bits of all rows; the gradient is also that of the rows that follow these."""
-        last = len(self.symbols) - 1
-        shape = (-1, *[1] * (scaled.dim() - 1))
-        is_first, is_last = (rows == 0).view(shape), (rows == last).view(shape)
-        before, after = self.symbols[(rows - 1).clamp_min(0)], self.symbols[(rows + 1).clamp_max(last)]
-        own = torch.where(is_first, self.first(scaled), self.lengths(scaled - before))
-        ahead = self.lengths(after - scaled).masked_fill(is_last, 0)
-        return (own + ahead - ahead.detach()).mean() * self.count
-
-    def total(self, symbols: Tensor) -> float:
-        """Bits of all rows, the tables included."""
-        first, rest = self.first(symbols[0]), self.lengths(symbols[1:] - symbols[:-1])
-        return (first.sum() + rest.sum()).item() + self.first.table_bits + self.lengths.table_bits
-
-
-class CodeLengths:
-    """Bits that a symbol takes under the curve fitted to some symbols.
-
-    Between symbols it is the probability that is linear, as if rounding were noise.
+    Values take the gradient straight through, steps that of what rounding adds (Esser et al., 2020, equation 3).
     """
 
-    def __init__(self, symbols: Tensor) -> None:
-        least, greatest = (int(bound) for bound in torch.stack(torch.aminmax(symbols)).tolist())
-        self.first = least - MARGIN
-        if least == greatest:
-            shares, self.table_bits = np.ones(1), 0
-        else:
-            counts = torch.bincount((symbols - least).flatten().long(), minlength=greatest - least + 1)
-            curve, table = fit(counts.cpu().numpy().astype(np.int64)), BitWriter()
-            shares = curve.frequencies() / TOTAL
-            curve.write(table)
-            self.table_bits = 8 * len(table.finish())
-        fall = 2.0 ** (-EDGE_BITS * np.arange(1, MARGIN + 1))
-        extended = np.concatenate((shares[0] * fall[::-1], shares, shares[-1] * fall)).astype(np.float32)
-        self.shares = torch.from_numpy(extended).to(symbols.device)
+    @staticmethod
+    def forward(ctx: Any, line: Tensor, steps: Tensor, counts: Tensor, sizes: list[int]) -> Tensor:
+        spread = _spread(steps, counts, len(line))
+        scaled = line / spread
+        symbols = scaled.round()
+        ctx.sizes = sizes
+        ctx.save_for_backward(symbols - scaled)
+        return symbols * spread
 
-    def __call__(self, scaled: Tensor) -> Tensor:
-        """Bits for values in units of the step."""
-        place = (scaled - self.first).clamp(0, len(self.shares) - 1)
-        index = place.detach().long().clamp_max(len(self.shares) - 2)
-        here = self.shares[index]
-        beyond = (scaled - self.first - place).abs()
-        return EDGE_BITS * beyond - (here + (place - index) * (self.shares[index + 1] - here)).log2()
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        (added,) = ctx.saved_tensors
+        return grad, torch.stack([part.sum() for part in torch.split(grad * added, ctx.sizes)]), None, None
 
 
-def _entropy_bits(symbols: Tensor) -> Tensor:
-    """Bits of symbols, at order 0."""
-    counts = torch.bincount((symbols - symbols.min()).flatten().long())
-    bits: Tensor = torch.special.entr(counts / symbols.numel()).sum() * symbols.numel() / math.log(2)
-    return bits
+def _round(line: Tensor, steps: Tensor, counts: Tensor, sizes: list[int]) -> Tensor:
+    on_grid: Tensor = _Round.apply(line, steps, counts, sizes)  # type: ignore[no-untyped-call]
+    return on_grid
 
 
-def _following_bits(symbols: Tensor) -> Tensor:
-    """Bits of rows of symbols as differences, the first one as it is."""
-    return _entropy_bits(symbols[0]) + _entropy_bits(symbols[1:] - symbols[:-1])
+def _spread(steps: Tensor, counts: Tensor, length: int) -> Tensor:
+    return torch.repeat_interleave(steps, counts, output_size=length)
+
+
+def _to_line(tensor: Tensor) -> Tensor:
+    """All values in a row, those of a 2D kernel with channels last, as they lie in memory (`model.blocks.place`)."""
+    return (tensor.permute(0, 2, 3, 1) if tensor.dim() == 4 else tensor).reshape(-1)
+
+
+def _from_line(line: Tensor, shape: torch.Size) -> Tensor:
+    """What `_to_line` made a row of."""
+    if len(shape) != 4:
+        return line.view(shape)
+    return line.view(shape[0], *shape[2:], shape[1]).permute(0, 3, 1, 2)
 
 
 def _first_step(name: str, values: Tensor) -> Tensor:
