@@ -81,6 +81,7 @@ TRIALS: dict[str, Trial] = {
     "muon": MUON,
     "muon-decoder": replace(MUON, encoder=False),
     "muon-m90": replace(MUON, momentum=0.9),
+    "muon-m98": replace(MUON, momentum=0.98),
     "muon-linear": replace(MUON, schedule="linear"),
     "muon-wsd": replace(MUON, schedule="wsd"),
     "muon-warm3": replace(MUON, warmup=0.03),
