@@ -198,5 +198,5 @@ def _quality(task: str, frames: Frames, decoded: Iterable[Frames], known: Mask |
 def _summary(settings: EncodeSettings) -> str:
     """How the file was made, for people."""
     fit = settings.fit
-    epochs = " + ".join(f"{phase.epochs} {phase.name}" for phase in fit.phases() if phase.epochs)
+    epochs = " + ".join(f"{phase.epochs} {phase.name}" for phase in settings.phases() if phase.epochs)
     return f"snerv {version('snerv-codec')}: recipe {fit.recipe}, {fit.optimizer}, epochs {epochs}, seed {fit.seed}"

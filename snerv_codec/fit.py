@@ -70,7 +70,7 @@ def fit(
         on_event(Warned(f"{checkpoint.directory}: holds no interrupted run; starting from the beginning"))
     pack = partial(_pack, trainer, config, settings)
     judge = _judge(settings, footage)
-    for phase in settings.fit.phases(config.model):
+    for phase in settings.phases():
         if phase.grids == "learned" and limit is not None and trainer.budget is None:
             trainer.budget = AIM * limit - _rest(pack(scale=1), wrap)
         if phase.grids == "learned" and judge is not None and trainer.goal is None:

@@ -10,7 +10,7 @@ from bitstream.types import Model, VideoInfo
 from snerv_codec.errors import SettingsError
 from snerv_codec.media.reader import Selection
 from snerv_codec.targets import Target
-from snerv_codec.training.settings import RECIPES, FitSettings
+from snerv_codec.training.settings import RECIPES, FitSettings, Phase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,3 +73,7 @@ class EncodeSettings:
     def target_bytes(self, info: VideoInfo) -> int | None:
         """The greatest size of the file in bytes; None where there is no target, or one of quality."""
         return None if self.target is None else self.target.bytes(info)
+
+    def phases(self) -> tuple[Phase, ...]:
+        """The phases of the fit; those of no epochs included."""
+        return self.fit.phases(self.model, to_quality=self.target is not None and self.target.of_quality)

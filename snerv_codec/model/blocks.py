@@ -101,7 +101,8 @@ class _Join(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
-        return tuple(part.contiguous(memory_format=torch.channels_last) for part in torch.split(grad, ctx.widths, dim=1))
+        parts = torch.split(grad, ctx.widths, dim=1)
+        return tuple(part.contiguous(memory_format=torch.channels_last) for part in parts)
 
 
 class HighBands(nn.Module):
