@@ -19,7 +19,7 @@ CONFIG = DecoderConfig((16, 2, 3), (2, 2, 1, 1, 1), 20, 1)
 def model():
     torch.manual_seed(0)
     decoder = Decoder(CONFIG)
-    embeddings = torch.randn(5, 16, 2, 3) * torch.linspace(0.1, 2, 16)[:, None, None]
+    embeddings = (torch.randn(5, 16, 2, 3) * torch.linspace(0.1, 2, 16)[:, None, None]).requires_grad_()
     return decoder, {**dict(decoder.named_parameters()), "embeddings": embeddings}
 
 
@@ -84,6 +84,36 @@ def test_code_lengths_are_what_the_coder_takes():
     assert 2 * 2 ** -between[1].item() == pytest.approx(sum(2 ** -lengths(torch.tensor([-3.0, -4.0])).numpy()))
     assert x.grad[2] == -x.grad[3] == 4  # bits a step, far outside
     assert float(CodeLengths(torch.zeros(9))(torch.zeros(1))) == 0
+
+
+def test_curves_of_several_tensors_in_a_line_are_those_of_each_alone():
+    parts = [torch.randn(400) * 3, torch.full((7,), 2.0), torch.randn(90).cumsum(0)]
+    symbols = [part.round() for part in parts]
+    sizes = [len(part) for part in parts]
+    together = CodeLengths(torch.cat(symbols), sizes)
+    alone = [CodeLengths(part) for part in symbols]
+    assert together.table_bits == sum(lengths.table_bits for lengths in alone)
+    line = torch.cat([part + 0.3 for part in parts]).requires_grad_()
+    slopes = torch.autograd.grad(together(line).sum(), line)[0].split(sizes)
+    for lengths, part, bits, slope in zip(alone, parts, together(line).split(sizes), slopes, strict=True):
+        x = (part + 0.3).requires_grad_()
+        torch.testing.assert_close(lengths(x), bits)
+        torch.testing.assert_close(torch.autograd.grad(lengths(x).sum(), x)[0], slope)
+
+
+def test_rounding_passes_gradients_to_values_and_steps():
+    _, values = model()
+    quantizer = RateQuantizer(values)
+    quantizer.prepare(values)
+    weights = {name: torch.randn_like(value) for name, value in values.items()}
+    loss = sum((value * weights[name]).sum() for name, value in quantizer(values).items())
+    loss.backward()
+    slopes = quantizer.log_steps.grad.split([shape.numel() for shape in quantizer.shapes.values()])
+    for (name, step), slope in zip(quantizer.steps(values).items(), slopes, strict=True):
+        torch.testing.assert_close(values[name].grad, weights[name])
+        scaled = (values[name] / step).detach()
+        each = (weights[name] * (scaled.round() - scaled) * step.detach()).sum_to_size(step.shape)
+        torch.testing.assert_close(slope.view(step.shape), each, rtol=1e-3, atol=1e-4)
 
 
 def test_the_rate_pulls_values_inwards_and_steps_up():

@@ -5,6 +5,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from bitstream.types import DecoderConfig
+from snerv_codec.model.blocks import FusionBlock
 from snerv_codec.model.decoder import Decoder, stage_widths
 from snerv_codec.model.encoder import DownPath, Encoder, pair_strides
 from snerv_codec.model.sizing import model_cost
@@ -147,3 +148,18 @@ def test_before_and_after_are_not_confused():
 
 def test_prime_factors_come_with_the_greatest_first():
     assert [prime_factors(n) for n in (1, 2, 8, 12, 45, 97)] == [[], [2], [2, 2, 2], [3, 2, 2], [5, 3, 3], [97]]
+
+
+def test_joined_features_get_the_gradients_of_a_plain_concatenation():
+    torch.manual_seed(0)
+    block = FusionBlock(6, 4, stride=2, blocks=1)
+    coarse, fine = torch.randn(2, 6, 3, 5, requires_grad=True), torch.randn(2, 4, 6, 10, requires_grad=True)
+    plain = block.residuals(block.merge(torch.cat((block.up(coarse), fine), dim=1)))
+    out = block(coarse, fine)
+    assert torch.equal(out, plain)
+    weight = torch.randn_like(out)
+    sought = (coarse, fine, *block.parameters())
+    for ours, theirs in zip(
+        torch.autograd.grad(out, sought, weight), torch.autograd.grad(plain, sought, weight), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs)
