@@ -64,19 +64,19 @@ def encode(
     if settings.target is not None and settings.target.kind == "vmaf":
         vmaf.require(info.width, info.height)
     on_event(Planned(make_plan(str(source), info, config, settings)))
-    checkpoint = open_checkpoint(output, footage, config, settings, resume=resume, overwrite=overwrite)
 
     def wrap(segment: Segment) -> Stream:
         return Stream(video=info, segments=(segment,), tracks=footage.tracks, summary=_summary(settings))
 
-    fitted = fit(footage, config, settings, checkpoint, wrap, resume=resume, on_event=on_event)
-    trained = time.perf_counter()
-    stream = wrap(_with_checksums(fitted.segment, info, settings.device))
-    with atomic_path(output, overwrite=overwrite) as beside:
-        beside.write_bytes(write_stream(stream))
-        decoding = time.perf_counter()
-        quality, interpolated = _measure(beside, footage, settings.device, on_event)
-    checkpoint.remove()
+    with open_checkpoint(output, footage, config, settings, resume=resume, overwrite=overwrite) as checkpoint:
+        fitted = fit(footage, config, settings, checkpoint, wrap, resume=resume, on_event=on_event)
+        trained = time.perf_counter()
+        stream = wrap(_with_checksums(fitted.segment, info, settings.device))
+        with atomic_path(output, overwrite=overwrite) as beside:
+            beside.write_bytes(write_stream(stream))
+            decoding = time.perf_counter()
+            quality, interpolated = _measure(beside, footage, settings.device, on_event)
+        checkpoint.remove()
     ended = time.perf_counter()
     return EncodeReport(
         output=str(output),

@@ -224,6 +224,29 @@ def test_an_interrupted_encode_goes_on_to_the_very_same_file(clip, coded, tmp_pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.snrv"]
 
 
+def test_two_encodes_to_one_output_do_not_meet(clip, coded, tmp_path):
+    output, refused = tmp_path / "out.snrv", []
+
+    def encode_too(event):
+        if isinstance(event, EpochDone):
+            with pytest.raises(OutputError, match="another encode to the same output is at work"):
+                encode(clip, output, QUICK, overwrite=True)
+            refused.append(event.epoch)
+
+    encode(clip, output, QUICK, on_event=encode_too)
+    assert len(refused) == 4
+    assert output.read_bytes() == coded.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.snrv"]
+
+
+def test_a_state_that_cannot_be_kept_is_told_before_the_first_epoch(clip, tmp_path):
+    (tmp_path / "out.snrv.work").write_text("not a folder")
+    watcher = Watcher()
+    with pytest.raises(OutputError, match=r"out.snrv.work: the state of the fit cannot be saved there: File exists"):
+        encode(clip, tmp_path / "out.snrv", QUICK, on_event=watcher)
+    assert not watcher.epochs
+
+
 def test_resuming_nothing_starts_with_a_word_and_overwriting_drops_what_was_left(clip, coded, tmp_path):
     output = tmp_path / "out.snrv"
     watcher = Watcher(stop_after=1)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
+from typing import IO
 from zipfile import BadZipFile
 
 import numpy as np
@@ -19,17 +20,14 @@ from snerv_codec.errors import InputError, OutputError, SettingsError
 State = Mapping[str, Tensor | str | int]
 
 SHARE = 0.05  # of the time, which saving may take
-ADVICE = {
-    errno.ENOSPC: "; free some space",
-    errno.ENOENT: "; another encode to the same output may be at work: let it end, or choose another output",
-}
+ADVICE = {errno.ENOSPC: "; free some space", errno.ENOENT: "; the directory has been removed meanwhile"}
 
 
 class Checkpoint:
-    """The work directory of one encode.
+    """The work directory of one encode, for itself alone within a `with` block.
 
     `identity` says what the run is (frames, configuration, settings); a directory that holds another run
-    is not resumed.
+    is not resumed. The block's end removes a directory without a state.
     """
 
     def __init__(self, directory: Path, identity: Mapping[str, object]) -> None:
@@ -37,6 +35,34 @@ class Checkpoint:
         self.identity = json.loads(json.dumps(identity))
         self.path = directory / "state.npz"
         self._beside = directory / "state.tmp"
+        self._guard = directory / "lock"
+        self._held: IO[bytes] | None = None
+
+    def __enter__(self) -> "Checkpoint":
+        """Raises `OutputError` where another encode is at work here, or nothing can be written."""
+        try:
+            self.directory.mkdir(exist_ok=True)
+            self._held = self._guard.open("ab")
+            _lock(self._held)
+        except BlockingIOError as error:
+            self._release()
+            raise OutputError(
+                f"{self.directory}: another encode to the same output is at work; let it end, or choose another output"
+            ) from error
+        except OSError as error:
+            raise OutputError(
+                f"{self.directory}: the state of the fit cannot be saved there: {error.strerror}; choose another output"
+            ) from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self.exists():
+            self.remove()
+        self._release()
+
+    def _release(self) -> None:
+        if self._held is not None:
+            self._held.close()  # which gives the lock back, as the end of the process does
 
     def save(self, state: State) -> None:
         """Replace the saved state; an interruption leaves the older one. Raises `OutputError`."""
@@ -83,11 +109,19 @@ class Checkpoint:
 
     def remove(self) -> None:
         """Delete the state, and the work directory where nothing else is in it."""
-        for path in (self.path, self._beside):
+        for path in (self.path, self._beside, self._guard):
             with suppress(OSError):
                 path.unlink(missing_ok=True)
         with suppress(OSError):
             self.directory.rmdir()
+
+
+def _lock(file: IO[bytes]) -> None:
+    """Raises `BlockingIOError` where another process has it. Elsewhere than on POSIX systems nothing is locked."""
+    with suppress(ImportError):
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 class Saver:

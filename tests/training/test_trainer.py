@@ -155,15 +155,15 @@ def test_a_full_disk_is_one_error_and_no_noise(tmp_path, monkeypatch):
     assert noise == []
 
 
-def test_a_state_taken_away_hints_at_another_encode_to_the_same_output(tmp_path, monkeypatch):
+def test_a_state_taken_away_is_told(tmp_path, monkeypatch):
     checkpoint, fsync = Checkpoint(tmp_path / "work", {}), os.fsync
 
-    def end_the_other(descriptor):
+    def take_away(descriptor):
         fsync(descriptor)
         Checkpoint(tmp_path / "work", {}).remove()
 
-    monkeypatch.setattr("os.fsync", end_the_other)
-    with pytest.raises(OutputError, match="No such file or directory; another encode to the same output"):
+    monkeypatch.setattr("os.fsync", take_away)
+    with pytest.raises(OutputError, match="No such file or directory; the directory has been removed"):
         checkpoint.save({"epoch": 1})
 
 
