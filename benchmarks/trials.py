@@ -20,7 +20,7 @@ from snerv_codec.model.variants import build_networks
 from snerv_codec.training.frames import Batch, FrameSet
 from snerv_codec.training.losses import fitting_loss
 from snerv_codec.training.optimizers import Muon, is_hidden
-from snerv_codec.training.trainer import WARMUP_START
+from snerv_codec.training.settings import WARMUP_START
 
 DECAY_SHARE = 0.3  # of a "wsd" schedule: after warm-up and a constant rate, linear to 0
 

@@ -71,10 +71,10 @@ def fit(
     pack = partial(_pack, trainer, config, settings)
     judge = _judge(settings, footage)
     for phase in settings.phases():
-        if phase.grids == "learned" and limit is not None and trainer.budget is None:
-            trainer.budget = AIM * limit - _rest(pack(scale=1), wrap)
-        if phase.grids == "learned" and judge is not None and trainer.goal is None:
-            trainer.goal = judge.goal(pack)
+        if phase.grids == "learned" and limit is not None and trainer.steering.budget is None:
+            trainer.steering.budget = AIM * limit - _rest(pack(scale=1), wrap)
+        if phase.grids == "learned" and judge is not None and trainer.steering.goal is None:
+            trainer.steering.goal = judge.goal(pack)
         trainer.run(phase, checkpoint=checkpoint, on_epoch=on_event)
     if judge is not None:
         segment, reached = judge.pack(pack)

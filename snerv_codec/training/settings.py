@@ -1,5 +1,6 @@
 """How a model is fitted: the paper's recipe as defaults (paper, section 4.1 and supplement B), and others."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -14,6 +15,7 @@ OptimizerName = Literal["adam", "muon"]
 Compile = Literal["auto", "none", "graph", "full"]
 
 MAX_SEED = (1 << 64) - 1  # what torch takes
+WARMUP_START = 0.1  # of the learning rate
 # Share of training in which the rate rises.
 WARMUP: dict[Model, float] = {"b": 0.1, "t": 0.2, "t2d": 0.2}
 
@@ -83,6 +85,12 @@ class Phase:
     score: Literal["magnitude", "relative"] = "magnitude"
     grids: Grids | None = None
     bits: tuple[int, int] = (8, 6)
+
+    def rate(self, done: float) -> float:
+        """The learning rate at the share `done` (0..1) of the phase."""
+        if done < self.warmup:
+            return self.learning_rate * (WARMUP_START + (1 - WARMUP_START) * done / self.warmup)
+        return self.learning_rate * (1 + math.cos(math.pi * (done - self.warmup) / (1 - self.warmup))) / 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,17 +28,10 @@ from snerv_codec.training.frames import Batch, FrameSet
 from snerv_codec.training.losses import fitting_loss
 from snerv_codec.training.optimizers import STATE, make_optimizer, parameter_groups
 from snerv_codec.training.settings import FitSettings, Phase
+from snerv_codec.training.steering import Steering
 
-WARMUP_START = 0.1
 EMBED_CHUNK = 8
 NOISE_SHARE = 0.9  # of values on the grid in a step of HiNeRV's recipe
-# Towards a budget of bytes or a goal in dB, steps grow or shrink at the start of every epoch: over this share of a
-# phase by so many e-folds at most, and the rate weight with them, by this power.
-STEERING_SHARE, STEERING_REACH, STEERING_POWER = 0.3, 3.0, 2.0
-SETTLING = 1.0  # dB that come while the learning rate falls from its peak
-STEERING_RANGE = 3.0  # dB off a goal from where on steps change as fast as they may
-SCALING_SHARE = 0.5  # of a phase; later networks would not learn again to live with how their values are rounded
-MOST_BITS = 8  # bits a value, beyond which finer steps bring no quality
 STEP_RATE = 10  # learning rate of the logarithms of learned steps, in that of the networks
 
 
@@ -65,9 +58,7 @@ class Trainer:
         self.phase, self.epoch = "", 0
         self.results: dict[str, float] = {}
         self.believed_bytes: float | None = None
-        self.budget: float | None = None  # bytes
-        self.goal: float | None = None  # dB
-        self.rate_weight = settings.rate_weight
+        self.steering = Steering(settings.rate_weight)
         self._restored: dict[str, Tensor | str | int] = {}
         self._start_optimizer()
 
@@ -152,7 +143,7 @@ class Trainer:
             "phase": self.phase,
             "epoch": self.epoch,
             "results": json.dumps(self.results),
-            "rate": json.dumps([self.rate_weight, self.budget, self.goal, self.believed_bytes]),
+            "rate": json.dumps([*self.steering.state(), self.believed_bytes]),
             **{f"mask:{name}": mask for name, mask in self.masks.items()},
         }
         for name, parameter in self._parameters():
@@ -165,7 +156,8 @@ class Trainer:
         """Go back to where `state` was taken, with the same frames, configuration and settings."""
         self.phase, self.epoch = str(state["phase"]), int(state["epoch"])
         self.results = json.loads(str(state["results"]))
-        self.rate_weight, self.budget, self.goal, self.believed_bytes = json.loads(str(state["rate"]))
+        *steering, self.believed_bytes = json.loads(str(state["rate"]))
+        self.steering.restore(steering)
         self.masks = {
             name: _tensor(state, f"mask:{name}").to(self.frames.device)
             for name, _ in self.decoder.named_parameters()
@@ -189,7 +181,7 @@ class Trainer:
         if again:
             self._restore_optimizer(state)
         if self.quantizer is not None and self.epoch >= phase.epochs:
-            self._prepare()
+            self._prepare(self.quantizer)
 
     @torch.no_grad()
     def _restore_optimizer(self, state: dict[str, Tensor | str | int]) -> None:
@@ -207,7 +199,7 @@ class Trainer:
             if isinstance(self.quantizer, RateQuantizer):
                 self.believed_bytes = self.quantizer.believed_bytes(self._values(self.embeddings()))
             else:
-                self._prepare()
+                self._prepare(self.quantizer)
         self.results[phase.name] = self.psnr()
 
     def _make_quantizer(self, phase: Phase) -> Quantizer | None:
@@ -217,32 +209,12 @@ class Trainer:
             return RateQuantizer(self._values(self.embeddings())).to(self.frames.device)
         return None
 
-    def _prepare(self) -> None:
-        """Let the quantiser see everything that the file would hold."""
-        assert self.quantizer is not None
+    def _prepare(self, quantizer: Quantizer) -> dict[str, Tensor]:
+        """Let the quantiser see everything that the file would hold; all of it."""
+        values = self._values(self.embeddings())
         with torch.no_grad():
-            self.quantizer.prepare(self._values(self.embeddings()))
-
-    def _steer(self, phase: Phase) -> None:
-        """Bring the rate towards the budget or the quality to the goal, if any, for the epoch about to run."""
-        if not isinstance(self.quantizer, RateQuantizer) or (self.budget is None and self.goal is None):
-            return
-        limit, values = STEERING_REACH / max(1, STEERING_SHARE * phase.epochs), self._values(self.embeddings())
-        if self.budget is not None:
-            exponent = self.quantizer.approach(values, self.budget, limit)
-        else:
-            bits = 8 * self.quantizer.believed_bytes(values) / self.quantizer.count
-            least = min((bits - MOST_BITS) * math.log(2), 0)
-            exponent = max(limit * min(max(self._surplus(phase) / STEERING_RANGE, -1), 1), least)
-            if self.epoch < SCALING_SHARE * phase.epochs:
-                self.quantizer.scale(values, exponent)
-        self.rate_weight *= math.exp(STEERING_POWER * exponent)
-
-    def _surplus(self, phase: Phase) -> float:
-        """By how many dB the phase will about end above the goal, as things stand."""
-        assert self.goal is not None
-        to_come = SETTLING * learning_rate(phase, self.epoch / phase.epochs) / phase.learning_rate
-        return self.psnr() + to_come - self.goal
+            quantizer.prepare(values)
+        return values
 
     def _values(self, embeddings: Iterable[Tensor]) -> dict[str, Tensor]:
         """What a file holds, by name: the decoder's parameters, and these embeddings."""
@@ -276,14 +248,15 @@ class Trainer:
         batches = self._shuffled(phase)
         if self.quantizer is not None:
             torch.manual_seed(self._seed(phase))  # of the noise
-            self._prepare()
-            self._steer(phase)
+            values = self._prepare(self.quantizer)
+            if isinstance(self.quantizer, RateQuantizer):
+                self.steering.steer(self.quantizer, values, phase, self.epoch, self.psnr)
             self.advance = self._capture()  # grids, curves and the rate's weight are others now
         totals = torch.zeros(2, device=self.frames.device)
         for number, indices in enumerate(batches):
             done = (self.epoch + number / len(batches)) / phase.epochs
             for group in self.optimizer.param_groups:
-                group["lr"].fill_(learning_rate(phase, done) * group["scale"])
+                group["lr"].fill_(phase.rate(done) * group["scale"])
             totals += self.advance(indices)
         loss, psnr = (totals / len(batches)).tolist()  # the epoch's only wait for the device
         return loss, psnr
@@ -309,7 +282,7 @@ class Trainer:
             loss = fitting_loss(prediction, batch.target, settings.alpha, bands=bands, squared=squared)
             if self.quantizer is not None:
                 rows = torch.searchsorted(self.frames.fitted, indices).to(device)
-                loss = loss + self.rate_weight * self.quantizer.bits(values, rows)
+                loss = loss + self.steering.rate_weight * self.quantizer.bits(values, rows)
             self.optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(self.networks.parameters(), settings.clip)
@@ -350,13 +323,6 @@ class Trainer:
         for name, parameter in self.decoder.named_parameters():
             if name in self.masks:
                 parameter.mul_(self.masks[name])
-
-
-def learning_rate(phase: Phase, done: float) -> float:
-    """Rate at the share `done` (0..1) of a phase: linear warm-up from 10 %, then cosine to 0."""
-    if done < phase.warmup:
-        return phase.learning_rate * (WARMUP_START + (1 - WARMUP_START) * done / phase.warmup)
-    return phase.learning_rate * (1 + math.cos(math.pi * (done - phase.warmup) / (1 - phase.warmup))) / 2
 
 
 def _psnr(image: Tensor, batch: Batch) -> Tensor:

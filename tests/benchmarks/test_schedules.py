@@ -13,7 +13,7 @@ from benchmarks.trials import TRIALS, Fit, Trial, halve, rate
 from bitstream.types import DecoderConfig
 from snerv_codec.training.frames import FrameSet
 from snerv_codec.training.settings import FitSettings, Phase
-from snerv_codec.training.trainer import Trainer, learning_rate
+from snerv_codec.training.trainer import Trainer
 
 CONFIG = DecoderConfig((16, 2, 2), (2, 2, 2, 1, 1), 12, 1)  # 32x32
 
@@ -40,7 +40,7 @@ def test_the_yardstick_is_the_fit_of_the_product():
     for mine, theirs in zip(fit.networks.parameters(), trainer.networks.parameters(), strict=True):
         assert torch.allclose(mine, theirs, atol=1e-6)
     phase = Phase(name="fit", epochs=1, learning_rate=1.0, warmup=0.1)
-    assert all(rate(Trial(), i / 50) == pytest.approx(learning_rate(phase, i / 50)) for i in range(51))
+    assert all(rate(Trial(), i / 50) == pytest.approx(phase.rate(i / 50)) for i in range(51))
 
 
 OPTIMIZERS = ["paper", "adamw-3e-3", "muon", "soap-3e-3", "free-3e-3"]

@@ -15,7 +15,7 @@ from snerv_codec.model.wavelet import dwt
 from snerv_codec.training.checkpoint import Checkpoint
 from snerv_codec.training.frames import FrameSet
 from snerv_codec.training.settings import FitSettings
-from snerv_codec.training.trainer import Trainer, learning_rate
+from snerv_codec.training.trainer import Trainer
 
 CONFIG = DecoderConfig((16, 2, 3), (2, 2, 2, 1, 1), 12, 1)  # 32x48
 SETTINGS = FitSettings(epochs=6, prune=0.3, prune_epochs=2, seed=3)
@@ -39,7 +39,7 @@ def run(directory, settings=SETTINGS, *, stop_after=None, resume=False, budget=N
     torch.use_deterministic_algorithms(True)
     trainer = Trainer(FrameSet(moving_gradient(), CONFIG), CONFIG, settings)
     checkpoint = Checkpoint(directory, {"seed": settings.seed})
-    trainer.budget = budget
+    trainer.steering.budget = budget
     if resume:
         trainer.restore(checkpoint.load())
     seen = []
@@ -86,7 +86,7 @@ def test_a_fit_to_a_budget_is_resumed_bit_for_bit_too(tmp_path):
         run(tmp_path / "cut", settings, budget=15_000, stop_after=6)
     resumed, _ = run(tmp_path / "cut", settings, resume=True)  # the state knows the budget
     same_end(resumed, whole)
-    assert resumed.rate_weight == whole.rate_weight != settings.rate_weight
+    assert resumed.steering.rate_weight == whole.steering.rate_weight != settings.rate_weight
     assert whole.believed_bytes == pytest.approx(15_000, rel=0.03)
 
 
@@ -178,11 +178,11 @@ def test_removing_a_state_spares_what_is_not_ours(tmp_path):
 
 def test_the_schedule_warms_up_and_ends_at_zero():
     phase = FitSettings(learning_rate=1e-3).phases()[0]
-    assert learning_rate(phase, 0) == pytest.approx(1e-4)
-    assert learning_rate(phase, 0.05) == pytest.approx(5.5e-4)
-    assert learning_rate(phase, 0.1) == pytest.approx(1e-3)
-    assert learning_rate(phase, 0.55) == pytest.approx(5e-4)
-    assert learning_rate(phase, 1) == pytest.approx(0, abs=1e-12)
+    assert phase.rate(0) == pytest.approx(1e-4)
+    assert phase.rate(0.05) == pytest.approx(5.5e-4)
+    assert phase.rate(0.1) == pytest.approx(1e-3)
+    assert phase.rate(0.55) == pytest.approx(5e-4)
+    assert phase.rate(1) == pytest.approx(0, abs=1e-12)
 
 
 def test_the_border_weighs_nothing_and_flat_frames_have_no_range():
