@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -30,7 +29,7 @@ AIM = 0.995  # share of a target in bytes that training goes for; what it misses
 STATE = 2  # of a saved state's layout
 HALVINGS = 10  # in the search for how much rounding has to make up for
 
-Pack = Callable[[Segment], Stream]  # a whole file around a segment
+Wrap = Callable[[Segment], Stream]  # a whole file around a segment
 
 
 class Fitted(NamedTuple):
@@ -50,7 +49,7 @@ def fit(
     config: DecoderConfig,
     settings: EncodeSettings,
     checkpoint: "Checkpoint",
-    wrap: Pack,
+    wrap: Wrap,
     *,
     resume: bool,
     on_event: Callable[[Event], None],
@@ -68,14 +67,14 @@ def fit(
         trainer.restore(checkpoint.load())
     elif resume:
         on_event(Warned(f"{checkpoint.directory}: holds no interrupted run; starting from the beginning"))
-    pack = partial(_pack, trainer, config, settings)
-    judge = _judge(settings, footage)
+    judge, steering = _judge(settings, footage), trainer.steering
     for phase in settings.phases():
-        if phase.grids == "learned" and limit is not None and trainer.steering.budget is None:
-            trainer.steering.budget = AIM * limit - _rest(pack(scale=1), wrap)
-        if phase.grids == "learned" and judge is not None and trainer.steering.goal is None:
-            trainer.steering.goal = judge.goal(pack)
+        if phase.grids == "learned" and limit is not None and steering.budget is None:
+            steering.budget = AIM * limit - _rest(_Packing(trainer, config, settings)(scale=1), wrap)
+        if phase.grids == "learned" and judge is not None and steering.goal is None:
+            steering.goal = judge.goal(_Packing(trainer, config, settings))
         trainer.run(phase, checkpoint=checkpoint, on_epoch=on_event)
+    pack = _Packing(trainer, config, settings)
     if judge is not None:
         segment, reached = judge.pack(pack)
         if reached < judge.target.value - TOLERANCE:
@@ -132,31 +131,35 @@ def _judge(settings: EncodeSettings, footage: Footage) -> "Judge | None":
     return Judge(settings.target, footage, choose_device(settings.device))
 
 
-def _pack(
-    trainer: "Trainer", config: DecoderConfig, settings: EncodeSettings, deadzone: float = 0, scale: float | None = None
-) -> Segment:
-    """The model on its grids; with a `scale`, on steps so many times those learned, or to be learned."""
-    from snerv_codec.compression.packing import pack_segment
-    from snerv_codec.compression.quantizers import round_up
+class _Packing:
+    """A fit as it is, to be packed in several ways; on steps `scale` times as coarse as those it has, or would have."""
 
-    embeddings = trainer.embeddings()
-    steps, rounded = trainer.steps(embeddings), None
-    if settings.rounding == "rdo":
-        rounded = _rounded(trainer, embeddings, settings)
-    if scale is not None:
-        steps = {name: round_up(scale * step) for name, step in (steps or trainer.first_steps(embeddings)).items()}
-    return pack_segment(
-        trainer.decoder,
-        config,
-        embeddings,
-        trainer.frames.ll_ranges,
-        weight_bits=settings.fit.bits[0],
-        embed_bits=settings.fit.bits[1],
-        steps=steps,
-        deadzone=deadzone,
-        rounded=rounded,
-        nnc_qp=settings.qp if settings.entropy == "nnc" else None,
-    )
+    def __init__(self, trainer: "Trainer", config: DecoderConfig, settings: EncodeSettings) -> None:
+        self.trainer, self.config, self.settings = trainer, config, settings
+        self.embeddings = trainer.embeddings()
+        self.steps = trainer.steps(self.embeddings)
+        self.rounded = _rounded(trainer, self.embeddings, settings) if settings.rounding == "rdo" else None
+
+    def __call__(self, *, deadzone: float = 0, scale: float | None = None) -> Segment:
+        from snerv_codec.compression.packing import pack_segment
+        from snerv_codec.compression.quantizers import round_up
+
+        steps, settings = self.steps, self.settings
+        if scale is not None:
+            first = steps or self.trainer.first_steps(self.embeddings)
+            steps = {name: round_up(scale * step) for name, step in first.items()}
+        return pack_segment(
+            self.trainer.decoder,
+            self.config,
+            self.embeddings,
+            self.trainer.frames.ll_ranges,
+            weight_bits=settings.fit.bits[0],
+            embed_bits=settings.fit.bits[1],
+            steps=steps,
+            deadzone=deadzone,
+            rounded=self.rounded,
+            nnc_qp=settings.qp if settings.entropy == "nnc" else None,
+        )
 
 
 def _rounded(
@@ -171,22 +174,22 @@ def _rounded(
     return round_as_good(weighed, {name: embed_bits if name in EMBEDDINGS else weight_bits for name in weighed})
 
 
-def _rest(segment: Segment, wrap: Pack) -> int:
+def _rest(segment: Segment, wrap: Wrap) -> int:
     """Bytes of the file besides the symbols of weights and embeddings."""
     return _file_size(segment, wrap) - coded_size(segment)
 
 
-def _file_size(segment: Segment, wrap: Pack) -> int:
+def _file_size(segment: Segment, wrap: Wrap) -> int:
     return len(write_stream(wrap(replace(segment, frame_checksums=(0,) * segment.frame_count))))
 
 
-def _pack_within(limit: int, pack: Callable[[float], Segment], wrap: Pack) -> Segment:
+def _pack_within(limit: int, pack: _Packing, wrap: Wrap) -> Segment:
     """The segment that makes a file of at most `limit` bytes, with the least rounding towards zero that it takes."""
-    segment = pack(0)
+    segment = pack()
     if _file_size(segment, wrap) <= limit:
         return segment
     low, high = 0.0, MAX_DEADZONE
-    segment = pack(high)
+    segment = pack(deadzone=high)
     smallest = _file_size(segment, wrap)
     if smallest > limit:
         raise SettingsError(
@@ -195,7 +198,7 @@ def _pack_within(limit: int, pack: Callable[[float], Segment], wrap: Pack) -> Se
         )
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        candidate = pack(middle)
+        candidate = pack(deadzone=middle)
         if _file_size(candidate, wrap) <= limit:
             high, segment = middle, candidate
         else:

@@ -22,6 +22,7 @@ NNC_BITS = 6.3
 RD_BITS = 4.4
 # Bits a parameter at which a target is best met: more parameters at fewer bits are slower, fewer at more bits worse.
 TARGET_BITS = 3.5
+LEAST_BITS = 0.5  # a value, below which a target is not tried
 DEFAULT_SIZE = "3M"
 QPS_A_BIT = 4
 TRIAL_HEIGHT, TRIAL_WIDTH, TRIAL_SIZE = 192, 384, 300_000  # of a model to time on a CPU
@@ -83,6 +84,12 @@ def decoder_config(info: VideoInfo, settings: EncodeSettings) -> DecoderConfig:
         raise SettingsError(
             f"{values:,} parameters are more than the {MAX_SEGMENT_VALUES:,} that a file can hold; "
             "lower --size (--channels, --blocks), or encode fewer frames"
+        )
+    target = settings.target_bytes(info)
+    if target is not None and 8 * target < LEAST_BITS * values:
+        raise SettingsError(
+            f"a file of {target:,} bytes leaves {8 * target / values:.2g} bits for each of {values:,} values, which is "
+            "too few for any picture; lower --size (--channels, --blocks), or raise the target"
         )
     return config
 

@@ -327,6 +327,8 @@ def test_a_target_chooses_the_architecture_and_one_that_is_too_small_says_so(cli
     assert plan(clip, large).predicted_bytes == 60_000
     with pytest.raises(SettingsError, match="too small for this model"):
         encode(clip, tmp_path / "out.snrv", replace(QUICK, fit=fit, target=Target("size", 3_000)))
+    with pytest.raises(SettingsError, match="a file of 500 bytes leaves 0.* bits .* too few for any picture"):
+        plan(clip, replace(QUICK, fit=fit, target=Target("size", 500)))
     with pytest.raises(SettingsError, match="takes --recipe rd"):
         replace(QUICK, target=Target("size", 1000))
     with pytest.raises(SettingsError, match="not a positive number"):
