@@ -16,7 +16,15 @@ from snerv_codec.media.sources import RAW
 from snerv_codec.precision import Precision
 from snerv_codec.settings import EncodeSettings
 from snerv_codec.targets import Target, TargetKind
-from snerv_codec.training.settings import PRESETS, Compile, FitSettings, OptimizerName, PresetName, RecipeName
+from snerv_codec.training.settings import (
+    PRESETS,
+    Compile,
+    FitSettings,
+    OptimizerName,
+    PresetName,
+    RecipeName,
+    ScheduleName,
+)
 
 FIT = FitSettings()
 
@@ -48,6 +56,11 @@ FIT = FitSettings()
 @click.option("--optimizer", type=click.Choice(get_args(OptimizerName)), help="What learns.  [default: the preset's]")
 @click.option("--batch", default=FIT.batch, show_default=True, help="Frames a step.")
 @click.option("--lr", default=FIT.learning_rate, show_default=True, help="Peak learning rate.")
+@click.option(
+    "--schedule",
+    type=click.Choice(get_args(ScheduleName)),
+    help="How the learning rate falls.  [default: the preset's]",
+)
 @click.option("--alpha", default=FIT.alpha, show_default=True, help="Weight of L1 against SSIM in the loss.")
 @click.option("--seed", default=FIT.seed, show_default=True, help="Seed of the fit.")
 @click.option(
@@ -132,6 +145,7 @@ def command(
     optimizer: OptimizerName | None,
     batch: int,
     lr: float,
+    schedule: ScheduleName | None,
     alpha: float,
     seed: int,
     recipe: RecipeName | None,
@@ -200,6 +214,7 @@ def command(
             optimizer=optimizer,
             batch=batch,
             learning_rate=lr,
+            schedule=schedule,
             alpha=alpha,
             seed=seed,
             recipe=recipe or ("rd" if targets else FIT.recipe),

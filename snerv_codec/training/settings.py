@@ -1,7 +1,7 @@
 """How a model is fitted: the paper's recipe as defaults (paper, section 4.1 and supplement B), and others."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from bitstream.types import MAX_BITS, Model
@@ -12,6 +12,7 @@ RecipeName = Literal["paper", "hinerv", "rd"]
 PresetName = Literal["fast", "default", "best", "paper"]
 Grids = Literal["noisy", "learned"]
 OptimizerName = Literal["adam", "muon"]
+ScheduleName = Literal["cosine", "linear"]
 Compile = Literal["auto", "none", "graph", "full"]
 
 MAX_SEED = (1 << 64) - 1  # what torch takes
@@ -52,25 +53,28 @@ RECIPES: dict[RecipeName, Recipe] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
-    """How long to fit, and by what; `about` is a line for people."""
+    """How long to fit, by what, and how the learning rate falls; `about` is a line for people."""
 
     epochs: int
     optimizer: OptimizerName
+    schedule: ScheduleName
     about: str
 
 
 # From `benchmarks.schedules`: on small clips Muon is above the paper's 300 epochs after 50.
 PRESETS: dict[PresetName, Preset] = {
-    "fast": Preset(epochs=50, optimizer="muon", about="half the epochs of default"),
-    "default": Preset(epochs=100, optimizer="muon", about="above the paper's quality in a third of its epochs"),
-    "best": Preset(epochs=400, optimizer="muon", about="four times the epochs of default"),
-    "paper": Preset(epochs=300, optimizer="adam", about="the paper's recipe"),
+    "fast": Preset(epochs=50, optimizer="muon", schedule="linear", about="half the epochs of default"),
+    "default": Preset(
+        epochs=100, optimizer="muon", schedule="linear", about="above the paper's quality in a third of its epochs"
+    ),
+    "best": Preset(epochs=400, optimizer="muon", schedule="linear", about="four times the epochs of default"),
+    "paper": Preset(epochs=300, optimizer="adam", schedule="cosine", about="the paper's recipe"),
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
-    """A run of epochs with its own schedule: linear from 10 % of the rate over `warmup`, then cosine to 0.
+    """A run of epochs with its own schedule: linear from 10 % of the rate over `warmup`, then cosine or linear to 0.
 
     Each phase starts with a fresh optimiser. `prune` is the share of weights dropped at its start, by
     `score`. With `grids`, the networks learn with the values that the file will hold; noisy ones have `bits`
@@ -81,6 +85,7 @@ class Phase:
     epochs: int
     learning_rate: float
     warmup: float
+    schedule: ScheduleName = "cosine"
     prune: float = 0.0
     score: Literal["magnitude", "relative"] = "magnitude"
     grids: Grids | None = None
@@ -90,7 +95,17 @@ class Phase:
         """The learning rate at the share `done` (0..1) of the phase."""
         if done < self.warmup:
             return self.learning_rate * (WARMUP_START + (1 - WARMUP_START) * done / self.warmup)
-        return self.learning_rate * (1 + math.cos(math.pi * (done - self.warmup) / (1 - self.warmup))) / 2
+        left = (1 - done) / (1 - self.warmup)
+        return self.learning_rate * (left if self.schedule == "linear" else (1 - math.cos(math.pi * left)) / 2)
+
+
+CHOICES = {
+    "recipe": get_args(RecipeName),
+    "optimizer": get_args(OptimizerName),
+    "schedule": get_args(ScheduleName),
+    "precision": get_args(Precision),
+    "compile": get_args(Compile),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +129,7 @@ class FitSettings:
     batch: int = 1
     optimizer: OptimizerName = "adam"
     learning_rate: float = 1e-3
+    schedule: ScheduleName = "cosine"
     alpha: float = 0.7
     squared: bool = False
     bands: bool = True
@@ -137,17 +153,12 @@ class FitSettings:
             raise SettingsError(f"preset {name!r} is not one of {', '.join(PRESETS)}")
         preset = PRESETS[name]
         given = {key: value for key, value in others.items() if value is not None}
-        return cls(**{"epochs": preset.epochs, "optimizer": preset.optimizer, **given})
+        return cls(**{"epochs": preset.epochs, "optimizer": preset.optimizer, "schedule": preset.schedule, **given})
 
     def __post_init__(self) -> None:
-        if self.recipe not in get_args(RecipeName):
-            raise SettingsError(f"recipe {self.recipe!r} is not one of {', '.join(get_args(RecipeName))}")
-        if self.optimizer not in get_args(OptimizerName):
-            raise SettingsError(f"optimizer {self.optimizer!r} is not one of {', '.join(get_args(OptimizerName))}")
-        if self.precision not in get_args(Precision):
-            raise SettingsError(f"precision {self.precision!r} is not one of {', '.join(get_args(Precision))}")
-        if self.compile not in get_args(Compile):
-            raise SettingsError(f"compile {self.compile!r} is not one of {', '.join(get_args(Compile))}")
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise SettingsError(f"{name} {getattr(self, name)!r} is not one of {', '.join(choices)}")
         for name, least in (("epochs", 1), ("batch", 1), ("seed", 0), ("prune_epochs", 0), ("grid_epochs", 0)):
             value = getattr(self, name)
             if value is not None and value < least:
@@ -184,14 +195,14 @@ class FitSettings:
         tune = max(1, round(self.epochs * recipe.prune_epochs)) if self.prune_epochs is None else self.prune_epochs
         share = recipe.settled_epochs if to_quality else recipe.fit_epochs
         fitting = max(1, round(self.epochs * share)) if self.grid_epochs is None else self.epochs
-        fit = Phase(name="fit", epochs=fitting, learning_rate=self.learning_rate, warmup=warmup)
+        fit = Phase(name="fit", epochs=fitting, learning_rate=self.learning_rate, warmup=warmup, schedule=self.schedule)
         phases = [
             fit,
-            Phase(
+            replace(
+                fit,
                 name="prune",
                 epochs=tune if prune else 0,
                 learning_rate=self.learning_rate * self.prune_rate,
-                warmup=warmup,
                 prune=prune,
                 score=recipe.score,
             ),
@@ -199,11 +210,11 @@ class FitSettings:
         if recipe.grids:
             grid = max(1, self.epochs - fitting + round(self.epochs * recipe.grid_epochs))
             phases.append(
-                Phase(
+                replace(
+                    fit,
                     name="grid",
                     epochs=grid if self.grid_epochs is None else self.grid_epochs,
                     learning_rate=self.learning_rate * recipe.grid_rate,
-                    warmup=warmup,
                     grids=recipe.grids,
                     bits=self.bits,
                 )

@@ -12,7 +12,8 @@ def test_the_papers_preset_is_what_settings_are_by_themselves():
 @pytest.mark.parametrize("name", PRESETS)
 def test_what_is_given_goes_before_the_preset_and_none_is_not_given(name):
     settings = FitSettings.preset(name, epochs=7, optimizer=None, seed=2)
-    assert settings == FitSettings(epochs=7, optimizer=PRESETS[name].optimizer, seed=2)
+    preset = PRESETS[name]
+    assert settings == FitSettings(epochs=7, optimizer=preset.optimizer, schedule=preset.schedule, seed=2)
 
 
 def test_unknown_names_are_refused_with_the_known_ones():
@@ -20,6 +21,8 @@ def test_unknown_names_are_refused_with_the_known_ones():
         FitSettings.preset("quick")
     with pytest.raises(SettingsError, match="optimizer 'sgd' is not one of adam, muon"):
         FitSettings(optimizer="sgd")
+    with pytest.raises(SettingsError, match="schedule 'step' is not one of cosine, linear"):
+        FitSettings(schedule="step")
 
 
 def test_training_for_rate_takes_no_more_epochs_than_it_is_given():

@@ -183,6 +183,8 @@ def test_the_schedule_warms_up_and_ends_at_zero():
     assert phase.rate(0.1) == pytest.approx(1e-3)
     assert phase.rate(0.55) == pytest.approx(5e-4)
     assert phase.rate(1) == pytest.approx(0, abs=1e-12)
+    phase = FitSettings(learning_rate=1e-3, schedule="linear").phases()[0]
+    assert [phase.rate(done) for done in (0.1, 0.55, 0.82, 1)] == pytest.approx([1e-3, 5e-4, 2e-4, 0], abs=1e-12)
 
 
 def test_the_border_weighs_nothing_and_flat_frames_have_no_range():
