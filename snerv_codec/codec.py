@@ -76,7 +76,7 @@ def encode(
             beside.write_bytes(write_stream(stream))
             decoding = time.perf_counter()
             quality, interpolated = _measure(beside, footage, settings.device, on_event)
-        checkpoint.remove()
+        checkpoint.finish()
     ended = time.perf_counter()
     return EncodeReport(
         output=str(output),

@@ -1,6 +1,6 @@
 """From footage to the segment of a file: the training, with its work directory, and the packing."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +14,7 @@ from snerv_codec.errors import OutputError, SettingsError
 from snerv_codec.events import Event, Warned
 from snerv_codec.footage import Footage
 from snerv_codec.machine import available_memory, choose_device, require_memory
+from snerv_codec.planning import require_room
 from snerv_codec.settings import EncodeSettings
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 TOLERANCE = 0.1  # dB, or of VMAF, that a file may stay below its target
 AIM = 0.995  # share of a target in bytes that training goes for; what it misses it by, rounding makes up for
-STATE = 2  # of a saved state's layout
 HALVINGS = 10  # in the search for how much rounding has to make up for
 
 Wrap = Callable[[Segment], Stream]  # a whole file around a segment
@@ -68,9 +68,9 @@ def fit(
     elif resume:
         on_event(Warned(f"{checkpoint.directory}: holds no interrupted run; starting from the beginning"))
     judge, steering = _judge(settings, footage), trainer.steering
+    if limit is not None and steering.budget is None:
+        steering.budget = _budget(limit, _Packing(trainer, config, settings)(scale=1), wrap)
     for phase in settings.phases():
-        if phase.grids == "learned" and limit is not None and steering.budget is None:
-            steering.budget = AIM * limit - _rest(_Packing(trainer, config, settings)(scale=1), wrap)
         if phase.grids == "learned" and judge is not None and steering.goal is None:
             steering.goal = judge.goal(_Packing(trainer, config, settings))
         trainer.run(phase, checkpoint=checkpoint, on_epoch=on_event)
@@ -89,21 +89,18 @@ def open_checkpoint(
     output: Path, footage: Footage, config: DecoderConfig, settings: EncodeSettings, *, resume: bool, overwrite: bool
 ) -> "Checkpoint":
     """The state of a fit, beside the file to be. Raises `OutputError` where an interrupted run would be lost."""
+    from snerv_codec.training.checkpoint import MADE_BY, Checkpoint
+    from snerv_codec.training.trainer import STATE_LAYOUT
+
     target = None if settings.target is None else asdict(settings.target)
-    made_by = {"version": version("snerv-codec"), "state": STATE}
+    made_by = {MADE_BY: f"{version('snerv-codec')}, state {STATE_LAYOUT}"}
     identity = {**made_by, **footage.identity, "config": asdict(config), "target": target, **asdict(settings.fit)}
-    checkpoint = _checkpoint(output, identity)
+    checkpoint = Checkpoint(output.with_name(output.name + ".work"), identity)
     if checkpoint.exists() and not (resume or overwrite):
         raise OutputError(
             f"{checkpoint.directory}: an interrupted run; use --resume to go on with it, --overwrite to drop it"
         )
     return checkpoint
-
-
-def _checkpoint(output: Path, identity: Mapping[str, object]) -> "Checkpoint":
-    from snerv_codec.training.checkpoint import Checkpoint
-
-    return Checkpoint(output.with_name(output.name + ".work"), identity)
 
 
 def _place(footage: Footage, config: DecoderConfig, settings: EncodeSettings) -> "FrameSet":
@@ -174,9 +171,11 @@ def _rounded(
     return round_as_good(weighed, {name: embed_bits if name in EMBEDDINGS else weight_bits for name in weighed})
 
 
-def _rest(segment: Segment, wrap: Wrap) -> int:
-    """Bytes of the file besides the symbols of weights and embeddings."""
-    return _file_size(segment, wrap) - coded_size(segment)
+def _budget(limit: int, segment: Segment, wrap: Wrap) -> float:
+    """Bytes to aim at for the symbols of weights and embeddings. Raises `SettingsError` where there is no room."""
+    rest = _file_size(segment, wrap) - coded_size(segment)
+    require_room(limit, rest, sum(tensor.symbols.size for tensor in segment.all_tensors))
+    return AIM * limit - rest
 
 
 def _file_size(segment: Segment, wrap: Wrap) -> int:
@@ -194,7 +193,7 @@ def _pack_within(limit: int, pack: _Packing, wrap: Wrap) -> Segment:
     if smallest > limit:
         raise SettingsError(
             f"a file of {limit:,} bytes is too small for this model, which takes {smallest:,}; "
-            "lower --size, give more --grid-epochs, or raise the target"
+            "lower --size, give more --epochs, or raise the target"
         )
     for _ in range(HALVINGS):
         middle = (low + high) / 2

@@ -86,12 +86,20 @@ def decoder_config(info: VideoInfo, settings: EncodeSettings) -> DecoderConfig:
             "lower --size (--channels, --blocks), or encode fewer frames"
         )
     target = settings.target_bytes(info)
-    if target is not None and 8 * target < LEAST_BITS * values:
+    if target is not None:
+        require_room(target, 0, values)
+    return config
+
+
+def require_room(target: int, rest: int, values: int) -> None:
+    """Raise `SettingsError` where a file of `target` bytes, `rest` of them not the network's, has no room for it."""
+    bits = max(8 * (target - rest) / values, 0)
+    if bits < LEAST_BITS:
+        besides = f" besides {rest:,} bytes of sound, times and headers" if rest else ""
         raise SettingsError(
-            f"a file of {target:,} bytes leaves {8 * target / values:.2g} bits for each of {values:,} values, which is "
+            f"a file of {target:,} bytes has {bits:.2g} bits for each of the model's {values:,} values{besides}, "
             "too few for any picture; lower --size (--channels, --blocks), or raise the target"
         )
-    return config
 
 
 def make_plan(source: str, info: VideoInfo, config: DecoderConfig, settings: EncodeSettings) -> Plan:

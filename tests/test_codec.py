@@ -239,6 +239,30 @@ def test_two_encodes_to_one_output_do_not_meet(clip, coded, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.snrv"]
 
 
+def test_an_output_that_cannot_be_locked_is_encoded_all_the_same(clip, coded, tmp_path, monkeypatch):
+    def unsupported(file, operation):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", unsupported)
+    encode(clip, tmp_path / "out.snrv", QUICK)
+    assert (tmp_path / "out.snrv").read_bytes() == coded.read_bytes()
+
+
+def test_a_state_of_another_version_is_told_as_such(clip, tmp_path, monkeypatch):
+    with pytest.raises(KeyboardInterrupt):
+        encode(clip, tmp_path / "out.snrv", QUICK, on_event=Watcher(stop_after=2))
+    monkeypatch.setattr("snerv_codec.training.trainer.STATE_LAYOUT", 99)
+    with pytest.raises(SettingsError, match="another version of snerv-codec; delete the directory"):
+        encode(clip, tmp_path / "out.snrv", QUICK, resume=True)
+
+
+def test_a_target_that_the_sound_fills_is_told_before_the_fit(clip, tmp_path):
+    fit, watcher = FitSettings(recipe="rd", epochs=1), Watcher()
+    with pytest.raises(SettingsError, match="has 0 bits for each of .* besides .* bytes of sound"):
+        encode(clip, tmp_path / "out.snrv", replace(QUICK, fit=fit, target=Target("size", 2_500)), on_event=watcher)
+    assert not watcher.epochs
+
+
 def test_a_state_that_cannot_be_kept_is_told_before_the_first_epoch(clip, tmp_path):
     (tmp_path / "out.snrv.work").write_text("not a folder")
     watcher = Watcher()
@@ -326,8 +350,8 @@ def test_a_target_chooses_the_architecture_and_one_that_is_too_small_says_so(cli
     assert plan(clip, large).decoder_parameters > 1.5 * plan(clip, small).decoder_parameters
     assert plan(clip, large).predicted_bytes == 60_000
     with pytest.raises(SettingsError, match="too small for this model"):
-        encode(clip, tmp_path / "out.snrv", replace(QUICK, fit=fit, target=Target("size", 3_000)))
-    with pytest.raises(SettingsError, match="a file of 500 bytes leaves 0.* bits .* too few for any picture"):
+        encode(clip, tmp_path / "out.snrv", replace(QUICK, fit=fit, target=Target("size", 9_500)))
+    with pytest.raises(SettingsError, match="a file of 500 bytes has 0.* bits .* values, too few for any picture"):
         plan(clip, replace(QUICK, fit=fit, target=Target("size", 500)))
     with pytest.raises(SettingsError, match="takes --recipe rd"):
         replace(QUICK, target=Target("size", 1000))

@@ -21,6 +21,7 @@ Values = Mapping[str, Tensor]
 MOST_STEPS = 2**13  # from zero to the greatest value: a tensor that hardly varies gets no finer grid
 START_BITS, START_VECTOR_BITS = 6.0, 8.0  # entropy of a Gaussian on the first steps; the second for biases
 CHANNELS = 1  # the axis of embeddings along which steps differ
+LARGEST_STEP = torch.finfo(torch.float16).max
 WEIGHTS = "weights"  # their rate, all together
 STRETCH = 1.1  # of steps, to see what larger and smaller ones cost
 
@@ -109,7 +110,7 @@ class RateQuantizer(Quantizer):
         self.savings = torch.zeros_like(self.least)  # bits that an e-fold of each step saves
 
     def steps(self, values: Values) -> dict[str, Tensor]:
-        """The learned steps, at the file's precision; never so small that symbols would not fit it."""
+        """The learned steps, at the file's precision; never so small that what `prepare` saw would not fit it."""
         parts = torch.split(self._steps(), [shape.numel() for shape in self.shapes.values()])
         return {name: part.view(shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
 
@@ -182,7 +183,7 @@ class RateQuantizer(Quantizer):
 
     def _steps(self) -> Tensor:
         """The weights' steps, one each, and after them the embeddings'."""
-        return torch.maximum(_through_half(self.log_steps.exp()), self.least)
+        return torch.maximum(_through_half(self.log_steps.exp()), self.least).clamp_max(LARGEST_STEP)
 
     @torch.no_grad()
     def _least_steps(self, values: Values) -> Tensor:

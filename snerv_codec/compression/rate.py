@@ -95,7 +95,7 @@ class CodeLengths:
             offset = scaled - self.first
             place = torch.minimum(offset.clamp_min(0), self.last)
             below = torch.minimum(place.floor(), self.last - 1)
-            index = self.start + below.int()
+            index = self.start + below.nan_to_num(0).int()  # a fit that diverges is told by its loss
             here = self.shares[index]
             rise = self.shares[index + 1] - here
             share = here + (place - below) * rise

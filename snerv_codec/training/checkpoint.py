@@ -20,6 +20,9 @@ from snerv_codec.errors import InputError, OutputError, SettingsError
 State = Mapping[str, Tensor | str | int]
 
 SHARE = 0.05  # of the time, which saving may take
+ATTEMPTS = 10
+MADE_BY = "made by"  # of an identity: the version
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 ADVICE = {errno.ENOSPC: "; free some space", errno.ENOENT: "; the directory has been removed meanwhile"}
 
 
@@ -37,28 +40,46 @@ class Checkpoint:
         self._beside = directory / "state.tmp"
         self._guard = directory / "lock"
         self._held: IO[bytes] | None = None
+        self._finished = False
 
     def __enter__(self) -> "Checkpoint":
         """Raises `OutputError` where another encode is at work here, or nothing can be written."""
         try:
-            self.directory.mkdir(exist_ok=True)
-            self._held = self._guard.open("ab")
-            _lock(self._held)
+            self._hold()
         except BlockingIOError as error:
             self._release()
             raise OutputError(
                 f"{self.directory}: another encode to the same output is at work; let it end, or choose another output"
             ) from error
         except OSError as error:
+            self._release()
+            with suppress(OSError):
+                self.directory.rmdir()
             raise OutputError(
                 f"{self.directory}: the state of the fit cannot be saved there: {error.strerror}; choose another output"
             ) from error
         return self
 
     def __exit__(self, *_: object) -> None:
-        if not self.exists():
+        if self._finished or not self.exists():
             self.remove()
         self._release()
+
+    def finish(self) -> None:
+        """Let the block's end remove the state too, which nobody will need."""
+        self._finished = True
+
+    def _hold(self) -> None:
+        """Lock the directory, anew where its last owner removes it at the same moment."""
+        for _ in range(ATTEMPTS):
+            self.directory.mkdir(exist_ok=True)
+            self._held = self._guard.open("ab")
+            _lock(self._held)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(self._held.fileno()), self._guard.stat()):
+                    return
+            self._release()
+        raise BlockingIOError
 
     def _release(self) -> None:
         if self._held is not None:
@@ -72,7 +93,8 @@ class Checkpoint:
         beside, archive = self._beside, BytesIO()
         np.savez(archive, header=np.frombuffer(header, np.uint8), **arrays)  # a zip on a full disk fails noisily
         try:
-            self.directory.mkdir(exist_ok=True)
+            if self._held is None:
+                self.directory.mkdir(exist_ok=True)
             with beside.open("wb") as file:
                 file.write(archive.getbuffer())
                 file.flush()
@@ -96,6 +118,11 @@ class Checkpoint:
             raise InputError(f"{self.path}: not a usable state ({error}); delete {self.directory}") from error
         keys = sorted(identity.keys() | self.identity.keys())
         changed = [key for key in keys if identity.get(key) != self.identity.get(key)]
+        if MADE_BY in changed:
+            raise SettingsError(
+                f"{self.directory}: an interrupted run of another version of snerv-codec; "
+                "delete the directory, or start over with --overwrite"
+            )
         if changed:
             raise SettingsError(
                 f"{self.directory}: the interrupted run differs in {', '.join(changed)}; "
@@ -117,11 +144,16 @@ class Checkpoint:
 
 
 def _lock(file: IO[bytes]) -> None:
-    """Raises `BlockingIOError` where another process has it. Elsewhere than on POSIX systems nothing is locked."""
-    with suppress(ImportError):
+    """Raises `BlockingIOError` where somebody else has it. Where files cannot be locked it does nothing."""
+    try:
         import fcntl
 
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:
+        return
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
 
 
 class Saver:

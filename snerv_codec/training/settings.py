@@ -113,15 +113,18 @@ class FitSettings:
     """Everything that decides what a fit ends with, given the frames and the `DecoderConfig`.
 
     `alpha` weighs L1 (L2 where `squared`) against SSIM, in the loss of the frame and, with `bands`, of its
-    subbands. `warmup` is the share of a phase in which the rate rises (None: the paper's for the model),
-    `clip` bounds the gradient's norm. `recipe` says what follows the fit of `epochs`, and what None stands
-    for: `prune` is the share of the decoder's convolution weights set to zero after the fit; `prune_epochs`
-    of fine-tuning follow at `prune_rate` times the learning rate, and `grid_epochs` on the file's grids; those of
-    recipe "rd", where None, are all of `epochs` but a few.
-    With recipe "rd" the loss of these is distortion + `rate_weight` · bits a value, and grids are learned; else
-    they have `weight_bits` and `embed_bits`. Of `optimizer` "adam" is the paper's; "muon" learns faster, at multiples
-    of the learning rate (`training.optimizers`). For `precision` see there. `compile` is how a step runs: "none"
-    plainly, "graph" captured on a GPU, "full" by torch.compile too, "auto" as a graph where there is a GPU.
+    subbands. `warmup` is the share of a phase in which the rate rises (None: the paper's for the model), `schedule`
+    how it falls from there to 0; `clip` bounds the gradient's norm. Of `optimizer` "adam" is the paper's; "muon" learns
+    faster, at multiples of the learning rate (`training.optimizers`).
+
+    `recipe` says what follows the fit of `epochs`, and what None stands for: `prune` is the share of the decoder's
+    convolution weights set to zero after the fit; `prune_epochs` of fine-tuning follow at `prune_rate` times the
+    learning rate, and `grid_epochs` on the file's grids; those of recipe "rd", where None, are what the fit leaves of
+    `epochs` (see `Recipe`), and one at least. With recipe "rd" the loss of these is distortion + `rate_weight` · bits a
+    value, and grids are learned; else they have `weight_bits` and `embed_bits`.
+
+    For `precision` see there. `compile` is how a step runs: "none" plainly, "graph" captured on a GPU, "full" by
+    torch.compile too, "auto" as a graph where there is a GPU.
     """
 
     recipe: RecipeName = "paper"

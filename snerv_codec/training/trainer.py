@@ -32,6 +32,7 @@ from snerv_codec.training.steering import Steering
 
 EMBED_CHUNK = 8
 NOISE_SHARE = 0.9  # of values on the grid in a step of HiNeRV's recipe
+STATE_LAYOUT = 2  # of what `Trainer.state` gives
 STEP_RATE = 10  # learning rate of the logarithms of learned steps, in that of the networks
 
 
@@ -196,21 +197,20 @@ class Trainer:
     def _finish(self, phase: Phase) -> None:
         if self.quantizer is not None:
             self.quantizer.eval()
+            values = self._prepare(self.quantizer)
             if isinstance(self.quantizer, RateQuantizer):
-                self.believed_bytes = self.quantizer.believed_bytes(self._values(self.embeddings()))
-            else:
-                self._prepare(self.quantizer)
+                self.believed_bytes = self.quantizer.believed_bytes(values)
         self.results[phase.name] = self.psnr()
 
     def _make_quantizer(self, phase: Phase) -> Quantizer | None:
         if phase.grids == "noisy":
             return NoisyQuantizer(*phase.bits, NOISE_SHARE)
         if phase.grids == "learned":
-            return RateQuantizer(self._values(self.embeddings())).to(self.frames.device)
+            return RateQuantizer(self._values(self.embeddings()))
         return None
 
     def _prepare(self, quantizer: Quantizer) -> dict[str, Tensor]:
-        """Let the quantiser see everything that the file would hold; all of it."""
+        """Let the quantiser see everything that the file would hold. Returns it."""
         values = self._values(self.embeddings())
         with torch.no_grad():
             quantizer.prepare(values)

@@ -79,6 +79,15 @@ def test_a_fit_that_ended_before_it_was_packed_is_taken_up_with_its_grids(tmp_pa
     same_end(again, whole)
 
 
+def test_grids_at_their_finest_are_taken_up_too(tmp_path, monkeypatch):
+    monkeypatch.setattr("snerv_codec.compression.quantizers.MOST_STEPS", 2)
+    settings = replace(SETTINGS, recipe="rd", epochs=2, grid_epochs=1)
+    whole, _ = run(tmp_path, settings)
+    assert bool((whole.quantizer.log_steps.exp() < whole.quantizer.least).any())
+    again, _ = run(tmp_path, settings, resume=True)
+    same_end(again, whole)
+
+
 def test_a_fit_to_a_budget_is_resumed_bit_for_bit_too(tmp_path):
     settings = replace(SETTINGS, recipe="rd", epochs=2, prune_epochs=1, grid_epochs=5)
     whole, _ = run(tmp_path / "whole", settings, budget=15_000)
@@ -266,6 +275,12 @@ def test_the_temporal_extension_learns_and_resumes(tmp_path):
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(SettingsError):
         FitSettings(**wrong)
+
+
+def test_a_fit_that_diverges_on_its_grids_stops_too(tmp_path):
+    settings = replace(SETTINGS, recipe="rd", optimizer="muon", epochs=8, learning_rate=0.5)
+    with pytest.raises(SettingsError, match="the fit diverged in epoch . of phase 'grid'"):
+        run(tmp_path, settings)
 
 
 def test_a_fit_that_diverges_stops_and_leaves_the_last_good_state(tmp_path):
