@@ -4,7 +4,6 @@ import time
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean
 
@@ -66,7 +65,7 @@ def encode(
     on_event(Planned(make_plan(str(source), info, config, settings)))
 
     def wrap(segment: Segment) -> Stream:
-        return Stream(video=info, segments=(segment,), tracks=footage.tracks, summary=_summary(settings))
+        return Stream(video=info, segments=(segment,), tracks=footage.tracks, summary=settings.summary())
 
     with open_checkpoint(output, footage, config, settings, resume=resume, overwrite=overwrite) as checkpoint:
         fitted = fit(footage, config, settings, checkpoint, wrap, resume=resume, on_event=on_event)
@@ -193,10 +192,3 @@ def _quality(task: str, frames: Frames, decoded: Iterable[Frames], known: Mask |
         on_event(FrameDone(task, number + 1, len(frames)))
     values = [value for value in similarities if value is not None]
     return Quality(fmean(errors), fmean(values) if values else None)
-
-
-def _summary(settings: EncodeSettings) -> str:
-    """How the file was made, for people."""
-    fit = settings.fit
-    epochs = " + ".join(f"{phase.epochs} {phase.name}" for phase in settings.phases() if phase.epochs)
-    return f"snerv {version('snerv-codec')}: recipe {fit.recipe}, {fit.optimizer}, epochs {epochs}, seed {fit.seed}"

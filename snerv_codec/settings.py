@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -77,3 +78,9 @@ class EncodeSettings:
     def phases(self) -> tuple[Phase, ...]:
         """The phases of the fit; those of no epochs included."""
         return self.fit.phases(self.model, to_quality=self.target is not None and self.target.of_quality)
+
+    def summary(self) -> str:
+        """How the file was made, for people."""
+        epochs = " + ".join(f"{phase.epochs} {phase.name}" for phase in self.phases() if phase.epochs)
+        made = f"recipe {self.fit.recipe}, {self.fit.optimizer}, epochs {epochs}, seed {self.fit.seed}"
+        return f"snerv {version('snerv-codec')}: {made}"
