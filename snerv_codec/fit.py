@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from snerv_codec.training.trainer import Trainer
 
 TOLERANCE = 0.1  # dB, or of VMAF, that a file may stay below its target
-AIM = 0.995  # share of a target in bytes that training goes for; what it misses it by, rounding makes up for
+AIM = 0.995  # share of a target in bytes that training goes for: what it misses it by, rounding makes up for at a price
 HALVINGS = 10  # in the search for how much rounding has to make up for
 
 Wrap = Callable[[Segment], Stream]  # a whole file around a segment
@@ -70,9 +70,9 @@ def fit(
     judge, steering = _judge(settings, footage), trainer.steering
     if limit is not None and steering.budget is None:
         steering.budget = _budget(limit, _Packing(trainer, config, settings)(scale=1), wrap)
+    if judge is not None:
+        steering.find_goal = lambda: judge.goal(_Packing(trainer, config, settings))
     for phase in settings.phases():
-        if phase.grids == "learned" and judge is not None and steering.goal is None:
-            steering.goal = judge.goal(_Packing(trainer, config, settings))
         trainer.run(phase, checkpoint=checkpoint, on_epoch=on_event)
     pack = _Packing(trainer, config, settings)
     if judge is not None:

@@ -77,7 +77,7 @@ class EncodeSettings:
 
     def phases(self) -> tuple[Phase, ...]:
         """The phases of the fit; those of no epochs included."""
-        return self.fit.phases(self.model, to_quality=self.target is not None and self.target.of_quality)
+        return self.fit.phases(self.model)
 
     def summary(self) -> str:
         """How the file was made, for people."""

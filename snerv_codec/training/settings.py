@@ -25,13 +25,11 @@ WARMUP: dict[Model, float] = {"b": 0.1, "t": 0.2, "t2d": 0.2}
 class Recipe:
     """What follows the fit: perhaps a pruning with fine-tuning, perhaps training on the grids of the file.
 
-    Epochs are shares of those given, rates shares of the fit's learning rate. The fit has `fit_epochs`, or where the
-    rest is steered towards a quality `settled_epochs`: only a model that has settled tells where it will end. `score`
+    Epochs are shares of those given (`fit_epochs` of the fit itself), rates shares of its learning rate. `score`
     orders the weights to prune (`compression.prune`); `grids` are those of `compression.quantizers`.
     """
 
     fit_epochs: float = 1.0
-    settled_epochs: float = 1.0
     prune: float = 0.0
     score: Literal["magnitude", "relative"] = "magnitude"
     prune_epochs: float = 0.1
@@ -47,7 +45,7 @@ RECIPES: dict[RecipeName, Recipe] = {
     "hinerv": Recipe(
         prune=0.15, score="relative", prune_epochs=0.2, grids="noisy", grid_epochs=0.1, grid_rate=0.1, weight_bits=6
     ),
-    "rd": Recipe(fit_epochs=1 / 20, settled_epochs=1 / 3, grids="learned"),  # the longer on its grids the better
+    "rd": Recipe(fit_epochs=1 / 20, grids="learned"),  # the longer on its grids the better
 }
 
 
@@ -187,17 +185,13 @@ class FitSettings:
         recipe = RECIPES[self.recipe]
         return self.weight_bits or recipe.weight_bits, self.embed_bits or recipe.embed_bits
 
-    def phases(self, model: Model = "b", *, to_quality: bool = False) -> tuple[Phase, ...]:
-        """The fit of `model` and what its recipe has after it, phases of no epochs included.
-
-        `to_quality` where the last phase is steered towards a quality.
-        """
+    def phases(self, model: Model = "b") -> tuple[Phase, ...]:
+        """The fit of `model` and what its recipe has after it, phases of no epochs included."""
         recipe = RECIPES[self.recipe]
         warmup = WARMUP[model] if self.warmup is None else self.warmup
         prune = recipe.prune if self.prune is None else self.prune
         tune = max(1, round(self.epochs * recipe.prune_epochs)) if self.prune_epochs is None else self.prune_epochs
-        share = recipe.settled_epochs if to_quality else recipe.fit_epochs
-        fitting = max(1, round(self.epochs * share)) if self.grid_epochs is None else self.epochs
+        fitting = max(1, round(self.epochs * recipe.fit_epochs)) if self.grid_epochs is None else self.epochs
         fit = Phase(name="fit", epochs=fitting, learning_rate=self.learning_rate, warmup=warmup, schedule=self.schedule)
         phases = [
             fit,

@@ -27,8 +27,6 @@ def test_unknown_names_are_refused_with_the_known_ones():
 
 def test_training_for_rate_takes_no_more_epochs_than_it_is_given():
     assert [phase.epochs for phase in FitSettings(recipe="rd", epochs=60).phases()] == [3, 0, 57]
-    steered = FitSettings(recipe="rd", epochs=60).phases(to_quality=True)
-    assert [phase.epochs for phase in steered] == [20, 0, 40]
     assert [phase.epochs for phase in FitSettings(recipe="rd", epochs=1).phases()] == [1, 0, 1]
     assert [phase.epochs for phase in FitSettings(recipe="rd", epochs=60, grid_epochs=5).phases()] == [60, 0, 5]
     assert [phase.epochs for phase in FitSettings(epochs=60).phases()] == [60, 6]
