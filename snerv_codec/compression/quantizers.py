@@ -111,8 +111,7 @@ class RateQuantizer(Quantizer):
 
     def steps(self, values: Values) -> dict[str, Tensor]:
         """The learned steps, at the file's precision; never so small that what `prepare` saw would not fit it."""
-        parts = torch.split(self._steps(), [shape.numel() for shape in self.shapes.values()])
-        return {name: part.view(shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
+        return self._by_name(self._steps())
 
     @torch.no_grad()
     def prepare(self, values: Values) -> None:
@@ -120,10 +119,11 @@ class RateQuantizer(Quantizer):
         self.least = self._least_steps(values)
         savings = []
         for name, scaled in self._scaled(values):
-            symbols, parts, bits = scaled.round(), [scaled.cpu().numpy()], order0_bits
+            symbols, array, bits = scaled.round(), scaled.cpu().numpy(), order0_bits
+            parts, rounded = [array], array.round()
             if name == WEIGHTS:
-                self.rates[name], parts = Rate(symbols, self.sizes), np.split(parts[0], np.cumsum(self.sizes)[:-1])
-            elif len(symbols) > 1 and following_bits(parts[0].round()) < order0_bits(parts[0].round()):
+                self.rates[name], parts = Rate(symbols, self.sizes), np.split(array, np.cumsum(self.sizes)[:-1])
+            elif len(symbols) > 1 and following_bits(rounded) < order0_bits(rounded):
                 self.rates[name], bits = FollowingRate(symbols), following_bits
             else:
                 self.rates[name] = Rate(symbols)
@@ -135,12 +135,12 @@ class RateQuantizer(Quantizer):
 
     def forward(self, values: Values) -> dict[str, Tensor]:
         """Quantise."""
-        quantized = {}
+        all_steps, quantized = self._steps(), {}
         if self.weights:
-            line = _round(self._line(values), self._steps()[: len(self.sizes)], self.counts, self.sizes)
+            line = _round(self._line(values), all_steps[: len(self.sizes)], self.counts, self.sizes)
             for name, part in zip(self.weights, torch.split(line, self.sizes), strict=True):
                 quantized[name] = _from_line(part, values[name].shape)
-        steps = self.steps(values)
+        steps = self._by_name(all_steps)
         for name in self.embeddings:
             scaled = values[name] / steps[name]
             quantized[name] = (scaled + (scaled.round() - scaled).detach()) * steps[name]
@@ -190,16 +190,22 @@ class RateQuantizer(Quantizer):
         greatest = [values[name].abs().amax().expand(shape.numel()) for name, shape in self.shapes.items()]
         return round_up(torch.cat(greatest) / MOST_STEPS)
 
+    def _by_name(self, steps: Tensor) -> dict[str, Tensor]:
+        """What `_steps` gives, by tensor."""
+        parts = torch.split(steps, [shape.numel() for shape in self.shapes.values()])
+        return {name: part.view(shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
+
     def _line(self, values: Values) -> Tensor:
         return torch.cat([_to_line(values[name]) for name in self.weights])
 
     def _scaled(self, values: Values) -> Iterator[tuple[str, Tensor]]:
         """The line of weights and each tensor of embeddings in units of the steps as they are."""
+        all_steps = self._steps().detach()
         if self.weights:
             line = self._line(values)
-            yield WEIGHTS, line / _spread(self._steps().detach()[: len(self.sizes)], self.counts, len(line))
-        steps = self.steps(values)
-        yield from ((name, values[name] / steps[name].detach()) for name in self.embeddings)
+            yield WEIGHTS, line / _spread(all_steps[: len(self.sizes)], self.counts, len(line))
+        steps = self._by_name(all_steps)
+        yield from ((name, values[name] / steps[name]) for name in self.embeddings)
 
 
 class _Round(torch.autograd.Function):

@@ -1,6 +1,7 @@
 """What values in units of their step will cost: the entropy coder's code lengths, differentiable between symbols."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor
 
 from bitstream.bits import BitWriter
+from bitstream.curve import Curve
 from bitstream.fitting import entropy, fit_all
 from bitstream.rangecoder import TOTAL
 
@@ -67,15 +69,12 @@ class CodeLengths:
     def __init__(self, symbols: Tensor, sizes: Sequence[int] | None = None) -> None:
         sizes = [symbols.numel()] if sizes is None else sizes
         line = symbols.detach().flatten().cpu().numpy().astype(np.int64)
-        groups = np.split(line, np.cumsum(sizes)[:-1])
-        least = np.array([group.min() for group in groups])
-        counts = [np.bincount(group - low) for group, low in zip(groups, least, strict=True)]
-        curves = iter(fit_all([count for count in counts if len(count) > 1]))
+        least, curves = zip(*fit_curves(np.split(line, np.cumsum(sizes)[:-1])), strict=True)
         self.table_bits, parts = 0, []
-        for count in counts:
+        for curve in curves:
             shares = np.ones(1)
-            if len(count) > 1:
-                curve, table = next(curves), BitWriter()
+            if curve is not None:
+                table = BitWriter()
                 shares = curve.frequencies() / TOTAL
                 curve.write(table)
                 self.table_bits += 8 * len(table.finish())
@@ -86,7 +85,7 @@ class CodeLengths:
         self.shares = torch.from_numpy(np.concatenate(parts).astype(np.float32)).to(device)
         # Of each symbol's curve: its place among the shares, its first symbol, and where it ends from there.
         self.start = torch.from_numpy(np.repeat((np.cumsum(lengths) - lengths).astype(np.int32), each)).to(device)
-        self.first = torch.from_numpy(np.repeat((least - MARGIN).astype(np.float32), each)).to(device)
+        self.first = torch.from_numpy(np.repeat((np.array(least) - MARGIN).astype(np.float32), each)).to(device)
         self.last = torch.from_numpy(np.repeat((lengths - 1).astype(np.float32), each)).to(device)
 
     def __call__(self, scaled: Tensor) -> Tensor:
@@ -103,6 +102,16 @@ class CodeLengths:
             bits = EDGE_BITS * beyond.abs() - share.log2()
             slope = torch.where(beyond == 0, rise / (share * -np.log(2)), EDGE_BITS * beyond.sign())
         return bits + slope * (scaled - scaled.detach())
+
+
+def fit_curves(groups: Iterable[npt.NDArray[Any]]) -> list[tuple[int, Curve | None]]:
+    """For each group of symbols, whole numbers, the least of them and their curve; None where all are alike."""
+    least, counts = [], []
+    for symbols in groups:
+        least.append(int(symbols.min()))
+        counts.append(np.bincount((symbols - least[-1]).ravel().astype(np.int64)))
+    curves = iter(fit_all([count for count in counts if len(count) > 1]))
+    return [(low, next(curves) if len(count) > 1 else None) for low, count in zip(least, counts, strict=True)]
 
 
 def order0_bits(symbols: Floats) -> float:

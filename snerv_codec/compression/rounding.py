@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bitstream.fitting import fit_all
 from bitstream.rangecoder import PRECISION
 from bitstream.types import QuantizedTensor
 from snerv_codec.compression.quantize import EMBEDDINGS, Floats, dequantize, quantize, quantize_on
 from snerv_codec.compression.quantizers import MOST_STEPS
+from snerv_codec.compression.rate import fit_curves
 
 PROBES = 2  # random signs a frame
 PASSES = 2  # of choosing neighbours, each by the code lengths that the one before leads to
@@ -125,13 +125,10 @@ def _step(values: Floats, weights: Floats, bit_value: float) -> np.float32:
 
 def _code_lengths(many: Iterable[Floats]) -> list[tuple[int, Floats]]:
     """For each tensor the least of its symbols, and the bits that it and those above it take in its curve."""
-    least, counts = [], []
-    for multiples in many:
-        least.append(int(multiples.min()))
-        counts.append(np.bincount((multiples - least[-1]).ravel().astype(np.int64)))
-    curves = iter(fit_all([each for each in counts if len(each) > 1]))
-    bits = [PRECISION - np.log2(next(curves).frequencies()) if len(each) > 1 else np.zeros(1) for each in counts]
-    return list(zip(least, [each.astype(np.float32) for each in bits], strict=True))
+    return [
+        (least, (np.zeros(1) if curve is None else PRECISION - np.log2(curve.frequencies())).astype(np.float32))
+        for least, curve in fit_curves(many)
+    ]
 
 
 def _cheapest(values: Floats, errors: Floats, least: int, bits: Floats) -> Floats:
