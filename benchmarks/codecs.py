@@ -29,8 +29,8 @@ import snerv_codec
 from benchmarks import ffmpeg
 from benchmarks.datasets import Dataset
 from snerv_codec.errors import SettingsError
-from snerv_codec.machine import available_cores
 from snerv_codec.model.sizing import parse_size
+from snerv_codec.runtime.machine import available_cores
 from snerv_codec.settings import EncodeSettings
 from snerv_codec.training.settings import FitSettings
 

@@ -30,9 +30,9 @@ import torch.nn.functional as F
 from benchmarks import ffmpeg
 from bitstream.types import VideoInfo
 from snerv_codec.errors import InputError
-from snerv_codec.files import atomic_path
 from snerv_codec.media.reader import Frames, Selection, read_video
 from snerv_codec.media.writer import open_writer
+from snerv_codec.runtime.files import atomic_path
 
 FOLDER = Path(__file__).parent
 CACHE = FOLDER / "cache"

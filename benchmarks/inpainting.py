@@ -23,10 +23,10 @@ from benchmarks import datasets, record, tasks
 from benchmarks.datasets import Dataset
 from benchmarks.tasks import SUBJECTS, Subject
 from snerv_codec import Decoder, EncodeSettings, encode
+from snerv_codec.evaluation.metrics import psnr
 from snerv_codec.media.mask import Mask
 from snerv_codec.media.reader import Frames
 from snerv_codec.media.writer import write_image
-from snerv_codec.metrics import psnr
 from snerv_codec.training.frames import FrameSet
 from snerv_codec.training.settings import FitSettings
 

@@ -17,9 +17,9 @@ from benchmarks import codecs, datasets, ffmpeg, record
 from benchmarks.codecs import Codec
 from benchmarks.datasets import Dataset
 from snerv_codec.errors import UserError
-from snerv_codec.evaluation import evaluate
+from snerv_codec.evaluation.evaluate import evaluate
+from snerv_codec.evaluation.metrics import bits_per_pixel
 from snerv_codec.media.reader import Selection
-from snerv_codec.metrics import bits_per_pixel
 
 CEILING = "ceiling-420"
 

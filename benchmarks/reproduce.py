@@ -30,9 +30,9 @@ from benchmarks.paper import FITS, TABLES, Fit
 from bitstream.types import DecoderConfig
 from snerv_codec.errors import UserError
 from snerv_codec.events import EpochDone
-from snerv_codec.machine import choose_device
 from snerv_codec.media.reader import Frames, Selection, read_video
 from snerv_codec.model.sizing import choose_config, model_cost, parse_size
+from snerv_codec.runtime.machine import choose_device
 from snerv_codec.training.checkpoint import Checkpoint
 from snerv_codec.training.frames import FrameSet
 from snerv_codec.training.settings import FitSettings

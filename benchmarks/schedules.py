@@ -26,8 +26,8 @@ import torch
 from benchmarks import record, tasks
 from benchmarks.tasks import Subject
 from benchmarks.trials import TRIALS, Fit, halve
+from snerv_codec.evaluation.metrics import psnr, ssim
 from snerv_codec.media.reader import Frames
-from snerv_codec.metrics import psnr, ssim
 from snerv_codec.training.frames import FrameSet
 
 

@@ -27,9 +27,9 @@ from bitstream.container import read_stream, write_stream
 from bitstream.types import DecoderConfig, Segment, Stream, VideoInfo
 from snerv_codec.compression.packing import pack_segment
 from snerv_codec.decoding import SegmentPlayer
-from snerv_codec.machine import choose_device
 from snerv_codec.model.sizing import decoding_memory, fitting_memory, model_cost
-from snerv_codec.precision import Precision, kernels
+from snerv_codec.runtime.machine import choose_device
+from snerv_codec.runtime.precision import Precision, kernels
 from snerv_codec.training.frames import FrameSet
 from snerv_codec.training.settings import Compile, FitSettings
 from snerv_codec.training.trainer import Trainer

@@ -14,11 +14,11 @@ from benchmarks import datasets
 from benchmarks.datasets import Dataset
 from bitstream.types import DecoderConfig, Model
 from snerv_codec.errors import UserError
-from snerv_codec.machine import choose_device
+from snerv_codec.evaluation.metrics import ms_ssim, psnr
 from snerv_codec.media.reader import Frames, Selection, read_video
-from snerv_codec.metrics import ms_ssim, psnr
 from snerv_codec.model.sizing import choose_config, model_cost, parse_size
 from snerv_codec.model.variants import FORMAT, HNERV, Variant
+from snerv_codec.runtime.machine import choose_device
 from snerv_codec.training.frames import FrameSet
 from snerv_codec.training.settings import FitSettings, OptimizerName
 from snerv_codec.training.trainer import Trainer

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from snerv_codec.codec import decode, encode
     from snerv_codec.decoding import Decoder
-    from snerv_codec.evaluation import evaluate
+    from snerv_codec.evaluation.evaluate import evaluate
     from snerv_codec.settings import EncodeSettings
 
 # Threads of a convolution wait for each other by spinning, in GNU's library for so long that a fit is a hundred times
@@ -31,7 +31,7 @@ _HOMES = {
     "EncodeSettings": "settings",
     "decode": "codec",
     "encode": "codec",
-    "evaluate": "evaluation",
+    "evaluate": "evaluation.evaluate",
 }
 
 

@@ -11,21 +11,21 @@ from bitstream import nnc
 from bitstream.container import write_stream
 from bitstream.segmentsection import coded_size
 from bitstream.types import Segment, Stream, VideoInfo
-from snerv_codec import vmaf
-from snerv_codec.ahead import ahead
+from snerv_codec.encoding.footage import Footage, read_footage
+from snerv_codec.encoding.planning import decoder_config, make_plan
 from snerv_codec.errors import OutputError, SettingsError
+from snerv_codec.evaluation import vmaf
+from snerv_codec.evaluation.metrics import Frames, bits_per_pixel, bits_per_second, ms_ssim, psnr
 from snerv_codec.events import Event, FrameDone, Planned, Warned
-from snerv_codec.files import atomic_path, check_target
-from snerv_codec.footage import Footage, read_footage
-from snerv_codec.machine import available_memory, choose_device
 from snerv_codec.media.mask import Mask
+from snerv_codec.media.timeline import cut, multiplied, select
 from snerv_codec.media.writer import KINDS, open_writer
-from snerv_codec.metrics import Frames, bits_per_pixel, bits_per_second, ms_ssim, psnr
-from snerv_codec.planning import decoder_config, make_plan
-from snerv_codec.precision import Precision
 from snerv_codec.report import DecodeReport, EncodeReport, Quality
+from snerv_codec.runtime.ahead import ahead
+from snerv_codec.runtime.files import atomic_path, check_target
+from snerv_codec.runtime.machine import available_memory, choose_device
+from snerv_codec.runtime.precision import Precision
 from snerv_codec.settings import EncodeSettings
-from snerv_codec.timeline import cut, multiplied, select
 
 OnEvent = Callable[[Event], None]
 
@@ -48,7 +48,7 @@ def encode(
     An interrupted run leaves its state in a work directory beside the output; `resume` goes on from there.
     Raises `UserError` and its kinds; no error leaves an output or harms an older one.
     """
-    from snerv_codec.fit import fit, open_checkpoint
+    from snerv_codec.encoding.segment_job import fit, open_checkpoint
 
     started, settings, output = time.perf_counter(), settings or EncodeSettings(), Path(output)
     check_target(output, overwrite=overwrite, source=source)

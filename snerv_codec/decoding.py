@@ -15,14 +15,14 @@ import torch
 from bitstream.container import StreamFile
 from bitstream.errors import naming
 from bitstream.types import Segment, SideTrack, VideoInfo
-from snerv_codec.capture import Captured, Work
 from snerv_codec.compression.packing import unpack_decoder, unpack_embeddings
 from snerv_codec.errors import SettingsError
-from snerv_codec.machine import choose_device, require_memory
 from snerv_codec.model.blocks import place
 from snerv_codec.model.decoder import to_pixels
 from snerv_codec.model.sizing import decoding_memory
-from snerv_codec.precision import Precision, computing
+from snerv_codec.runtime.capture import Captured, Work
+from snerv_codec.runtime.machine import choose_device, require_memory
+from snerv_codec.runtime.precision import Precision, computing
 
 Frame = npt.NDArray[np.uint8]
 

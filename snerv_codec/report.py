@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bitstream.types import DecoderConfig, Model
-from snerv_codec.targets import Target
+from snerv_codec.rate_control.targets import Target
 
 
 @dataclass(frozen=True, slots=True)

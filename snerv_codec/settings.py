@@ -10,7 +10,7 @@ from bitstream import nnc
 from bitstream.types import Model, VideoInfo
 from snerv_codec.errors import SettingsError
 from snerv_codec.media.reader import Selection
-from snerv_codec.targets import Target
+from snerv_codec.rate_control.targets import Target
 from snerv_codec.training.settings import RECIPES, FitSettings, Phase
 
 

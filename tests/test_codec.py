@@ -18,12 +18,12 @@ from conftest import QUICK
 from bitstream.container import StreamFile, read_header
 from snerv_codec import Decoder, decode, decoding, encode
 from snerv_codec.codec import differing_frames
+from snerv_codec.encoding.planning import plan
 from snerv_codec.errors import OutputError, ResourceError, SettingsError
+from snerv_codec.evaluation.metrics import psnr
 from snerv_codec.events import EpochDone, Warned
 from snerv_codec.media.reader import Selection, read_video
-from snerv_codec.metrics import psnr
-from snerv_codec.planning import plan
-from snerv_codec.targets import Target
+from snerv_codec.rate_control.targets import Target
 from snerv_codec.training.settings import FitSettings
 
 
@@ -294,7 +294,7 @@ def test_an_output_is_never_harmed_by_a_failure(clip, tmp_path, monkeypatch):
     def full(descriptor):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("snerv_codec.files.os.fsync", full)  # the checkpoint's too: the same function
+    monkeypatch.setattr("snerv_codec.runtime.files.os.fsync", full)  # the checkpoint's too: the same function
     with pytest.raises(OutputError, match="No space left on device"):
         encode(clip, output, QUICK, overwrite=True)
     monkeypatch.setattr("snerv_codec.training.checkpoint.Checkpoint.save", lambda self, state: None)
@@ -317,7 +317,7 @@ def test_a_failing_decode_leaves_nothing(coded, tmp_path):
 
 
 def test_what_memory_cannot_hold_is_refused_before_the_work(clip, tmp_path, monkeypatch):
-    monkeypatch.setattr("snerv_codec.machine.available_memory", lambda device=None: 1000)
+    monkeypatch.setattr("snerv_codec.runtime.machine.available_memory", lambda device=None: 1000)
     with pytest.raises(ResourceError, match="fitting needs about .* lower --size or --batch"):
         encode(clip, tmp_path / "out.snrv", QUICK)
     assert list(tmp_path.iterdir()) == []

@@ -13,7 +13,7 @@ from clips import write_clip
 from conftest import QUICK
 
 from snerv_codec import Decoder, encode
-from snerv_codec.metrics import psnr
+from snerv_codec.evaluation.metrics import psnr
 from snerv_codec.training.settings import FitSettings
 
 FILE = Path(__file__).parent / "golden" / "video.snrv"

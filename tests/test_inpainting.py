@@ -12,11 +12,11 @@ from bitstream.types import DecoderConfig
 from snerv_codec import Decoder, encode
 from snerv_codec.cli.main import main
 from snerv_codec.errors import InputError, SettingsError
+from snerv_codec.evaluation.metrics import psnr
 from snerv_codec.events import EpochDone
 from snerv_codec.media.mask import read_mask
 from snerv_codec.media.reader import Selection, read_video
 from snerv_codec.media.writer import open_writer, write_image
-from snerv_codec.metrics import psnr
 from snerv_codec.settings import EncodeSettings
 from snerv_codec.training.frames import FrameSet
 from snerv_codec.training.settings import FitSettings

@@ -17,10 +17,10 @@ from snerv_codec.cli.main import main
 from snerv_codec.compression.packing import pack_segment, unpack_decoder, unpack_embeddings
 from snerv_codec.decoding import SegmentPlayer, blend
 from snerv_codec.errors import SettingsError
+from snerv_codec.evaluation.metrics import psnr
 from snerv_codec.media.reader import read_video
-from snerv_codec.metrics import psnr
+from snerv_codec.media.timeline import multiplied, odd_frames
 from snerv_codec.model.decoder import to_pixels
-from snerv_codec.timeline import multiplied, odd_frames
 
 
 def video(times, last, base=Fraction(1, 50)):

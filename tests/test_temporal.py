@@ -14,10 +14,10 @@ from bitstream.container import StreamFile, read_header, write_stream
 from bitstream.types import DecoderConfig, QuantizedTensor, Segment, Stream, VideoInfo
 from snerv_codec import Decoder, EncodeSettings, decode, encode
 from snerv_codec.cli.main import main
+from snerv_codec.encoding.planning import plan
 from snerv_codec.errors import SettingsError
 from snerv_codec.media.writer import write_image
 from snerv_codec.model import decoder as network
-from snerv_codec.planning import plan
 from snerv_codec.training.settings import FitSettings
 
 GOLDEN = Path(__file__).parent / "golden"

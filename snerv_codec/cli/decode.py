@@ -8,7 +8,7 @@ import click
 
 from snerv_codec.cli import options
 from snerv_codec.cli.render import View
-from snerv_codec.precision import Precision
+from snerv_codec.runtime.precision import Precision
 
 
 @click.command("decode")

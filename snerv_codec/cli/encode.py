@@ -13,9 +13,9 @@ from snerv_codec.cli import options
 from snerv_codec.cli.render import View, show_plan, show_report
 from snerv_codec.media.reader import Selection
 from snerv_codec.media.sources import RAW
-from snerv_codec.precision import Precision
+from snerv_codec.rate_control.targets import Target, TargetKind
+from snerv_codec.runtime.precision import Precision
 from snerv_codec.settings import EncodeSettings
-from snerv_codec.targets import Target, TargetKind
 from snerv_codec.training.settings import (
     PRESETS,
     Compile,
@@ -230,7 +230,7 @@ def command(
         source=Selection(stream=stream, crop=crop, frames=frames, rate=fps, video_size=video_size, pix_fmt=pix_fmt),
     )
     if dry_run:
-        from snerv_codec import planning
+        from snerv_codec.encoding import planning
 
         plan = planning.plan(source, settings)
         click.echo(json.dumps(plan.to_json()) if as_json else show_plan(plan))

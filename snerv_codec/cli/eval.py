@@ -9,11 +9,11 @@ import click
 
 from snerv_codec.cli import options
 from snerv_codec.cli.render import View, table
-from snerv_codec.files import check_target
 from snerv_codec.media.reader import Selection
+from snerv_codec.runtime.files import check_target
 
 if TYPE_CHECKING:
-    from snerv_codec.evaluation import Evaluation
+    from snerv_codec.evaluation.evaluate import Evaluation
 
 
 @click.command("eval")
@@ -53,7 +53,7 @@ def command(
     if csv_file is not None:
         for source in (reference, distorted):
             check_target(csv_file, overwrite=overwrite, source=source)
-    from snerv_codec.evaluation import evaluate
+    from snerv_codec.evaluation.evaluate import evaluate
 
     selection = Selection(stream=stream, crop=crop, frames=frames, rate=fps, video_size=video_size, pix_fmt=pix_fmt)
     with View(as_json=False) as view:

@@ -9,7 +9,7 @@ import click
 
 from bitstream.container import StreamHeader, read_header
 from snerv_codec.cli.render import show_decoder, table
-from snerv_codec.metrics import bits_per_pixel, bits_per_second
+from snerv_codec.evaluation.metrics import bits_per_pixel, bits_per_second
 
 
 @click.command("info")

@@ -18,9 +18,9 @@ from av.codec.context import Flags
 
 from bitstream.types import Color, SideTrack, VideoInfo
 from snerv_codec.errors import OutputError, SettingsError
-from snerv_codec.files import atomic_path, describe_os_error
 from snerv_codec.media import color
 from snerv_codec.media.tracks import MAX_SECONDS, TrackWriter
+from snerv_codec.runtime.files import atomic_path, describe_os_error
 
 Frame = npt.NDArray[np.uint8]
 

@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 
 from bitstream.types import MAX_BITS, Model
 from snerv_codec.errors import SettingsError
-from snerv_codec.precision import Precision
+from snerv_codec.runtime.precision import Precision
 
 RecipeName = Literal["paper", "hinerv", "rd"]
 PresetName = Literal["fast", "default", "best", "paper"]

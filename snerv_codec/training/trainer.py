@@ -12,23 +12,23 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from bitstream.types import DecoderConfig
-from snerv_codec.capture import Captured, Work
 from snerv_codec.compression.prune import magnitude_masks
 from snerv_codec.compression.quantize import EMBEDDINGS
-from snerv_codec.compression.quantizers import NoisyQuantizer, Quantizer, RateQuantizer
 from snerv_codec.errors import SettingsError
 from snerv_codec.events import EpochDone
-from snerv_codec.machine import require_compiler
 from snerv_codec.model.blocks import place
 from snerv_codec.model.decoder import Prediction, to_pixels
 from snerv_codec.model.variants import build_networks
-from snerv_codec.precision import computing, fitting_precision, kernels
+from snerv_codec.rate_control.steering import Steering
+from snerv_codec.runtime.capture import Captured, Work
+from snerv_codec.runtime.machine import require_compiler
+from snerv_codec.runtime.precision import computing, fitting_precision, kernels
 from snerv_codec.training.checkpoint import Checkpoint, Saver
 from snerv_codec.training.frames import Batch, FrameSet
 from snerv_codec.training.losses import fitting_loss
 from snerv_codec.training.optimizers import STATE, make_optimizer, parameter_groups
+from snerv_codec.training.quantizers import NoisyQuantizer, Quantizer, RateQuantizer
 from snerv_codec.training.settings import FitSettings, Phase
-from snerv_codec.training.steering import Steering
 
 EMBED_CHUNK = 8
 NOISE_SHARE = 0.9  # of values on the grid in a step of HiNeRV's recipe

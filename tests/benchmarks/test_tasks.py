@@ -7,8 +7,8 @@ import pytest
 from clips import moving_picture, write_clip
 
 from benchmarks import datasets, inpainting, interpolation, record, regression
+from snerv_codec.evaluation.metrics import psnr
 from snerv_codec.media.reader import read_video
-from snerv_codec.metrics import psnr
 
 
 @pytest.fixture

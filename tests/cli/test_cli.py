@@ -16,8 +16,9 @@ from clips import moving_picture, packets, write_clip
 
 from bitstream.container import read_header
 from bitstream.sections import CHECKSUM_SIZE
-from snerv_codec import Decoder, planning
+from snerv_codec import Decoder
 from snerv_codec.cli.main import main
+from snerv_codec.encoding import planning
 from snerv_codec.media.reader import read_video
 
 QUICK = ("--size", "40k", "--epochs", "1", "--prune-epochs", "0", "--device", "cpu")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from snerv_codec.capture import WARM_UP, Captured
 from snerv_codec.errors import ResourceError, SettingsError
 from snerv_codec.model.sizing import choose_config
+from snerv_codec.runtime.capture import WARM_UP, Captured
 from snerv_codec.training import trainer as trainer_module
 from snerv_codec.training.frames import FrameSet
 from snerv_codec.training.settings import FitSettings

@@ -80,7 +80,7 @@ def test_a_fit_that_ended_before_it_was_packed_is_taken_up_with_its_grids(tmp_pa
 
 
 def test_grids_at_their_finest_are_taken_up_too(tmp_path, monkeypatch):
-    monkeypatch.setattr("snerv_codec.compression.quantizers.MOST_STEPS", 2)
+    monkeypatch.setattr("snerv_codec.training.quantizers.MOST_STEPS", 2)
     settings = replace(SETTINGS, recipe="rd", epochs=2, grid_epochs=1)
     whole, _ = run(tmp_path, settings)
     assert bool((whole.quantizer.log_steps.exp() < whole.quantizer.least).any())

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from snerv_codec.rate_control.steering import Steering
 from snerv_codec.training.settings import FitSettings
-from snerv_codec.training.steering import Steering
 
 PHASE = FitSettings(recipe="rd", epochs=40).phases()[-1]
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snerv_codec.errors import ResourceError, SettingsError
-from snerv_codec.machine import available_cores
+from snerv_codec.runtime.machine import available_cores
 
 Planes = npt.NDArray[np.uint8]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from snerv_codec.errors import OutputError
-from snerv_codec.files import atomic_path, check_target, describe_os_error
+from snerv_codec.runtime.files import atomic_path, check_target, describe_os_error
 
 
 def write(target, data=b"new", *, overwrite=False):
@@ -165,7 +165,7 @@ def test_any_name_that_the_disk_takes(tmp_path, name):
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal")
 def test_ctrl_c_in_the_middle_of_a_write_leaves_nothing(tmp_path):
     script = (
-        "import signal, sys, time\nfrom pathlib import Path\nfrom snerv_codec.files import atomic_path\n"
+        "import signal, sys, time\nfrom pathlib import Path\nfrom snerv_codec.runtime.files import atomic_path\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it\n"
         "with atomic_path(Path(sys.argv[1]), overwrite=False) as beside:\n"
         "    beside.write_bytes(b'half')\n    print('writing', flush=True)\n    time.sleep(60)\n"

@@ -11,15 +11,16 @@ from clips import write_clip
 from conftest import QUICK
 
 from bitstream.container import StreamFile
-from snerv_codec import encode, evaluate, vmaf
+from snerv_codec import encode, evaluate
+from snerv_codec.encoding.footage import read_footage
+from snerv_codec.encoding.planning import plan
 from snerv_codec.errors import ResourceError, SettingsError
+from snerv_codec.evaluation import vmaf
 from snerv_codec.events import EpochDone, Warned
-from snerv_codec.footage import read_footage
 from snerv_codec.media.reader import Selection
 from snerv_codec.media.writer import write_image
-from snerv_codec.planning import plan
-from snerv_codec.quality import AIM, CLOSE, Judge
-from snerv_codec.targets import Target
+from snerv_codec.rate_control.quality import AIM, CLOSE, Judge
+from snerv_codec.rate_control.targets import Target
 from snerv_codec.training.settings import FitSettings
 
 FIT = FitSettings(recipe="rd", epochs=14, grid_epochs=10, learning_rate=3e-3)

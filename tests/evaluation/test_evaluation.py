@@ -12,7 +12,7 @@ from clips import moving_picture, write_clip
 from bitstream.types import Color, VideoInfo
 from snerv_codec import Decoder
 from snerv_codec.errors import InputError, OutputError, SettingsError
-from snerv_codec.evaluation import evaluate
+from snerv_codec.evaluation.evaluate import evaluate
 from snerv_codec.events import FrameDone, Warned
 from snerv_codec.media.reader import Selection
 from snerv_codec.media.writer import open_writer

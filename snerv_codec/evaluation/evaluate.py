@@ -9,11 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from snerv_codec.errors import ResourceError
-from snerv_codec.events import Event, FrameDone, Warned
-from snerv_codec.files import atomic_path
-from snerv_codec.media.color import Converter, matrix_name
-from snerv_codec.media.reader import Selection
-from snerv_codec.metrics import (
+from snerv_codec.evaluation.metrics import (
     bits_per_pixel,
     harmonic_mean,
     low_percentile,
@@ -22,9 +18,13 @@ from snerv_codec.metrics import (
     psnr_yuv,
     similarities,
 )
-from snerv_codec.pairing import Pair, Side, open_pair
-from snerv_codec.vmaf import MIN_SIDE as VMAF_MIN_SIDE
-from snerv_codec.vmaf import VmafMeter, find_ffmpeg, open_vmaf
+from snerv_codec.evaluation.pairing import Pair, Side, open_pair
+from snerv_codec.evaluation.vmaf import MIN_SIDE as VMAF_MIN_SIDE
+from snerv_codec.evaluation.vmaf import VmafMeter, find_ffmpeg, open_vmaf
+from snerv_codec.events import Event, FrameDone, Warned
+from snerv_codec.media.color import Converter, matrix_name
+from snerv_codec.media.reader import Selection
+from snerv_codec.runtime.files import atomic_path
 
 OnEvent = Callable[[Event], None]
 

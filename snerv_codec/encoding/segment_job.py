@@ -10,17 +10,17 @@ from bitstream.container import write_stream
 from bitstream.segmentsection import coded_size
 from bitstream.types import DecoderConfig, QuantizedTensor, Segment, Stream
 from snerv_codec.compression.quantize import MAX_DEADZONE
+from snerv_codec.encoding.footage import Footage
+from snerv_codec.encoding.planning import require_room
 from snerv_codec.errors import OutputError, SettingsError
 from snerv_codec.events import Event, Warned
-from snerv_codec.footage import Footage
-from snerv_codec.machine import available_memory, choose_device, require_memory
-from snerv_codec.planning import require_room
+from snerv_codec.runtime.machine import available_memory, choose_device, require_memory
 from snerv_codec.settings import EncodeSettings
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from snerv_codec.quality import Judge
+    from snerv_codec.rate_control.quality import Judge
     from snerv_codec.training.checkpoint import Checkpoint
     from snerv_codec.training.frames import FrameSet
     from snerv_codec.training.trainer import Trainer
@@ -121,7 +121,7 @@ def _place(footage: Footage, config: DecoderConfig, settings: EncodeSettings) ->
 
 
 def _judge(settings: EncodeSettings, footage: Footage) -> "Judge | None":
-    from snerv_codec.quality import Judge
+    from snerv_codec.rate_control.quality import Judge
 
     if settings.target is None or not settings.target.of_quality:
         return None
@@ -139,7 +139,7 @@ class _Packing:
 
     def __call__(self, *, deadzone: float = 0, scale: float | None = None) -> Segment:
         from snerv_codec.compression.packing import pack_segment
-        from snerv_codec.compression.quantizers import round_up
+        from snerv_codec.training.quantizers import round_up
 
         steps, settings = self.steps, self.settings
         if scale is not None:

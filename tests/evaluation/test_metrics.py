@@ -5,7 +5,7 @@ from clips import moving_picture
 from pytorch_msssim import ms_ssim as library_ms_ssim
 from pytorch_msssim import ssim as library_ssim
 
-from snerv_codec.metrics import (
+from snerv_codec.evaluation.metrics import (
     STRIP,
     WINDOW,
     bits_per_pixel,

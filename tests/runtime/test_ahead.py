@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from snerv_codec.ahead import ahead
+from snerv_codec.runtime.ahead import ahead
 
 
 def test_items_come_in_order_and_one_ahead():

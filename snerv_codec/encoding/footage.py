@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from bitstream.types import SideTrack, VideoInfo
+from snerv_codec.evaluation.metrics import Frames
 from snerv_codec.media.mask import Mask, read_mask
 from snerv_codec.media.reader import read_video
-from snerv_codec.metrics import Frames
+from snerv_codec.media.timeline import odd_frames
 from snerv_codec.settings import EncodeSettings
-from snerv_codec.timeline import odd_frames
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from clips import moving_picture
 
 from bitstream.types import Color
 from snerv_codec.errors import ResourceError
+from snerv_codec.evaluation.vmaf import MIN_SIDE, find_ffmpeg, open_vmaf
 from snerv_codec.media.color import BT709, Converter
-from snerv_codec.vmaf import MIN_SIDE, find_ffmpeg, open_vmaf
 
 pytest.importorskip("imageio_ffmpeg", reason="VMAF needs imageio-ffmpeg, of the extra `bench`")
 

@@ -9,9 +9,9 @@ from bitstream.entropy import Coder
 from bitstream.types import DecoderConfig
 from snerv_codec.compression.packing import pack_segment, unpack_decoder, unpack_embeddings
 from snerv_codec.compression.quantize import dequantize, quantize_on
-from snerv_codec.compression.quantizers import NoisyQuantizer, RateQuantizer
 from snerv_codec.compression.rate import CodeLengths
 from snerv_codec.model.decoder import Decoder
+from snerv_codec.training.quantizers import NoisyQuantizer, RateQuantizer
 
 CONFIG = DecoderConfig((16, 2, 3), (2, 2, 1, 1, 1), 20, 1)
 

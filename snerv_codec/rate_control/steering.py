@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from snerv_codec.compression.quantizers import RateQuantizer, Values
+from snerv_codec.training.quantizers import RateQuantizer, Values
 from snerv_codec.training.settings import Phase
 
 # Steps grow or shrink at the start of every epoch: over this share of a phase by so many e-folds at most, and the

@@ -10,11 +10,11 @@ import torch
 from bitstream.types import Segment
 from snerv_codec.compression.quantize import MAX_DEADZONE
 from snerv_codec.decoding import SegmentPlayer
-from snerv_codec.footage import Footage
+from snerv_codec.encoding.footage import Footage
+from snerv_codec.evaluation.metrics import Frames, psnr
+from snerv_codec.evaluation.vmaf import find_ffmpeg, open_vmaf
 from snerv_codec.media.color import Converter, measured_in
-from snerv_codec.metrics import Frames, psnr
-from snerv_codec.targets import Target
-from snerv_codec.vmaf import find_ffmpeg, open_vmaf
+from snerv_codec.rate_control.targets import Target
 
 HALVINGS = 8
 CLOSE = 0.03  # dB, or of VMAF: this far above a target there is nothing left to search for

@@ -9,11 +9,11 @@ from bitstream import nnc
 from bitstream.segmentsection import MAX_SEGMENT_VALUES
 from bitstream.types import DecoderConfig, VideoInfo
 from snerv_codec.errors import SettingsError
-from snerv_codec.machine import available_memory, choose_device
 from snerv_codec.media.reader import read_video
+from snerv_codec.media.timeline import odd_frames
 from snerv_codec.report import Plan
+from snerv_codec.runtime.machine import available_memory, choose_device
 from snerv_codec.settings import EncodeSettings
-from snerv_codec.timeline import odd_frames
 
 # Bits a weight that entropy coding saves, those of an NNC bitstream at its default QP, and those that recipe
 # "rd" ends with at its default rate weight, as seen on fitted models. Four QPs are a factor of two in the step.

@@ -1,0 +1,1 @@
+"""How close two videos are: every figure of quality and of rate, defined once."""
