@@ -12,6 +12,7 @@ Floats = npt.NDArray[np.float32]
 
 EMBEDDINGS = ("embeddings", "temporal")  # names of the tensors for `DecoderConfig.embedding_shapes`
 
+MOST_STEPS = 2**13  # from zero to the greatest value: a tensor that hardly varies gets no finer grid
 MAX_DEADZONE = 0.5  # of a step: then values are rounded towards zero
 # A grid for each slice along an axis is tried only where it adds fewer scales than this share of the values.
 MAX_SCALE_SHARE = 0.02

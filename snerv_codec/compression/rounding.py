@@ -20,9 +20,8 @@ from torch import Tensor, nn
 
 from bitstream.rangecoder import PRECISION
 from bitstream.types import QuantizedTensor
-from snerv_codec.compression.quantize import EMBEDDINGS, Floats, dequantize, quantize, quantize_on
+from snerv_codec.compression.quantize import EMBEDDINGS, MOST_STEPS, Floats, dequantize, quantize, quantize_on
 from snerv_codec.compression.rate import fit_curves
-from snerv_codec.training.quantizers import MOST_STEPS
 
 PROBES = 2  # random signs a frame
 PASSES = 2  # of choosing neighbours, each by the code lengths that the one before leads to

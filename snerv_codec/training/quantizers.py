@@ -13,12 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from snerv_codec.compression.quantize import EMBEDDINGS, grid_axis
+from snerv_codec.compression.quantize import EMBEDDINGS, MOST_STEPS, grid_axis
 from snerv_codec.compression.rate import FollowingRate, Rate, following_bits, order0_bits
 
 Values = Mapping[str, Tensor]
 
-MOST_STEPS = 2**13  # from zero to the greatest value: a tensor that hardly varies gets no finer grid
 START_BITS, START_VECTOR_BITS = 6.0, 8.0  # entropy of a Gaussian on the first steps; the second for biases
 CHANNELS = 1  # the axis of embeddings along which steps differ
 LARGEST_STEP = torch.finfo(torch.float16).max
