@@ -56,5 +56,5 @@ check: $(VENV)/.ready
 
 # Everything that the targets above made but benchmarks/cache, which may hold hours of work.
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build demo-out
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build demo-out demo-out-[0-9]*
 	find snerv_codec bitstream benchmarks tests -name __pycache__ -prune -exec rm -rf {} +

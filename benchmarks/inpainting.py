@@ -109,7 +109,7 @@ def run(name: str, task: str, dataset: Dataset, frames: Frames, options: Namespa
 def _picture(path: Path, *parts: Frames) -> None:
     """The middle frame of each, side by side."""
     middle = len(parts[0]) // 2
-    write_image(path, np.concatenate([part[middle] for part in parts], axis=1))
+    write_image(path, np.concatenate([part[middle] for part in parts], axis=1), overwrite=True)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -84,9 +84,9 @@ def open_writer(
         raise describe_os_error(output, error) from error
 
 
-def write_image(path: Path, pixels: Frame) -> None:
-    """Write uint8 RGB (H, W, 3) as a PNG, replacing an older file. Raises `OutputError`."""
-    with atomic_path(path, overwrite=True) as beside:
+def write_image(path: Path, pixels: Frame, *, overwrite: bool = False) -> None:
+    """Write uint8 RGB (H, W, 3) as a PNG. Raises `OutputError`, for an older file too unless `overwrite`."""
+    with atomic_path(path, overwrite=overwrite) as beside:
         _write_png(beside, pixels)
 
 

@@ -374,3 +374,21 @@ def test_the_demo_leaves_a_video_and_a_picture(clip, tmp_path, capsys):
     picture = read_video(tmp_path / "out").frames[0]
     assert picture.shape == (18, 3 * 34, 3)  # original, decoded, difference
     assert np.array_equal(picture[:, :34], read_video(clip).frames[3])
+
+
+def test_a_demo_replaces_nothing_unasked(clip, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    quick = ("--size", "40k", "--epochs", "1")
+    (tmp_path / "clip.mp4").write_bytes(clip.read_bytes())
+    for name in ("clip.png", "clip.snrv", "clip.decoded.mp4"):
+        (tmp_path / name).write_text("precious")
+        assert f"{name}: exists already" in fails(capsys, "demo", "clip.mp4", *quick, "--output", ".")
+        assert (tmp_path / name).read_text() == "precious"
+        (tmp_path / name).unlink()
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
+    for folder in ("demo-out", "demo-out-2"):  # a folder of its own each time
+        run(capsys, "demo", "clip.mp4", *quick)
+        assert (tmp_path / folder / "clip.snrv").exists()
+    first = (tmp_path / "demo-out" / "clip.png").stat().st_mtime_ns
+    run(capsys, "demo", "clip.mp4", *quick, "--output", "demo-out", "--overwrite")
+    assert (tmp_path / "demo-out" / "clip.png").stat().st_mtime_ns > first
