@@ -43,14 +43,23 @@ def test_a_file_looks_as_good_as_asked_for_over_the_pixels_that_are_known(clip, 
     picture = np.zeros((18, 34, 3), np.uint8)
     picture[:9] = 255
     write_image(tmp_path / "mask.png", picture)
-    ways = {"mask": tmp_path / "mask.png", "fit": replace(FIT, grid_epochs=40)}  # so long that its bits count
+    # One epoch on the grids is too short to be steered, so both fits are one and all that differs is the packing.
+    ways = {"mask": tmp_path / "mask.png", "fit": replace(FIT, epochs=5, grid_epochs=1)}
     free, _ = encode_for(clip, tmp_path / "free.snrv", None, **ways)
-    goal = round(free.quality.psnr - 1, 1)
+    goal = free.quality.psnr - 1
     report, warnings = encode_for(clip, tmp_path / "out.snrv", Target("psnr", goal), **ways)
     assert warnings == []
-    assert goal <= report.quality.psnr < free.quality.psnr - 0.2
+    assert goal <= report.quality.psnr
     assert report.reached == pytest.approx(report.quality.psnr, abs=1e-6)
-    assert report.bytes_symbols < 0.9 * free.bytes_symbols
+    assert report.bytes_symbols < free.bytes_symbols
+
+
+def test_training_for_a_low_quality_spends_fewer_bytes_than_for_a_high_one(clip, tmp_path):
+    fit = replace(FIT, epochs=1, grid_epochs=3)
+    low, warnings = encode_for(clip, tmp_path / "low.snrv", Target("psnr", 0.1), fit=fit)
+    high, _ = encode_for(clip, tmp_path / "high.snrv", Target("psnr", 100), fit=fit)
+    assert warnings == []
+    assert low.bytes_symbols < 0.5 * high.bytes_symbols
 
 
 def test_a_quality_out_of_reach_is_told_and_the_file_still_written(clip, tmp_path):
