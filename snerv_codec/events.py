@@ -37,6 +37,7 @@ class EpochDone:
 class FrameDone:
     """A frame was decoded: `task` is "measure", "interpolate", "decode", "verify" or "evaluate"; `done` of `total`.
 
+    Of task "rivals" it is a file of another codec that was made and measured.
     `total` is 0 where it is not known beforehand.
     """
 

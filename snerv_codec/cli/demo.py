@@ -8,6 +8,7 @@ import click
 import numpy as np
 
 from snerv_codec.cli.render import View, show_report
+from snerv_codec.cli.report import make_page
 from snerv_codec.runtime.files import check_target
 
 CLIP_SIZE, CLIP_EPOCHS = "300k", 40
@@ -50,17 +51,20 @@ def _run(source: Path, folder: Path, size: str, epochs: int, overwrite: bool) ->
     from snerv_codec.training.settings import FitSettings
 
     coded, decoded, picture = (folder / f"{source.stem}{suffix}" for suffix in (".snrv", ".decoded.mp4", ".png"))
+    page = coded.with_suffix(".html")
     if folder.exists():
-        for each in (coded, decoded, picture):  # all of them before the work starts
+        for each in (coded, decoded, picture, page):  # all of them before the work starts
             check_target(each, overwrite=overwrite, source=source)
     folder.mkdir(parents=True, exist_ok=True)
     settings = EncodeSettings(size=size, fit=FitSettings.preset("default", epochs=epochs))
     with View(as_json=False) as view:
         report = codec.encode(source, coded, settings, overwrite=overwrite, on_event=view)
         codec.decode(coded, decoded, overwrite=overwrite, on_event=view)
+        make_page(source, coded, settings, overwrite, view)
     _compare(source, coded, picture, overwrite)
     click.echo(show_report(report))
     click.echo(f"  video  {decoded}\npicture  {picture} (original, decoded, difference x{AMPLIFY})")
+    click.echo(f"   page  {page} (open it in a browser)")
 
 
 def _compare(source: Path, coded: Path, picture: Path, overwrite: bool) -> None:

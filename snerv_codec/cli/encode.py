@@ -11,9 +11,11 @@ from bitstream import nnc
 from bitstream.types import Model
 from snerv_codec.cli import options
 from snerv_codec.cli.render import View, show_plan, show_report
+from snerv_codec.cli.report import make_page
 from snerv_codec.media.reader import Selection
 from snerv_codec.media.sources import RAW
 from snerv_codec.rate_control.targets import Target, TargetKind
+from snerv_codec.runtime.files import check_target
 from snerv_codec.runtime.precision import Precision
 from snerv_codec.settings import EncodeSettings
 from snerv_codec.training.settings import (
@@ -129,6 +131,7 @@ FIT = FitSettings()
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run with the same settings.")
 @click.option("--overwrite", is_flag=True, help="Replace the output, and drop an interrupted run.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
+@click.option("--report", "page", is_flag=True, help="Make a page of the result too, as `snerv report` does.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of text.")
 def command(
     source: str,
@@ -176,6 +179,7 @@ def command(
     resume: bool,
     overwrite: bool,
     dry_run: bool,
+    page: bool,
     as_json: bool,
 ) -> None:
     """Fit a model to INPUT and write it as a .snrv file.
@@ -239,8 +243,16 @@ def command(
         raise click.UsageError("Missing option '-o' / '--output'.")
     if str(output) == "-":
         raise click.UsageError("A .snrv file does not go to standard output; give -o the name of a file.")
+    if page and (source == "-" or holdout or mask):
+        raise click.UsageError(
+            "--report looks at the whole input again: give a file, and neither --holdout nor --mask."
+        )
+    if page:
+        check_target(output.with_suffix(".html"), overwrite=overwrite, source=source)
     from snerv_codec import codec
 
     with View(as_json=as_json) as view:
         report = codec.encode(source, output, settings, overwrite=overwrite, resume=resume, on_event=view)
+        if page:
+            make_page(source, output, settings, overwrite, view)
     click.echo(json.dumps({"event": "done", **report.to_json()}) if as_json else show_report(report))

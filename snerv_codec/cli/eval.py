@@ -48,7 +48,7 @@ def command(
     """Measure DISTORTED against REFERENCE, frame by frame.
 
     Each is a video, a .snrv file, a folder of PNG or JPEG frames, raw .yuv, or "-" for y4m on standard input.
-    --crop and --frames select from REFERENCE alone, as in `snerv encode`.
+    --crop and --frames select from REFERENCE alone, as in `snerv encode`; the crop of a .snrv file is seen from it.
     """
     if csv_file is not None:
         for source in (reference, distorted):
@@ -65,9 +65,13 @@ def command(
 
 def _render(result: "Evaluation") -> str:
     mean = result.summary
-    rows = {"video": f"{result.distorted}: {result.frames} frames of {result.width}x{result.height}"}
+    height, width = result.source_size
+    centre = "" if (width, height) == (result.width, result.height) else f", the centre of {width}x{height}"
+    rows = {"video": f"{result.distorted}: {result.frames} frames of {result.width}x{result.height}{centre}"}
     if result.bytes is not None and result.bpp is not None:
         rows["rate"] = f"{result.bytes:,} bytes, {result.bpp:.4f} bpp"
+    if result.video_bytes is not None and result.video_bpp is not None:
+        rows["of which"] = f"{result.video_bytes:,} bytes, {result.video_bpp:.4f} bpp for the video without sound"
     rows["PSNR"] = f"{mean['psnr']:.3f} dB RGB, mean of frames; {mean['psnr_of_mean_mse']:.3f} dB of the mean error"
     planes = ", ".join(f"{name.upper()} {mean[f'psnr_{name}']:.3f}" for name in "yuv")
     rows["PSNR YUV"] = f"{mean['psnr_yuv']:.3f} dB (6Y+U+V)/8; {planes} ({result.matrix}, 4:4:4)"

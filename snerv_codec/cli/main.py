@@ -19,6 +19,7 @@ COMMANDS = {
     "decode": "Turn a .snrv file back into a video.",
     "info": "Tell what a .snrv file holds.",
     "eval": "Measure a distorted video against its reference: PSNR, SSIM, MS-SSIM, VMAF.",
+    "report": "Make a page of a result: pictures under a slider, quality over time, bytes.",
     "verify": "Check a .snrv file for damage.",
     "demo": "Encode and decode a clip and show the result.",
 }

@@ -21,6 +21,7 @@ LABELS = {
     "decode": "decoding",
     "verify": "verifying",
     "evaluate": "evaluating",
+    "rivals": "x264, x265",
 }
 
 

@@ -19,6 +19,7 @@ from snerv_codec.evaluation.metrics import (
     similarities,
 )
 from snerv_codec.evaluation.pairing import Pair, Side, open_pair
+from snerv_codec.evaluation.rivals import video_bytes
 from snerv_codec.evaluation.vmaf import MIN_SIDE as VMAF_MIN_SIDE
 from snerv_codec.evaluation.vmaf import VmafMeter, find_ffmpeg, open_vmaf
 from snerv_codec.events import Event, FrameDone, Warned
@@ -37,7 +38,8 @@ class Evaluation:
     the machine allow "ms_ssim" and "vmaf". `summary` has their means (of "psnr" the mean of the frames' PSNRs),
     "psnr_of_mean_mse", "psnr_yuv" = (6Y + U + V) / 8, "vmaf_harmonic" and "vmaf_low" (the first percentile).
     PSNRs are in dB, at most 100. `matrix` names what converted RGB to Y, U and V, at full chroma resolution.
-    `bytes` and `bpp` are those of the distorted file, None for a folder or a pipe.
+    `bytes` and `bpp` are those of the distorted file, None for a folder or a pipe; `video_bytes` and `video_bpp` leave
+    sound and subtitles out. `source_size` is the reference's (height, width) before a crop.
     """
 
     reference: str
@@ -47,6 +49,9 @@ class Evaluation:
     frames: int
     bytes: int | None
     bpp: float | None
+    video_bytes: int | None
+    video_bpp: float | None
+    source_size: tuple[int, int]
     per_frame: dict[str, tuple[float, ...]]
     summary: dict[str, float]
     matrix: str
@@ -85,10 +90,11 @@ def evaluate(
             per_frame = _measure(pair, meter, on_event)
             scored = meter.result() if meter else None
         width, height, yuv = pair.reference.width, pair.reference.height, pair.reference.yuv
+        source_size = pair.reference.source_size
     if scored:
         per_frame["vmaf"] = scored.scores
     count, path = len(per_frame["psnr"]), Path(distorted)
-    size = path.stat().st_size if path.is_file() else None
+    size, video = (path.stat().st_size, video_bytes(path)) if path.is_file() else (None, None)
     return Evaluation(
         reference=str(reference),
         distorted=str(distorted),
@@ -97,6 +103,9 @@ def evaluate(
         frames=count,
         bytes=size,
         bpp=None if size is None else bits_per_pixel(size, width, height, count),
+        video_bytes=video,
+        video_bpp=None if video is None else bits_per_pixel(video, width, height, count),
+        source_size=source_size,
         per_frame=per_frame,
         summary=_summarise(per_frame),
         matrix=matrix_name(yuv),

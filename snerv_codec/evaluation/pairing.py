@@ -57,7 +57,8 @@ class Pair:
 def open_pair(reference: str | Path, distorted: str | Path, selection: Selection, device: str) -> Iterator[Pair]:
     """Both videos, open; `selection` is taken of the reference, and `device` decodes `.snrv` files.
 
-    Raises `SettingsError` where their sizes differ, and `UserError` and `BitstreamError` for sources that
+    A `.snrv` file was made of the centre of what is larger than it, so where no crop is given the reference is cropped
+    to its size. Raises `SettingsError` where their sizes differ, and `UserError` and `BitstreamError` for sources that
     cannot be read.
     """
     if str(reference) == str(distorted) == "-":
@@ -66,6 +67,8 @@ def open_pair(reference: str | Path, distorted: str | Path, selection: Selection
         # raw samples do not tell their size: it must be the reference's
         whole = Selection(video_size=(left.width, left.height), pix_fmt=selection.pix_fmt)
         with open_side(distorted, whole, device) as right:
+            if selection.crop is None and is_snrv(distorted):
+                left = _cropped(left, (right.height, right.width))
             if (left.width, left.height) != (right.width, right.height):
                 raise _sizes_differ(left, right)
             yield Pair(left, right)
@@ -126,6 +129,14 @@ def _open_snrv(source: str | Path, selection: Selection, device: str) -> Iterato
             frames=(frame[rows, columns] for frame in decoder.frames(numbers)),
             count=lambda: len(numbers),
         )
+
+
+def _cropped(side: Side, size: tuple[int, int]) -> Side:
+    """The centre of a video, (height, width); the video itself where that is no smaller."""
+    if size[0] > side.height or size[1] > side.width:
+        return side
+    rows, columns = centred(side.height, side.width, size)
+    return replace(side, height=size[0], width=size[1], frames=(frame[rows, columns] for frame in side.frames))
 
 
 def is_snrv(source: str | Path) -> bool:

@@ -87,7 +87,7 @@ def open_writer(
 def write_image(path: Path, pixels: Frame, *, overwrite: bool = False) -> None:
     """Write uint8 RGB (H, W, 3) as a PNG. Raises `OutputError`, for an older file too unless `overwrite`."""
     with atomic_path(path, overwrite=overwrite) as beside:
-        _write_png(beside, pixels)
+        beside.write_bytes(png_bytes(pixels))
 
 
 class _Y4m:
@@ -126,7 +126,7 @@ class _Images:
         self._digits = max(5, len(str(info.frame_count)))
 
     def write(self, frame: Frame) -> None:
-        _write_png(self._folder / f"frame_{self._number:0{self._digits}}.png", frame)
+        (self._folder / f"frame_{self._number:0{self._digits}}.png").write_bytes(png_bytes(frame))
         self._number += 1
 
 
@@ -247,11 +247,12 @@ def _start(info: VideoInfo, tracks: Sequence[SideTrack]) -> Fraction:
     return min(first, max(earliest, Fraction(0)))
 
 
-def _write_png(path: Path, pixels: Frame) -> None:
+def png_bytes(pixels: Frame) -> bytes:
+    """A PNG file of uint8 RGB (H, W, 3)."""
     height, width = pixels.shape[:2]
     encoder = av.CodecContext.create("png", "w")
     encoder.width, encoder.height, encoder.pix_fmt = width, height, "rgb24"
     encoder.time_base = Fraction(1, 25)
     encoder.options = {"compression_level": "3", "pred": "up"}  # smaller than the default, in a quarter of the time
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
-    path.write_bytes(b"".join(bytes(packet) for packet in (*encoder.encode(frame), *encoder.encode(None))))
+    return b"".join(bytes(packet) for packet in (*encoder.encode(frame), *encoder.encode(None)))

@@ -10,7 +10,7 @@ LARGEST = 2.5  # how much larger than its pixels a picture may be shown
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """What one picture was and what became of it: PNG or WebP files as bytes, each `width` x `height`.
+    """What one picture was and what became of it: PNG files as bytes, each `width` x `height`.
 
     `name` is what the picture is chosen by where there are several.
     """
@@ -52,9 +52,8 @@ def clip(video: bytes, width: int, height: int, names: tuple[str, str] = ("origi
     )
 
 
-def data_uri(data: bytes, kind: str = "") -> str:
-    """`data` as an address that holds it; the `kind` of a PNG or WebP picture is seen from its first bytes."""
-    kind = kind or ("image/png" if data.startswith(b"\x89PNG") else "image/webp")
+def data_uri(data: bytes, kind: str = "image/png") -> str:
+    """`data`, of a media type, as an address that holds it."""
     return f"data:{kind};base64,{b64encode(data).decode()}"
 
 

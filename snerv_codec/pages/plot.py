@@ -16,7 +16,8 @@ MOST_POINTS = 1000  # of a line: of more, the lowest are drawn, as nobody could 
 class Line:
     """Points (x, y), in the order of x, in the colour of that name (`document.PALETTE`).
 
-    `marked` puts a dot at each, with its figures; one point alone is a dot. `strong` lines are thick and in front.
+    `marked` puts a dot at each, with its figures, and `dots` leaves the line between them out; one point alone is a
+    dot. `strong` lines are thick and in front.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Line:
     color: str = "snerv"
     dash: str = ""
     marked: bool = False
+    dots: bool = False
     strong: bool = False
 
 
@@ -123,8 +125,9 @@ def _line(line: Line, x: _Axis, y: _Axis, x_label: str, y_label: str) -> str:
     path = "L".join(f"{a:.1f} {b:.1f}" for a, b in places)
     dash = f' stroke-dasharray="{line.dash}"' if line.dash else ""
     thick = 2.6 if line.strong else 1.6
-    parts = [f'<path d="M{path}" fill="none" stroke="var(--{line.color})" stroke-width="{thick}"{dash}/>']
-    if line.marked or len(line.points) == 1:
+    stroke = f'stroke="var(--{line.color})" stroke-width="{thick}"{dash}'
+    parts = [] if line.dots else [f'<path d="M{path}" fill="none" {stroke}/>']
+    if line.marked or line.dots or len(line.points) == 1:
         for (a, b), (at, value) in zip(places, lowest, strict=True):
             told = escape(f"{line.name}: {y_label} {value:.4g}, {x_label} {at:.4g}")
             radius = 5 if line.strong else 3

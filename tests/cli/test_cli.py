@@ -371,7 +371,8 @@ def test_the_demo_leaves_a_video_and_a_picture(clip, tmp_path, capsys):
     out = run(capsys, "demo", clip, "--size", "40k", "--epochs", "2", "--output", tmp_path / "out")
     assert "PSNR" in out
     assert packets(tmp_path / "out" / "clip.decoded.mp4", "audio")
-    picture = read_video(tmp_path / "out").frames[0]
+    assert "<!doctype html>" in (tmp_path / "out" / "clip.html").read_text()
+    picture = read_video(tmp_path / "out" / "clip.png").frames[0]
     assert picture.shape == (18, 3 * 34, 3)  # original, decoded, difference
     assert np.array_equal(picture[:, :34], read_video(clip).frames[3])
 
@@ -380,7 +381,7 @@ def test_a_demo_replaces_nothing_unasked(clip, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     quick = ("--size", "40k", "--epochs", "1")
     (tmp_path / "clip.mp4").write_bytes(clip.read_bytes())
-    for name in ("clip.png", "clip.snrv", "clip.decoded.mp4"):
+    for name in ("clip.png", "clip.snrv", "clip.decoded.mp4", "clip.html"):
         (tmp_path / name).write_text("precious")
         assert f"{name}: exists already" in fails(capsys, "demo", "clip.mp4", *quick, "--output", ".")
         assert (tmp_path / name).read_text() == "precious"
@@ -392,3 +393,15 @@ def test_a_demo_replaces_nothing_unasked(clip, tmp_path, capsys, monkeypatch):
     first = (tmp_path / "demo-out" / "clip.png").stat().st_mtime_ns
     run(capsys, "demo", "clip.mp4", *quick, "--output", "demo-out", "--overwrite")
     assert (tmp_path / "demo-out" / "clip.png").stat().st_mtime_ns > first
+
+
+def test_an_encode_makes_its_page_at_once(clip, tmp_path, capsys):
+    out = tmp_path / "out.snrv"
+    (tmp_path / "out.html").write_text("precious")
+    assert "out.html: exists already" in fails(capsys, "encode", clip, "-o", out, *QUICK, "--report")
+    assert "--report looks at the whole" in fails(
+        capsys, "encode", clip, "-o", out, *QUICK, "--report", "--holdout", "even", code=2
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["out.html"]
+    run(capsys, "encode", clip, "-o", out, *QUICK, "--report", "--overwrite", "--frames", "1:5")
+    assert "Quality over time" in (tmp_path / "out.html").read_text()

@@ -69,9 +69,8 @@ def test_an_anchor_is_plain():
     assert anchor("Bits: by tensor, sound & the rest") == "bits-by-tensor-sound-the-rest"
 
 
-def test_a_picture_tells_its_kind():
-    assert data_uri(b"\x89PNG\r\n").startswith("data:image/png;base64,")
-    assert data_uri(b"RIFF....WEBP").startswith("data:image/webp;base64,")
+def test_a_picture_travels_in_its_address():
+    assert data_uri(b"\x89PNG") == "data:image/png;base64,iVBORw=="
 
 
 def places(drawing):

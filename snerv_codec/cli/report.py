@@ -1,0 +1,90 @@
+"""`snerv report`: a page of one's own result."""
+
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from snerv_codec.cli import options
+from snerv_codec.cli.render import View
+from snerv_codec.media.reader import Selection
+from snerv_codec.runtime.files import check_target
+
+if TYPE_CHECKING:
+    from snerv_codec.codec import OnEvent
+    from snerv_codec.settings import EncodeSettings
+
+
+@click.command("report")
+@click.argument("reference", metavar="INPUT")
+@click.argument("coded", metavar="FILE.snrv", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The page.  [default: FILE.html beside the file]")
+@click.option("--rivals", is_flag=True, help="Encode the same frames with x264 and x265 too, at six qualities each.")
+@click.option("--frames", type=options.FRAMES, help="Frames A to B - 1 of INPUT that were encoded: 0:33, 10:, :100.")
+@click.option("--stream", type=int, help="Which of several video streams of INPUT, from 0.")
+@click.option("--fps", type=options.RATE, help="Rate of a folder of images or of raw video; changes no figure.")
+@click.option("--video-size", type=options.VIDEO_SIZE, help="Width x height of INPUT if it is raw .yuv.")
+@click.option("--pix-fmt", help="Pixel format of raw .yuv.  [default: yuv420p]")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--no-vmaf", is_flag=True, help="Leave VMAF out.")
+@click.option("--overwrite", is_flag=True, help="Replace the page.")
+def command(
+    reference: str,
+    coded: Path,
+    output: Path | None,
+    rivals: bool,
+    frames: tuple[int, int | None] | None,
+    stream: int | None,
+    fps: Fraction | None,
+    video_size: tuple[int, int] | None,
+    pix_fmt: str | None,
+    device: str,
+    no_vmaf: bool,
+    overwrite: bool,
+) -> None:
+    """Make a page of what FILE.snrv became of INPUT, to open in a browser.
+
+    Original and decoded under a slider, quality over time with the worst frames, and what the bytes went into. INPUT is
+    what was encoded; a crop is seen from the file. The page is one file that needs no other and no network.
+    """
+    output = output or coded.with_suffix(".html")
+    if reference == "-":
+        raise click.UsageError("The page looks at INPUT more than once; give a file.")
+    for source in (reference, coded):
+        check_target(output, overwrite=overwrite, source=source)
+    from snerv_codec.pages.result import write_page
+
+    selection = Selection(stream=stream, frames=frames, rate=fps, video_size=video_size, pix_fmt=pix_fmt)
+    with View(as_json=False) as view:
+        write_page(
+            reference,
+            coded,
+            output,
+            selection=selection,
+            device=device,
+            vmaf=not no_vmaf,
+            rivals=rivals,
+            overwrite=overwrite,
+            on_event=view,
+        )
+    click.echo(f"{output}: open it in a browser")
+
+
+def make_page(
+    source: str | Path, coded: Path, settings: "EncodeSettings", overwrite: bool, on_event: "OnEvent"
+) -> Path:
+    """The page of an encode that has just ended, beside its file."""
+    from snerv_codec.pages.result import write_page
+
+    page = coded.with_suffix(".html")
+    write_page(
+        source,
+        coded,
+        page,
+        selection=settings.source,
+        device=settings.device,
+        overwrite=overwrite,
+        on_event=on_event,
+    )
+    return page
