@@ -24,7 +24,6 @@ ALLOWED = {
         "bitstream.types",
         "snerv_codec.model",
         "snerv_codec.compression",
-        "snerv_codec.rate_control.steering",
         "snerv_codec.evaluation.metrics",
         "snerv_codec.errors",
         "snerv_codec.events",

@@ -59,15 +59,16 @@ def fit(
     Goes on from the checkpoint where `resume` asks for it and there is one. With a target in bytes that file
     is not larger; raises `SettingsError` where it cannot be met. One of quality that cannot be met is an event.
     """
+    from snerv_codec.rate_control.steering import Steering
     from snerv_codec.training.trainer import Trainer
 
-    limit = settings.target_bytes(footage.info)
-    trainer = Trainer(_place(footage, config, settings), config, settings.fit)
+    limit, steering = settings.target_bytes(footage.info), Steering(settings.fit.rate_weight)
+    trainer = Trainer(_place(footage, config, settings), config, settings.fit, steering)
     if resume and checkpoint.exists():
         trainer.restore(checkpoint.load())
     elif resume:
         on_event(Warned(f"{checkpoint.directory}: holds no interrupted run; starting from the beginning"))
-    judge, steering = _judge(settings, footage), trainer.steering
+    judge = _judge(settings, footage)
     if limit is not None and steering.budget is None:
         steering.budget = _budget(limit, _Packing(trainer, config, settings)(scale=1), wrap)
     if judge is not None:

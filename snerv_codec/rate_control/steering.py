@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from snerv_codec.training.loop import Moment
 from snerv_codec.training.quantizers import RateQuantizer, Values
 from snerv_codec.training.settings import Phase
 
@@ -32,10 +33,14 @@ class Steering:
         self.find_goal: Callable[[], float] | None = None
         self.seen: list[float] = []  # PSNR in dB before each epoch
 
-    def steer(
-        self, quantizer: RateQuantizer, values: Values, phase: Phase, epoch: int, psnr: Callable[[], float]
+    def before_epoch(self, moment: Moment) -> float:
+        """Move towards the budget or the goal; the weight of the rate term from there on."""
+        self._steer(*moment)
+        return self.rate_weight
+
+    def _steer(
+        self, phase: Phase, epoch: int, quantizer: RateQuantizer, values: Values, psnr: Callable[[], float]
     ) -> None:
-        """Before an `epoch` of `phase`: towards the budget or the goal, with what the file would hold, all frames'."""
         done, limit = epoch / phase.epochs, REACH / max(1, SHARE * phase.epochs)
         if self.budget is not None:
             if done >= TO_BYTES[1]:

@@ -19,12 +19,12 @@ from snerv_codec.events import EpochDone
 from snerv_codec.model.blocks import place
 from snerv_codec.model.decoder import Prediction, to_pixels
 from snerv_codec.model.variants import build_networks
-from snerv_codec.rate_control.steering import Steering
 from snerv_codec.runtime.capture import Captured, Work
 from snerv_codec.runtime.machine import require_compiler
 from snerv_codec.runtime.precision import computing, fitting_precision, kernels
 from snerv_codec.training.checkpoint import Checkpoint, Saver
 from snerv_codec.training.frames import Batch, FrameSet
+from snerv_codec.training.loop import ConstantRate, Controller, Moment
 from snerv_codec.training.losses import fitting_loss
 from snerv_codec.training.optimizers import STATE, make_optimizer, parameter_groups
 from snerv_codec.training.quantizers import NoisyQuantizer, Quantizer, RateQuantizer
@@ -32,7 +32,7 @@ from snerv_codec.training.settings import FitSettings, Phase
 
 EMBED_CHUNK = 8
 NOISE_SHARE = 0.9  # of values on the grid in a step of HiNeRV's recipe
-STATE_LAYOUT = 2  # of what `Trainer.state` gives
+STATE_LAYOUT = 3  # of what `Trainer.state` gives
 STEP_RATE = 10  # learning rate of the logarithms of learned steps, in that of the networks
 
 
@@ -43,7 +43,13 @@ class Trainer:
     that going on from there needs.
     """
 
-    def __init__(self, frames: FrameSet, config: DecoderConfig, settings: FitSettings) -> None:
+    def __init__(
+        self,
+        frames: FrameSet,
+        config: DecoderConfig,
+        settings: FitSettings,
+        controller: Controller | None = None,
+    ) -> None:
         torch.manual_seed(settings.seed)
         self.frames, self.settings = frames, settings
         self.encoder, self.decoder = build_networks(config, frames.variant)
@@ -59,7 +65,8 @@ class Trainer:
         self.phase, self.epoch = "", 0
         self.results: dict[str, float] = {}
         self.believed_bytes: float | None = None
-        self.steering = Steering(settings.rate_weight)
+        self.controller = controller or ConstantRate(settings.rate_weight)
+        self.rate_weight = settings.rate_weight
         self._restored: dict[str, Tensor | str | int] = {}
         self._start_optimizer()
 
@@ -144,7 +151,7 @@ class Trainer:
             "phase": self.phase,
             "epoch": self.epoch,
             "results": json.dumps(self.results),
-            "rate": json.dumps([*self.steering.state(), self.believed_bytes]),
+            "rate": json.dumps([self.controller.state(), self.believed_bytes]),
             **{f"mask:{name}": mask for name, mask in self.masks.items()},
         }
         for name, parameter in self._parameters():
@@ -157,8 +164,8 @@ class Trainer:
         """Go back to where `state` was taken, with the same frames, configuration and settings."""
         self.phase, self.epoch = str(state["phase"]), int(state["epoch"])
         self.results = json.loads(str(state["results"]))
-        *steering, self.believed_bytes = json.loads(str(state["rate"]))
-        self.steering.restore(steering)
+        controller, self.believed_bytes = json.loads(str(state["rate"]))
+        self.controller.restore(controller)
         self.masks = {
             name: _tensor(state, f"mask:{name}").to(self.frames.device)
             for name, _ in self.decoder.named_parameters()
@@ -250,7 +257,8 @@ class Trainer:
             torch.manual_seed(self._seed(phase))  # of the noise
             values = self._prepare(self.quantizer)
             if isinstance(self.quantizer, RateQuantizer):
-                self.steering.steer(self.quantizer, values, phase, self.epoch, self.psnr)
+                moment = Moment(phase, self.epoch, self.quantizer, values, self.psnr)
+                self.rate_weight = self.controller.before_epoch(moment)
             self.advance = self._capture()  # grids, curves and the rate's weight are others now
         totals = torch.zeros(2, device=self.frames.device)
         for number, indices in enumerate(batches):
@@ -282,7 +290,7 @@ class Trainer:
             loss = fitting_loss(prediction, batch.target, settings.alpha, bands=bands, squared=squared)
             if self.quantizer is not None:
                 rows = torch.searchsorted(self.frames.fitted, indices).to(device)
-                loss = loss + self.steering.rate_weight * self.quantizer.bits(values, rows)
+                loss = loss + self.rate_weight * self.quantizer.bits(values, rows)
             self.optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(self.networks.parameters(), settings.clip)

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from snerv_codec.rate_control.steering import Steering
+from snerv_codec.training.loop import Moment
 from snerv_codec.training.settings import FitSettings
 
 PHASE = FitSettings(recipe="rd", epochs=40).phases()[-1]
@@ -30,7 +31,7 @@ def steered(goal, psnr, *, upto):
     steering, grids = Steering(0.01), Grids()
     steering.find_goal = lambda: goal
     for epoch in range(upto):
-        steering.steer(grids, {}, PHASE, epoch, lambda at=epoch: psnr(at))
+        steering.before_epoch(Moment(PHASE, epoch, grids, {}, lambda at=epoch: psnr(at)))
     return steering, grids
 
 
@@ -62,6 +63,6 @@ def test_steering_goes_on_from_its_state():
     again.find_goal = lambda: pytest.fail("the state knows the goal")
     again.restore(json.loads(json.dumps(whole.state())))
     for steering in (whole, again):
-        steering.steer(grids, {}, PHASE, 20, lambda: 24.0)
+        steering.before_epoch(Moment(PHASE, 20, grids, {}, lambda: 24.0))
     assert again.rate_weight == whole.rate_weight
     assert again.goal == 31

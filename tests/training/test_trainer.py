@@ -12,6 +12,7 @@ import torch
 from bitstream.types import DecoderConfig
 from snerv_codec.errors import InputError, OutputError, SettingsError
 from snerv_codec.model.wavelet import dwt
+from snerv_codec.rate_control.steering import Steering
 from snerv_codec.training.checkpoint import Checkpoint
 from snerv_codec.training.frames import FrameSet
 from snerv_codec.training.settings import FitSettings
@@ -37,9 +38,10 @@ TEMPORAL = DecoderConfig((16, 2, 3), (2, 2, 2, 1, 1), 12, 1, "t", (3, 4, 6))
 def run(directory, settings=SETTINGS, *, stop_after=None, resume=False, budget=None):
     """All phases of a fit, perhaps stopping after some epochs; return the trainer."""
     torch.use_deterministic_algorithms(True)
-    trainer = Trainer(FrameSet(moving_gradient(), CONFIG), CONFIG, settings)
+    steering = Steering(settings.rate_weight)
+    steering.budget = budget
+    trainer = Trainer(FrameSet(moving_gradient(), CONFIG), CONFIG, settings, steering)
     checkpoint = Checkpoint(directory, {"seed": settings.seed})
-    trainer.steering.budget = budget
     if resume:
         trainer.restore(checkpoint.load())
     seen = []
@@ -95,7 +97,7 @@ def test_a_fit_to_a_budget_is_resumed_bit_for_bit_too(tmp_path):
         run(tmp_path / "cut", settings, budget=15_000, stop_after=6)
     resumed, _ = run(tmp_path / "cut", settings, resume=True)  # the state knows the budget
     same_end(resumed, whole)
-    assert resumed.steering.rate_weight == whole.steering.rate_weight != settings.rate_weight
+    assert resumed.rate_weight == whole.rate_weight != settings.rate_weight
     assert whole.believed_bytes == pytest.approx(15_000, rel=0.03)
 
 
