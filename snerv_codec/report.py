@@ -11,6 +11,7 @@ from snerv_codec.rate_control.targets import Target
 class Plan:
     """What a run will do, before it does it. Bytes, and MACs per frame; padding is a share of the frame.
 
+    `phases` are those of training with their epochs, `epochs` their sum; a step takes `batch` frames.
     `predicted_seconds`, of fitting, are None where no step was timed.
     """
 
@@ -34,6 +35,8 @@ class Plan:
     encoder_macs: int
     padding: float
     epochs: int
+    phases: tuple[tuple[str, int], ...]
+    batch: int
     predicted_bytes: int
     video_memory: int
     fitting_memory: int

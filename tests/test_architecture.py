@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(path for top in ("bitstream", "snerv_codec", "benchmarks") for path in (ROOT / top).rglob("*.py"))
-THIRD_PARTY = {"torch", "numpy", "av", "constriction", "click", "pytorch_msssim", "nncodec", "imageio_ffmpeg"}
+THIRD_PARTY = {"torch", "numpy", "av", "constriction", "click", "pytorch_msssim", "nncodec", "imageio_ffmpeg", "rich"}
 
 # Folder or module: what it may import of ours and of others, besides the standard library and itself.
 ALLOWED = {

@@ -1,13 +1,12 @@
 """`snerv decode`."""
 
-import json
 from pathlib import Path
 from typing import get_args
 
 import click
 
 from snerv_codec.cli import options
-from snerv_codec.cli.render import View
+from snerv_codec.cli.progress import View, watched
 from snerv_codec.runtime.precision import Precision
 
 
@@ -29,6 +28,7 @@ from snerv_codec.runtime.precision import Precision
 )
 @click.option("--overwrite", is_flag=True, help="Replace the output.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of text.")
+@watched
 def command(
     source: Path,
     output: str,
@@ -63,10 +63,7 @@ def command(
             overwrite=overwrite,
             on_event=view,
         )
-    if to_stdout:
-        return
-    if as_json:
-        click.echo(json.dumps({"event": "done", **report.to_json()}))
-    else:
-        speed = report.frames / max(report.seconds, 1e-9)
-        click.echo(f"{report.output}: {report.frames} frames in {report.seconds:.1f} s ({speed:.1f} frames/s)")
+        if not to_stdout:
+            speed = report.frames / max(report.seconds, 1e-9)
+            text = f"{report.output}: {report.frames} frames in {report.seconds:.1f} s ({speed:.1f} frames/s)"
+            view.done(text, report.to_json())

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 import numpy as np
 
-from snerv_codec.cli.render import View, show_report
+from snerv_codec.cli.progress import View, watched
+from snerv_codec.cli.render import report_rows
 from snerv_codec.cli.report import make_page
 from snerv_codec.runtime.files import check_target
 
@@ -27,6 +28,7 @@ FOLDER = "demo-out"
     help=f"A folder.  [default: a new one, {FOLDER}, {FOLDER}-2 ...]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace what an earlier demo left in --output.")
+@watched
 def command(source: str | None, size: str | None, epochs: int | None, output: Path | None, overwrite: bool) -> None:
     """Encode INPUT (or a clip of Big Buck Bunny), decode it, and show what became of it."""
     if source == "-":
@@ -61,10 +63,13 @@ def _run(source: Path, folder: Path, size: str, epochs: int, overwrite: bool) ->
         report = codec.encode(source, coded, settings, overwrite=overwrite, on_event=view)
         codec.decode(coded, decoded, overwrite=overwrite, on_event=view)
         make_page(source, coded, settings, overwrite, view)
-    _compare(source, coded, picture, overwrite)
-    click.echo(show_report(report))
-    click.echo(f"  video  {decoded}\npicture  {picture} (original, decoded, difference x{AMPLIFY})")
-    click.echo(f"   page  {page} (open it in a browser)")
+        _compare(source, coded, picture, overwrite)
+        made = {
+            "video": str(decoded),
+            "picture": f"{picture} (original, decoded, difference x{AMPLIFY})",
+            "page": f"{page} (open it in a browser)",
+        }
+        view.done({**report_rows(report), **made}, report.to_json())
 
 
 def _compare(source: Path, coded: Path, picture: Path, overwrite: bool) -> None:

@@ -1,6 +1,7 @@
 """`snerv encode`."""
 
 import json
+import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal, get_args
@@ -10,7 +11,8 @@ import click
 from bitstream import nnc
 from bitstream.types import Model
 from snerv_codec.cli import options
-from snerv_codec.cli.render import View, show_plan, show_report
+from snerv_codec.cli.progress import View, watched
+from snerv_codec.cli.render import plan_rows, report_rows, table
 from snerv_codec.cli.report import make_page
 from snerv_codec.media.reader import Selection
 from snerv_codec.media.sources import RAW
@@ -133,6 +135,7 @@ FIT = FitSettings()
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
 @click.option("--report", "page", is_flag=True, help="Make a page of the result too, as `snerv report` does.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of text.")
+@watched
 def command(
     source: str,
     output: Path | None,
@@ -237,7 +240,7 @@ def command(
         from snerv_codec.encoding import planning
 
         plan = planning.plan(source, settings)
-        click.echo(json.dumps(plan.to_json()) if as_json else show_plan(plan))
+        click.echo(json.dumps(plan.to_json()) if as_json else table(plan_rows(plan), sys.stdout))
         return
     if output is None:
         raise click.UsageError("Missing option '-o' / '--output'.")
@@ -255,4 +258,4 @@ def command(
         report = codec.encode(source, output, settings, overwrite=overwrite, resume=resume, on_event=view)
         if page:
             make_page(source, output, settings, overwrite, view)
-    click.echo(json.dumps({"event": "done", **report.to_json()}) if as_json else show_report(report))
+        view.done(report_rows(report), report.to_json())

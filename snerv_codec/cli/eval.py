@@ -1,6 +1,7 @@
 """`snerv eval`."""
 
 import json
+import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from snerv_codec.cli import options
-from snerv_codec.cli.render import View, table
+from snerv_codec.cli.progress import View, watched
+from snerv_codec.cli.render import table
 from snerv_codec.media.reader import Selection
 from snerv_codec.runtime.files import check_target
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 @click.option("--csv", "csv_file", type=click.Path(path_type=Path), help="Write a line a frame to this file.")
 @click.option("--overwrite", is_flag=True, help="Replace the file of --csv.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON object, frames included, instead of text.")
+@watched
 def command(
     reference: str,
     distorted: str,
@@ -83,4 +86,4 @@ def _render(result: "Evaluation") -> str:
             f"{mean['vmaf']:.3f} mean, {mean['vmaf_harmonic']:.3f} harmonic, {mean['vmaf_low']:.3f} 1 % low "
             f"({result.vmaf_model}, libvmaf {result.vmaf_version})"
         )
-    return table(rows)
+    return table(rows, sys.stdout)

@@ -1,6 +1,7 @@
 """`snerv info`: without torch, so that it answers at once."""
 
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -78,4 +79,4 @@ def _render(values: dict[str, Any]) -> str:
         rows[f"track {number}"] = f"{track['kind']}, {track['codec']}{language}"
     if values["summary"]:
         rows["made by"] = values["summary"]
-    return table(rows)
+    return table(rows, sys.stdout)

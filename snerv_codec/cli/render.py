@@ -1,91 +1,15 @@
-"""How progress and results look: bars and tables for people, one JSON object a line for programs."""
+"""How plans and results look to people."""
 
-import itertools
-import json
-import sys
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
-import click
-
-from snerv_codec.events import EpochDone, Event, FrameDone, Planned, Warned
 from snerv_codec.report import EncodeReport, Plan, Quality
 
-LABELS = {
-    "fit": "fitting",
-    "prune": "fine-tuning",
-    "grid": "quantising",
-    "measure": "measuring",
-    "interpolate": "measuring",
-    "decode": "decoding",
-    "verify": "verifying",
-    "evaluate": "evaluating",
-    "rivals": "x264, x265",
-}
+Rows = Mapping[str, str]  # names and values, in order
 
 
-class View:
-    """Renders events; use it as a context manager and give it as `on_event`.
-
-    Bars appear on a terminal only, on standard error. With `as_json`, every event but single frames is a
-    line on standard output.
-    """
-
-    def __init__(self, *, as_json: bool) -> None:
-        self._as_json = as_json
-        self._bars = not as_json and sys.stderr is not None and sys.stderr.isatty()
-        self._bar: Any = None
-        self._task, self._done = "", 0
-
-    def __call__(self, event: Event) -> None:
-        if self._as_json:
-            if not isinstance(event, FrameDone):
-                click.echo(json.dumps(event.to_json()))
-        elif isinstance(event, Planned):
-            click.echo(show_plan(event.plan), err=True)
-        elif isinstance(event, Warned):
-            click.echo(f"snerv: warning: {event.message}", err=True)
-        elif self._bars:
-            self._advance(event)
-
-    def __enter__(self) -> "View":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._finish()
-
-    def _advance(self, event: EpochDone | FrameDone) -> None:
-        if isinstance(event, EpochDone):
-            task, done, total = event.phase, event.epoch, event.epochs
-            note = f"epoch {done}/{total}  loss {event.loss:.4f}  PSNR {event.psnr:.2f} dB"
-        else:
-            task, done, total = event.task, event.done, event.total
-            note = f"frame {done}/{total or '?'}"
-        if task != self._task:
-            self._finish()
-            label = f"{LABELS[task]:>11}"
-            steps = range(total) if total else itertools.count()  # without an end, the bar moves to and fro
-            self._bar = click.progressbar(steps, label=label, item_show_func=_note, file=sys.stderr)
-            self._bar.__enter__()
-            self._task, self._done = task, 0
-        self._bar.update(done - self._done, note)
-        self._done = done
-
-    def _finish(self) -> None:
-        if self._bar is not None:
-            self._bar.__exit__(None, None, None)
-        self._bar, self._task = None, ""
-
-
-def _note(text: str | None) -> str:
-    return text or ""
-
-
-def show_plan(plan: Plan) -> str:
-    """The plan as a table."""
+def plan_rows(plan: Plan) -> Rows:
+    """The plan, to be shown as a table."""
     rows = {
         "input": f"{plan.source}: {plan.frames} frames of {plan.width}x{plan.height}, {plan.rate} fps",
         "decoder": f"{show_decoder(plan.to_json())}, padding {plan.padding:.1%}",
@@ -99,11 +23,11 @@ def show_plan(plan: Plan) -> str:
     }
     if plan.predicted_seconds is not None:
         rows["predicted"] += f", after about {duration(plan.predicted_seconds)} of fitting on {plan.device}"
-    return table(rows)
+    return rows
 
 
-def show_report(report: EncodeReport) -> str:
-    """The result as a table."""
+def report_rows(report: EncodeReport) -> Rows:
+    """The result, to be shown as a table."""
     quality, between = report.quality, report.interpolated
     where = "" if report.known == 1 else f", over the {report.known:.1%} of pixels that are known"
     to_pruning, to_rounding = report.fitted_psnr - report.pruned_psnr, report.pruned_psnr - quality.psnr
@@ -123,7 +47,7 @@ def show_report(report: EncodeReport) -> str:
     if report.believed_bytes is not None:
         gap = report.bytes_symbols / report.believed_bytes - 1
         rows["rate"] = f"{report.bytes_symbols:,} bytes of symbols, {gap:+.2%} of what training took them for"
-    return table(rows)
+    return rows
 
 
 def show_quality(quality: Quality) -> str:
@@ -142,10 +66,25 @@ def show_decoder(config: Mapping[str, Any]) -> str:
     )
 
 
-def table(rows: dict[str, str]) -> str:
-    """Lines of "name  value", values aligned."""
-    width = max(map(len, rows))
-    return "\n".join(f"{name:>{width}}  {value}" for name, value in rows.items())
+def table(rows: Rows, stream: IO[str] | None = None) -> str:
+    """Lines of "name  value", values aligned; wrapped to its width where they go to a terminal, else a line a row."""
+    from io import StringIO
+
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(justify="right", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in rows.items():
+        grid.add_row(Text(name), Text(value))
+    widest = max(map(len, rows)) + 2 + max(map(len, rows.values()))
+    on_terminal = stream is not None and stream.isatty()
+    width = min(Console(file=stream).width, widest) if on_terminal else widest
+    text = StringIO()
+    Console(file=text, width=width, color_system=None).print(grid)
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
 
 def duration(seconds: float) -> str:

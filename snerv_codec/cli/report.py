@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from snerv_codec.cli import options
-from snerv_codec.cli.render import View
+from snerv_codec.cli.progress import View, watched
 from snerv_codec.media.reader import Selection
 from snerv_codec.runtime.files import check_target
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--no-vmaf", is_flag=True, help="Leave VMAF out.")
 @click.option("--overwrite", is_flag=True, help="Replace the page.")
+@watched
 def command(
     reference: str,
     coded: Path,
@@ -57,7 +58,7 @@ def command(
 
     selection = Selection(stream=stream, frames=frames, rate=fps, video_size=video_size, pix_fmt=pix_fmt)
     with View(as_json=False) as view:
-        write_page(
+        result = write_page(
             reference,
             coded,
             output,
@@ -68,7 +69,7 @@ def command(
             overwrite=overwrite,
             on_event=view,
         )
-    click.echo(f"{output}: open it in a browser")
+        view.done(f"{output}: open it in a browser", result.to_json())
 
 
 def make_page(

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from bitstream.container import StreamFile
-from snerv_codec.cli.render import View
+from snerv_codec.cli.progress import View, watched
 from snerv_codec.errors import UserError
 
 
@@ -15,6 +15,7 @@ from snerv_codec.errors import UserError
 @click.option("--decode", "decode_too", is_flag=True, help="Decode every frame and compare its checksum too.")
 @click.option("--device", default="auto", show_default=True, help="For --decode: auto, cpu, cuda or cuda:N.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON object instead of text.")
+@watched
 def command(source: Path, decode_too: bool, device: str, as_json: bool) -> None:
     """Check every checksum of FILE.snrv; with --decode, those of the decoded frames too."""
     with StreamFile(source) as file:

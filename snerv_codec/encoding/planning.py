@@ -130,6 +130,8 @@ def make_plan(source: str, info: VideoInfo, config: DecoderConfig, settings: Enc
         encoder_macs=cost.encoder_macs,
         padding=prod(config.padded_size) / (info.width * info.height) - 1,
         epochs=sum(phase.epochs for phase in settings.phases()),
+        phases=tuple((phase.name, phase.epochs) for phase in settings.phases() if phase.epochs),
+        batch=min(settings.fit.batch, info.frame_count),
         predicted_bytes=settings.target_bytes(info) or round((weights + embeddings) / 8),
         video_memory=3 * info.width * info.height * info.frame_count,
         fitting_memory=fitting_memory(config, min(settings.fit.batch, info.frame_count)),

@@ -1,6 +1,5 @@
 """The command line as its users meet it: results on standard output, one line and a code when it fails."""
 
-import io
 import json
 import os
 import re
@@ -70,23 +69,6 @@ def test_text_reports_name_size_and_quality(clip, tmp_path, capsys):
     assert f"{(tmp_path / 'out.snrv').stat().st_size:,} bytes" in out
     assert "PSNR" in out
     assert "to quantisation" in out
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-def test_a_terminal_sees_how_far_it_is_and_nobody_else_does(clip, tmp_path, capsys, monkeypatch):
-    assert main(["encode", str(clip), "-o", str(tmp_path / "quiet.snrv"), *QUICK]) == 0
-    assert "fitting  [" not in capsys.readouterr().err
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    assert main(["encode", str(clip), "-o", str(tmp_path / "seen.snrv"), *QUICK, "--epochs", "2"]) == 0
-    shown = terminal.getvalue()
-    assert re.search(r"fitting .*50%.*epoch 1/2  loss \d\.\d+  PSNR \d+\.\d\d dB", shown)
-    assert "epoch 2/2" in shown
-    assert re.search(r"measuring .*frame 6/6", shown)
 
 
 def test_the_plan_of_the_papers_bunny(tmp_path, capsys):
