@@ -93,7 +93,7 @@ def encode(
         known=1.0 if footage.known is None else float(footage.known.mean()),
         fitted_psnr=fitted.results["fit"],
         pruned_psnr=fitted.results["prune"],
-        believed_bytes=fitted.believed_bytes,
+        estimated_bytes=fitted.estimated_bytes,
         bytes_symbols=coded_size(fitted.segment),
         seconds_fitting=trained - started,
         seconds_decoding=ended - decoding,

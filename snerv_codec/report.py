@@ -66,8 +66,8 @@ class EncodeReport:
     of quality, in its unit.
     `fitted_psnr` is the model's before pruning and `pruned_psnr` before quantisation and what a recipe trains
     for it, both with frames rounded to 8 bits. `bytes_tracks` is what sound and subtitles take of `bytes_total`,
-    and `bytes_symbols` what coded weights and embeddings take; where training knew the rate, `believed_bytes`
-    is what it took these for. Times are in seconds.
+    and `bytes_symbols` what coded weights and embeddings take; where training knew the rate, `estimated_bytes`
+    is its estimate of these. Times are in seconds.
     """
 
     source: str
@@ -86,7 +86,7 @@ class EncodeReport:
     known: float
     fitted_psnr: float
     pruned_psnr: float
-    believed_bytes: float | None
+    estimated_bytes: float | None
     seconds_fitting: float
     seconds_decoding: float
     seconds_total: float

@@ -80,9 +80,9 @@ def test_training_for_rate_takes_fewer_bytes_and_knows_how_many(clip, tmp_path):
         reports[recipe] = encode(clip, tmp_path / f"{recipe}.snrv", replace(QUICK, fit=fit))
     paper, rd = reports["paper"], reports["rd"]
     assert rd.bytes_symbols < 0.75 * paper.bytes_symbols
-    assert rd.bytes_symbols == pytest.approx(rd.believed_bytes, rel=0.02)
+    assert rd.bytes_symbols == pytest.approx(rd.estimated_bytes, rel=0.02)
     assert rd.quality.psnr > rd.fitted_psnr - 1
-    assert paper.believed_bytes is None
+    assert paper.estimated_bytes is None
 
 
 def test_hinerv_recipe_codes_weights_in_six_bits(clip, tmp_path):

@@ -38,15 +38,15 @@ def report_rows(report: EncodeReport) -> Rows:
         "of which": f"{report.bytes_tracks:,} bytes of sound and subtitles",
         "quality": f"{show_quality(quality)} (RGB, decoded from the file{where})",
         **({"between": f"{show_quality(between)} (frames left out, interpolated)"} if between else {}),
-        **({} if report.believed_bytes is not None else {"lost": lost}),
+        **({} if report.estimated_bytes is not None else {"lost": lost}),
         "time": f"{report.seconds_total:.1f} s, of which fitting {report.seconds_fitting:.1f} s; "
         f"decoding {report.frames / max(report.seconds_decoding, 1e-9):.1f} frames/s",
     }
     if report.target is not None and report.reached is not None:
         rows["target"] = f"{report.target}; reached {report.reached:.2f}"
-    if report.believed_bytes is not None:
-        gap = report.bytes_symbols / report.believed_bytes - 1
-        rows["rate"] = f"{report.bytes_symbols:,} bytes of symbols, {gap:+.2%} of what training took them for"
+    if report.estimated_bytes is not None:
+        gap = report.bytes_symbols / report.estimated_bytes - 1
+        rows["rate"] = f"{report.bytes_symbols:,} bytes of symbols, {gap:+.2%} off the estimate of the training"
     return rows
 
 

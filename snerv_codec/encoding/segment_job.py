@@ -40,7 +40,7 @@ class Fitted(NamedTuple):
 
     segment: Segment
     results: dict[str, float]
-    believed_bytes: float | None
+    estimated_bytes: float | None
     reached: float | None = None
 
 
@@ -81,9 +81,9 @@ def fit(
         if reached < judge.target.value - TOLERANCE:
             short = f"the target, {judge.target}, is out of this fit's reach, which came to {reached:.2f}"
             on_event(Warned(f"{short}; raise --size or --epochs"))
-        return Fitted(segment, trainer.results, trainer.believed_bytes, reached)
+        return Fitted(segment, trainer.results, trainer.estimated_bytes, reached)
     segment = pack() if limit is None else _pack_within(limit, pack, wrap)
-    return Fitted(segment, trainer.results, trainer.believed_bytes)
+    return Fitted(segment, trainer.results, trainer.estimated_bytes)
 
 
 def open_checkpoint(

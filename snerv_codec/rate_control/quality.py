@@ -20,7 +20,7 @@ HALVINGS = 8
 CLOSE = 0.03  # dB, or of VMAF: this far above a target there is nothing left to search for
 AIM = 0.1  # dB above a target that training goes for; what it misses it by, rounding makes up for
 PROBE = 6.0  # times coarser, to see how VMAF goes with PSNR
-VMAF_A_DB = (1.0, 10.0)  # what is believed of that
+VMAF_A_DB = (1.0, 10.0)  # assumed bounds of that slope
 
 
 class Pack(Protocol):

@@ -51,7 +51,7 @@ class Steering:
             if done < TO_QUALITY[0]:
                 return
             self.goal = self.find_goal() if self.goal is None else self.goal
-            bits = 8 * quantizer.believed_bytes(values) / quantizer.count
+            bits = 8 * quantizer.estimated_bytes(values) / quantizer.count
             least = min((bits - MOST_BITS) * math.log(2), 0)
             surplus = self._forecast(phase.epochs) - self.goal
             exponent = max(limit * min(max(surplus / RANGE, -1), 1), least)

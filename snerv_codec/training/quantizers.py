@@ -164,7 +164,7 @@ class RateQuantizer(Quantizer):
         It takes `prepare` before, and leaves the curves fitted to the new steps.
         """
         savings = self.savings.sum().item() / 8
-        wanted = (self.believed_bytes(values) - budget) / max(savings, 1e-9)
+        wanted = (self.estimated_bytes(values) - budget) / max(savings, 1e-9)
         exponent = min(max(wanted, -limit), limit)
         self.scale(values, exponent)
         return exponent
@@ -176,7 +176,7 @@ class RateQuantizer(Quantizer):
         self.prepare(values)
 
     @torch.no_grad()
-    def believed_bytes(self, values: Values) -> float:
+    def estimated_bytes(self, values: Values) -> float:
         """What the coder will make of `values`, all frames', by the curves of the last `prepare`."""
         return sum(self.rates[name].total(scaled.round()) for name, scaled in self._scaled(values)) / 8
 

@@ -64,7 +64,7 @@ class Trainer:
         self.quantizer: Quantizer | None = None
         self.phase, self.epoch = "", 0
         self.results: dict[str, float] = {}
-        self.believed_bytes: float | None = None
+        self.estimated_bytes: float | None = None
         self.controller = controller or ConstantRate(settings.rate_weight)
         self.rate_weight = settings.rate_weight
         self._restored: dict[str, Tensor | str | int] = {}
@@ -151,7 +151,7 @@ class Trainer:
             "phase": self.phase,
             "epoch": self.epoch,
             "results": json.dumps(self.results),
-            "rate": json.dumps([self.controller.state(), self.believed_bytes]),
+            "rate": json.dumps([self.controller.state(), self.estimated_bytes]),
             **{f"mask:{name}": mask for name, mask in self.masks.items()},
         }
         for name, parameter in self._parameters():
@@ -164,7 +164,7 @@ class Trainer:
         """Go back to where `state` was taken, with the same frames, configuration and settings."""
         self.phase, self.epoch = str(state["phase"]), int(state["epoch"])
         self.results = json.loads(str(state["results"]))
-        controller, self.believed_bytes = json.loads(str(state["rate"]))
+        controller, self.estimated_bytes = json.loads(str(state["rate"]))
         self.controller.restore(controller)
         self.masks = {
             name: _tensor(state, f"mask:{name}").to(self.frames.device)
@@ -206,7 +206,7 @@ class Trainer:
             self.quantizer.eval()
             values = self._prepare(self.quantizer)
             if isinstance(self.quantizer, RateQuantizer):
-                self.believed_bytes = self.quantizer.believed_bytes(values)
+                self.estimated_bytes = self.quantizer.estimated_bytes(values)
         self.results[phase.name] = self.psnr()
 
     def _make_quantizer(self, phase: Phase) -> Quantizer | None:

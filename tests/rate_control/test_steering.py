@@ -1,4 +1,4 @@
-"""Steering: what it believes of the end of a fit, and that its state is all that it knows."""
+"""Steering: its forecast of the end of a fit, and that its state is all that it needs."""
 
 import json
 
@@ -19,7 +19,7 @@ class Grids:
     def __init__(self):
         self.exponents = []
 
-    def believed_bytes(self, values):
+    def estimated_bytes(self, values):
         return 50
 
     def scale(self, values, exponent):
@@ -35,7 +35,7 @@ def steered(goal, psnr, *, upto):
     return steering, grids
 
 
-def test_a_rise_is_believed_to_slow_down():
+def test_a_rise_is_expected_to_slow_down():
     steering, _ = steered(30, lambda epoch: 20 + 0.2 * epoch, upto=20)
     now = 20 + 0.2 * 19
     assert now < steering._forecast(PHASE.epochs) < now + 0.2 * (PHASE.epochs - 19)

@@ -74,9 +74,9 @@ def test_noise_leaves_a_tenth_of_the_values_and_passes_gradients():
 def test_code_lengths_are_what_the_coder_takes():
     symbols = torch.from_numpy(np.random.default_rng(0).laplace(0, 4, 20_000).round().astype(np.float32))
     lengths = CodeLengths(symbols)
-    believed = float(lengths(symbols).sum()) + lengths.table_bits
+    estimated = float(lengths(symbols).sum()) + lengths.table_bits
     _, coded = encode_symbols((symbols - symbols.min()).numpy().astype(np.uint16), 16)
-    assert len(coded) == pytest.approx(believed / 8, abs=6)
+    assert len(coded) == pytest.approx(estimated / 8, abs=6)
     x = torch.tensor([2.25, -3.5, 1e4, -1e4], requires_grad=True)
     between = lengths(x)
     between.sum().backward()
@@ -135,7 +135,7 @@ def test_the_rate_pulls_values_inwards_and_steps_up():
     assert some.item() == pytest.approx(bits.item(), rel=0.05)  # a batch stands for all frames
 
 
-def test_the_believed_bytes_are_the_written_ones():
+def test_the_estimated_bytes_are_the_written_ones():
     decoder, values = model()
     quantizer = RateQuantizer(values)
     quantizer.prepare(values)
@@ -149,7 +149,7 @@ def test_the_believed_bytes_are_the_written_ones():
         steps=quantizer.steps(values),
     )
     coded = [encode_tensor(tensor)[1] for tensor in (*segment.tensors, *segment.embeddings)]
-    assert sum(map(len, coded)) == pytest.approx(quantizer.believed_bytes(values), rel=0.02)
+    assert sum(map(len, coded)) == pytest.approx(quantizer.estimated_bytes(values), rel=0.02)
 
 
 def test_a_tensor_that_hardly_varies_still_fits_the_file():
@@ -169,18 +169,18 @@ def test_embeddings_that_change_little_are_rated_by_their_changes():
     values = {"embeddings": embeddings.requires_grad_()}
     quantizer = RateQuantizer(values)
     quantizer.prepare(values)
-    believed = quantizer.believed_bytes(values)
+    estimated = quantizer.estimated_bytes(values)
     tensor = quantize_on(
         "embeddings", embeddings.detach().numpy(), quantizer.steps(values)["embeddings"].detach().numpy()
     )
     coder, coded = encode_tensor(tensor)
     assert coder == Coder.DIFFERENCE
-    assert len(coded) == pytest.approx(believed, rel=0.03)
+    assert len(coded) == pytest.approx(estimated, rel=0.03)
     assert len(coded) < 0.7 * len(encode_symbols(tensor.symbols, tensor.bits)[1])
     # A frame alone costs its share, and is pulled towards its neighbours, the one behind and the one ahead.
     rows = torch.arange(30)
     whole = quantizer.bits(values, rows)
-    assert whole.item() == pytest.approx(8 * believed / embeddings.numel(), rel=0.1)
+    assert whole.item() == pytest.approx(8 * estimated / embeddings.numel(), rel=0.1)
     whole.backward()
     parts = [quantizer.bits({"embeddings": embeddings[i : i + 1]}, rows[i : i + 1]).item() for i in range(30)]
     assert sum(parts) / 30 == pytest.approx(whole.item(), rel=1e-4)

@@ -98,12 +98,12 @@ def test_a_fit_to_a_budget_is_resumed_bit_for_bit_too(tmp_path):
     resumed, _ = run(tmp_path / "cut", settings, resume=True)  # the state knows the budget
     same_end(resumed, whole)
     assert resumed.rate_weight == whole.rate_weight != settings.rate_weight
-    assert whole.believed_bytes == pytest.approx(15_000, rel=0.03)
+    assert whole.estimated_bytes == pytest.approx(15_000, rel=0.03)
 
 
 def same_end(mine, theirs):
     assert mine.results == theirs.results
-    assert mine.believed_bytes == theirs.believed_bytes
+    assert mine.estimated_bytes == theirs.estimated_bytes
     for one, other in zip(mine.networks.parameters(), theirs.networks.parameters(), strict=True):
         assert torch.equal(one, other)
     my_steps, their_steps = (trainer.steps(trainer.embeddings()) for trainer in (mine, theirs))
