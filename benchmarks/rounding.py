@@ -19,7 +19,6 @@ import json
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Mapping
 from dataclasses import asdict
 from fractions import Fraction
 from importlib.util import find_spec
@@ -37,8 +36,9 @@ from benchmarks.tasks import SUBJECTS
 from bitstream.container import write_stream
 from bitstream.types import DecoderConfig, QuantizedTensor, Stream, VideoInfo
 from snerv_codec.compression.packing import pack_segment
-from snerv_codec.compression.quantize import EMBEDDINGS
-from snerv_codec.compression.rounding import Weighed, round_as_good, round_for_rate, weigh
+from snerv_codec.compression.rounding import Nnc, Plain, RateDistortion, Rounded, Rounding
+from snerv_codec.compression.sensitivity import round_for_rate, sensitivities, weigh
+from snerv_codec.compression.values import Values
 from snerv_codec.decoding import SegmentPlayer
 from snerv_codec.media.reader import Frames
 from snerv_codec.model.sizing import decoder_parameters, embedding_parameters
@@ -60,9 +60,9 @@ SHOWN = {
 MOST_LOST = 3.0  # dB
 
 
-def bits_of(weighed: Mapping[str, Weighed], weight_bits: int) -> dict[str, int]:
-    """Bits of a value on plain grids, by tensor."""
-    return {name: min(weight_bits, EMBED_BITS) if name in EMBEDDINGS else weight_bits for name in weighed}
+def plain_grids(bits: int) -> Plain:
+    """Those of so many bits a weight."""
+    return Plain(bits, min(bits, EMBED_BITS))
 
 
 class Subject:
@@ -70,27 +70,17 @@ class Subject:
 
     def __init__(self, trainer: Trainer, config: DecoderConfig, frames: Frames) -> None:
         self.trainer, self.config, self.frames = trainer, config, frames
-        self.embeddings = trainer.embeddings()
+        self.values, fitted = trainer.values(), trainer.frames
         start = time.perf_counter()
-        size = (trainer.frames.height, trainer.frames.width)
-        self.weighed = weigh(trainer.decoder, self.embeddings, trainer.frames.ll_ranges, size)
+        embeddings, size = tuple(self.values.embeddings.values()), (fitted.height, fitted.width)
+        self.sensitivities = sensitivities(trainer.decoder, embeddings, fitted.ll_ranges, size)
         self.seconds = time.perf_counter() - start
+        self.weighed = weigh(self.values, self.sensitivities)
 
-    def point(
-        self, rounded: Mapping[str, QuantizedTensor] | None, bits: int = 8, qp: int | None = None
-    ) -> dict[str, float]:
-        """Bytes of the file and quality of its frames; `rounded` None is plain rounding, or with `qp` NNC's."""
+    def point(self, rounding: Rounding) -> dict[str, float]:
+        """Bytes of the file and quality of its frames."""
         trainer = self.trainer
-        segment = pack_segment(
-            trainer.decoder,
-            self.config,
-            self.embeddings,
-            trainer.frames.ll_ranges,
-            weight_bits=bits,
-            embed_bits=min(bits, EMBED_BITS),
-            rounded=rounded,
-            nnc_qp=qp,
-        )
+        segment = pack_segment(self.values, self.config, trainer.frames.ll_ranges, rounding)
         count, height, width = self.frames.shape[:3]
         info = VideoInfo(width, height, Fraction(1, 25), tuple(range(count)), 1, Fraction(25))
         player = SegmentPlayer(segment, info, trainer.frames.device)
@@ -98,6 +88,11 @@ class Subject:
             "bytes": len(write_stream(Stream(info, (segment,)))),
             **tasks.quality(self.frames, player.play(player.numbers)),
         }
+
+
+def given(tensors: Values[QuantizedTensor]) -> Rounding:
+    """To what was found already."""
+    return lambda values: Rounded.of(tensors)
 
 
 def run(dataset: Dataset, frames: Frames, options: Namespace) -> dict[str, Any]:
@@ -109,17 +104,17 @@ def run(dataset: Dataset, frames: Frames, options: Namespace) -> dict[str, Any]:
         trainer.run(phase)
         print(f"{dataset.name}: {phase.name} {phase.epochs} epochs, {trainer.results[phase.name]:.2f} dB", flush=True)
     subject = Subject(trainer, config, frames)
-    weighed = subject.weighed
+    weighed, point = subject.weighed, subject.point
     curves = {
-        "plain": [{"bits": bits, **subject.point(None, bits)} for bits in WEIGHT_BITS],
-        "steps": [{"price": p, **subject.point(round_for_rate(weighed, p, choose=False))} for p in PRICES],
-        "rdo": [{"price": p, **subject.point(round_for_rate(weighed, p))} for p in PRICES],
+        "plain": [{"bits": bits, **point(plain_grids(bits))} for bits in WEIGHT_BITS],
+        "steps": [{"price": p, **point(given(round_for_rate(weighed, p, choose=False)))} for p in PRICES],
+        "rdo": [{"price": p, **point(given(round_for_rate(weighed, p)))} for p in PRICES],
         "equal": [
-            {"bits": bits, **subject.point(round_as_good(weighed, bits_of(weighed, bits)))} for bits in WEIGHT_BITS
+            {"bits": bits, **point(RateDistortion(subject.sensitivities, plain_grids(bits)))} for bits in WEIGHT_BITS
         ],
     }
     if find_spec("nncodec"):
-        curves["nnc"] = [{"qp": qp, **subject.point(None, qp=qp)} for qp in QPS]
+        curves["nnc"] = [{"qp": qp, **point(Nnc(qp, EMBED_BITS))} for qp in QPS]
     points = {name: [(point["bytes"], point["psnr"]) for point in curve] for name, curve in curves.items()}
     values = {
         "kind": "rounding",

@@ -26,6 +26,8 @@ from benchmarks.record import read_record, write_record
 from bitstream.container import read_stream, write_stream
 from bitstream.types import DecoderConfig, Segment, Stream, VideoInfo
 from snerv_codec.compression.packing import pack_segment
+from snerv_codec.compression.rounding import Plain
+from snerv_codec.compression.values import values_of
 from snerv_codec.decoding import SegmentPlayer
 from snerv_codec.model.sizing import decoding_memory, fitting_memory, model_cost
 from snerv_codec.runtime.machine import choose_device
@@ -128,7 +130,7 @@ def make_segment(config: DecoderConfig) -> tuple[Segment, VideoInfo]:
     trainer = make_trainer(config, torch.device("cpu"))
     embeddings = [torch.randn(FRAMES, *shape) for shape in config.embedding_shapes]
     ranges = torch.tensor([[0.0, 2.0]] * FRAMES)
-    segment = pack_segment(trainer.decoder, config, embeddings, ranges, weight_bits=8, embed_bits=6)
+    segment = pack_segment(values_of(trainer.decoder, embeddings), config, ranges, Plain())
     height, width = config.padded_size
     return segment, VideoInfo(width, height, Fraction(1, 25), tuple(range(FRAMES)), 1, Fraction(25))
 

@@ -15,6 +15,8 @@ from bitstream.types import VideoInfo
 from snerv_codec import Decoder, decode, encode
 from snerv_codec.cli.main import main
 from snerv_codec.compression.packing import pack_segment, unpack_decoder, unpack_embeddings
+from snerv_codec.compression.rounding import Plain
+from snerv_codec.compression.values import values_of
 from snerv_codec.decoding import SegmentPlayer, blend
 from snerv_codec.errors import SettingsError
 from snerv_codec.evaluation.metrics import psnr
@@ -83,12 +85,10 @@ def test_a_segment_does_not_blend_with_the_next(coded, tmp_path):
     network, (embeddings, ranges) = unpack_decoder(segment), unpack_embeddings(segment)
     parts = [
         pack_segment(
-            network,
+            values_of(network, [values[start : start + 3] for values in embeddings]),
             segment.config,
-            [values[start : start + 3] for values in embeddings],
             ranges[start : start + 3],
-            weight_bits=8,
-            embed_bits=6,
+            Plain(),
             first_frame=start,
         )
         for start in (0, 3)

@@ -5,15 +5,15 @@ from math import prod
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from bitstream.types import MAX_BITS, QuantizedTensor
 
 Floats = npt.NDArray[np.float32]
 
-EMBEDDINGS = ("embeddings", "temporal")  # names of the tensors for `DecoderConfig.embedding_shapes`
-
-MOST_STEPS = 2**13  # from zero to the greatest value: a tensor that hardly varies gets no finer grid
-MAX_DEADZONE = 0.5  # of a step: then values are rounded towards zero
+MOST_STEPS = 2**13  # from zero to the greatest magnitude of a tensor, so that its symbols fit the format
+MAX_DEADZONE = 0.5  # of a step: then all values are rounded towards zero
 # A grid for each slice along an axis is tried only where it adds fewer scales than this share of the values.
 MAX_SCALE_SHARE = 0.02
 
@@ -37,8 +37,8 @@ def grid_axis(shape: Sequence[int]) -> int | None:
 def quantize_on(name: str, values: Floats, steps: Floats, deadzone: float = 0) -> QuantizedTensor:
     """The nearest multiples of `steps`, 16-bit floats that broadcast to `values` and differ along one axis at most.
 
-    With a `deadzone` of 0 to 0.5 steps, values that far beyond the middle between two multiples still go to
-    the one nearer to zero. Raises `ValueError` where a multiple is beyond 16 bits or 16-bit float.
+    With a `deadzone` of 0 to 0.5, magnitudes are rounded down up to a remainder of (0.5 + `deadzone`) steps. Raises
+    `ValueError` where a multiple is beyond 16 bits or 16-bit float.
     """
     axis = next((i for i, size in enumerate(steps.shape) if size > 1), None)
     multiples = np.rint(values / steps)
@@ -68,6 +68,19 @@ def dequantize(tensor: QuantizedTensor) -> Floats:
     )
     symbols = tensor.symbols.reshape(tensor.shape).astype(np.float32)
     return np.asarray(offsets + scales * symbols, dtype=np.float32)
+
+
+def array(tensor: Tensor) -> Floats:
+    """A tensor, of any device, as an array on the host."""
+    values: Floats = tensor.detach().cpu().contiguous().numpy()
+    return values
+
+
+def round_up(values: Tensor) -> Tensor:
+    """16-bit floats, as 32-bit ones, that are positive and not below `values`: steps that a file can hold."""
+    half = values.half().float()
+    above = (half * (1 + 2**-10)).half().float()
+    return torch.where(half < values, above, half).clamp_min(2**-24)
 
 
 def _quantize_along(name: str, values: Floats, bits: int, axis: int | None) -> QuantizedTensor:

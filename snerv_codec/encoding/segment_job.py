@@ -1,6 +1,6 @@
 """From footage to the segment of a file: the training, with its work directory, and the packing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bitstream.container import write_stream
 from bitstream.segmentsection import coded_size
-from bitstream.types import DecoderConfig, QuantizedTensor, Segment, Stream
+from bitstream.types import DecoderConfig, Segment, Stream
 from snerv_codec.compression.quantize import MAX_DEADZONE
 from snerv_codec.encoding.footage import Footage
 from snerv_codec.encoding.planning import require_room
@@ -20,6 +20,8 @@ from snerv_codec.settings import EncodeSettings
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from snerv_codec.compression.rounding import Rounding
+    from snerv_codec.compression.values import Values
     from snerv_codec.rate_control.quality import Judge
     from snerv_codec.training.checkpoint import Checkpoint
     from snerv_codec.training.frames import FrameSet
@@ -134,42 +136,35 @@ class _Packing:
 
     def __init__(self, trainer: "Trainer", config: DecoderConfig, settings: EncodeSettings) -> None:
         self.trainer, self.config, self.settings = trainer, config, settings
-        self.embeddings = trainer.embeddings()
-        self.steps = trainer.steps(self.embeddings)
-        self.rounded = _rounded(trainer, self.embeddings, settings) if settings.rounding == "rdo" else None
+        self.values = trainer.values()
+        self.steps = trainer.steps(self.values)
 
     def __call__(self, *, deadzone: float = 0, scale: float | None = None) -> Segment:
         from snerv_codec.compression.packing import pack_segment
-        from snerv_codec.training.quantizers import round_up
+        from snerv_codec.compression.rounding import Learned
 
-        steps, settings = self.steps, self.settings
+        rounding: Rounding
         if scale is not None:
-            first = steps or self.trainer.first_steps(self.embeddings)
-            steps = {name: round_up(scale * step) for name, step in first.items()}
-        return pack_segment(
-            self.trainer.decoder,
-            self.config,
-            self.embeddings,
-            self.trainer.frames.ll_ranges,
-            weight_bits=settings.fit.bits[0],
-            embed_bits=settings.fit.bits[1],
-            steps=steps,
-            deadzone=deadzone,
-            rounded=self.rounded,
-            nnc_qp=settings.qp if settings.entropy == "nnc" else None,
-        )
+            rounding = Learned(self.steps or self.trainer.first_steps(self.values)).coarser(scale)
+        elif self.steps is not None:
+            rounding = Learned(self.steps, deadzone)
+        else:
+            rounding = _rounding(self.trainer, self.values, self.settings)
+        return pack_segment(self.values, self.config, self.trainer.frames.ll_ranges, rounding)
 
 
-def _rounded(
-    trainer: "Trainer", embeddings: Sequence["Tensor"], settings: EncodeSettings
-) -> dict[str, QuantizedTensor]:
-    """All tensors at fewer bytes than their plain grids take, with no more harm to the frames."""
-    from snerv_codec.compression.quantize import EMBEDDINGS
-    from snerv_codec.compression.rounding import round_as_good, weigh
+def _rounding(trainer: "Trainer", values: "Values[Tensor]", settings: EncodeSettings) -> "Rounding":
+    """How to round networks that know of no grid."""
+    from snerv_codec.compression.rounding import Nnc, Plain, RateDistortion
+    from snerv_codec.compression.sensitivity import sensitivities
 
-    frames, (weight_bits, embed_bits) = trainer.frames, settings.fit.bits
-    weighed = weigh(trainer.decoder, embeddings, frames.ll_ranges, (frames.height, frames.width))
-    return round_as_good(weighed, {name: embed_bits if name in EMBEDDINGS else weight_bits for name in weighed})
+    frames, plain = trainer.frames, Plain(*settings.fit.bits)
+    if settings.entropy == "nnc":
+        return Nnc(settings.qp, plain.embed_bits)
+    if settings.rounding == "plain":
+        return plain
+    embeddings, size = tuple(values.embeddings.values()), (frames.height, frames.width)
+    return RateDistortion(sensitivities(trainer.decoder, embeddings, frames.ll_ranges, size), plain)
 
 
 def _budget(limit: int, segment: Segment, wrap: Wrap) -> float:

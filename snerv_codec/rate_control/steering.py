@@ -4,8 +4,11 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from torch import Tensor
+
+from snerv_codec.compression.values import Values
 from snerv_codec.training.loop import Moment
-from snerv_codec.training.quantizers import RateQuantizer, Values
+from snerv_codec.training.quantizers import RateQuantizer
 from snerv_codec.training.settings import Phase
 
 # Steps grow or shrink at the start of every epoch: over this share of a phase by so many e-folds at most, and the
@@ -39,7 +42,7 @@ class Steering:
         return self.rate_weight
 
     def _steer(
-        self, phase: Phase, epoch: int, quantizer: RateQuantizer, values: Values, psnr: Callable[[], float]
+        self, phase: Phase, epoch: int, quantizer: RateQuantizer, values: Values[Tensor], psnr: Callable[[], float]
     ) -> None:
         done, limit = epoch / phase.epochs, REACH / max(1, SHARE * phase.epochs)
         if self.budget is not None:

@@ -3,7 +3,10 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
-from snerv_codec.training.quantizers import RateQuantizer, Values
+from torch import Tensor
+
+from snerv_codec.compression.values import Values
+from snerv_codec.training.quantizers import RateQuantizer
 from snerv_codec.training.settings import Phase
 
 
@@ -17,7 +20,7 @@ class Moment(NamedTuple):
     phase: Phase
     epoch: int  # that is about to run, from 0
     quantizer: RateQuantizer
-    values: Values
+    values: Values[Tensor]
     psnr: Callable[[], float]
 
 

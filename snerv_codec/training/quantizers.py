@@ -6,17 +6,16 @@ grids are symmetric, multiples of a step that is a 16-bit float, so packing them
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from snerv_codec.compression.quantize import EMBEDDINGS, MOST_STEPS, grid_axis
+from snerv_codec.compression.quantize import MOST_STEPS, grid_axis, round_up
 from snerv_codec.compression.rate import FollowingRate, Rate, following_bits, order0_bits
-
-Values = Mapping[str, Tensor]
+from snerv_codec.compression.values import EMBEDDINGS, Values
 
 START_BITS, START_VECTOR_BITS = 6.0, 8.0  # entropy of a Gaussian on the first steps; the second for biases
 CHANNELS = 1  # the axis of embeddings along which steps differ
@@ -28,18 +27,18 @@ STRETCH = 1.1  # of steps, to see what larger and smaller ones cost
 class Quantizer(nn.Module):
     """What the trainer asks of a quantiser."""
 
-    def prepare(self, values: Values) -> None:
+    def prepare(self, values: Values[Tensor]) -> None:
         """At the start of an epoch, with the values as they are and the embeddings of all frames."""
 
-    def steps(self, values: Values) -> dict[str, Tensor]:
+    def steps(self, values: Values[Tensor]) -> Values[Tensor]:
         """The step of each tensor, shaped so that it broadcasts: along one axis at most it has several."""
         raise NotImplementedError
 
-    def forward(self, values: Values) -> dict[str, Tensor]:
+    def forward(self, values: Values[Tensor]) -> Values[Tensor]:
         """The values on their grids; the embeddings may be those of some frames only."""
         raise NotImplementedError
 
-    def bits(self, values: Values, rows: Tensor) -> Tensor:
+    def bits(self, values: Values[Tensor], rows: Tensor) -> Tensor:
         """Bits a value that all of `values` will cost; the embeddings are those of the frames `rows`."""
         return torch.zeros((), device=rows.device)
 
@@ -55,28 +54,29 @@ class NoisyQuantizer(Quantizer):
         self.weight_bits, self.embed_bits, self.share = weight_bits, embed_bits, share
 
     @torch.no_grad()
-    def steps(self, values: Values) -> dict[str, Tensor]:
+    def steps(self, values: Values[Tensor]) -> Values[Tensor]:
         """Steps that reach from zero to the greatest magnitude."""
-        steps = {}
-        for name, tensor in values.items():
-            axis = CHANNELS if name in EMBEDDINGS else grid_axis(tensor.shape)
-            others = [i for i in range(tensor.dim()) if i != axis]
-            greatest = tensor.abs().amax(dim=others, keepdim=True) if others else tensor.abs()
-            levels = 2 ** ((self.embed_bits if name in EMBEDDINGS else self.weight_bits) - 1) - 1
-            steps[name] = round_up(greatest / levels)
-        return steps
+        return values.map(self._step)
 
-    def prepare(self, values: Values) -> None:
+    def prepare(self, values: Values[Tensor]) -> None:
         """Fix the steps of the embeddings, which a batch does not show, for an epoch."""
-        steps = self.steps({name: values[name] for name in EMBEDDINGS if name in values})
-        for name, step in steps.items():
-            self.register_buffer(name, step, persistent=False)
+        for name, tensor in values.embeddings.items():
+            self.register_buffer(name, self._step(name, tensor), persistent=False)
 
-    def forward(self, values: Values) -> dict[str, Tensor]:
+    def forward(self, values: Values[Tensor]) -> Values[Tensor]:
         """Quantise, a share of the values in training and all of them else."""
-        steps = self.steps({name: tensor for name, tensor in values.items() if name not in EMBEDDINGS})
-        steps |= {name: self.get_buffer(name) for name in EMBEDDINGS if name in values}
-        return {name: self._mix(tensor, steps[name]) for name, tensor in values.items()}
+        return values.map(lambda name, tensor: self._mix(tensor, self._known_step(name, tensor)))
+
+    def _known_step(self, name: str, values: Tensor) -> Tensor:
+        return self.get_buffer(name) if name in EMBEDDINGS else self._step(name, values)
+
+    @torch.no_grad()
+    def _step(self, name: str, values: Tensor) -> Tensor:
+        embedding = name in EMBEDDINGS
+        axis = CHANNELS if embedding else grid_axis(values.shape)
+        others = [i for i in range(values.dim()) if i != axis]
+        greatest = values.abs().amax(dim=others, keepdim=True) if others else values.abs()
+        return round_up(greatest / (2 ** ((self.embed_bits if embedding else self.weight_bits) - 1) - 1))
 
     def _mix(self, values: Tensor, step: Tensor) -> Tensor:
         on_grid = (values / step).round() * step
@@ -95,25 +95,23 @@ class RateQuantizer(Quantizer):
     Weights are treated as one line of values, since most tensors alone are less work than the overhead of it.
     """
 
-    def __init__(self, values: Values) -> None:
+    def __init__(self, values: Values[Tensor]) -> None:
         super().__init__()
-        self.weights = tuple(name for name in values if name not in EMBEDDINGS)
-        self.embeddings = tuple(name for name in values if name in EMBEDDINGS)
-        first = {name: _first_step(name, values[name]) for name in (*self.weights, *self.embeddings)}
-        self.shapes = {name: step.shape for name, step in first.items()}
-        self.log_steps = nn.Parameter(torch.cat([step.log().flatten() for step in first.values()]))
-        self.sizes = [values[name].numel() for name in self.weights]
+        first = values.map(_first_step)
+        self.shapes = first.map(lambda _, step: step.shape)
+        self.log_steps = nn.Parameter(torch.cat([step.log().flatten() for _, step in first]))
+        self.sizes = [tensor.numel() for tensor in values.weights.values()]
         self.counts = torch.tensor(self.sizes, dtype=torch.int64, device=self.log_steps.device)
         self.least = self._least_steps(values)
         self.rates: dict[str, Rate] = {}
         self.savings = torch.zeros_like(self.least)  # bits that an e-fold of each step saves
 
-    def steps(self, values: Values) -> dict[str, Tensor]:
+    def steps(self, values: Values[Tensor]) -> Values[Tensor]:
         """The learned steps, at the file's precision; never so small that what `prepare` saw would not fit it."""
         return self._by_name(self._steps())
 
     @torch.no_grad()
-    def prepare(self, values: Values) -> None:
+    def prepare(self, values: Values[Tensor]) -> None:
         """Fit the curves to the symbols as they are."""
         self.least = self._least_steps(values)
         savings = []
@@ -132,20 +130,20 @@ class RateQuantizer(Quantizer):
                 savings += [(finer - coarser) / (2 * math.log(STRETCH)) / count] * count
         self.savings = self.savings.new_tensor(savings)
 
-    def forward(self, values: Values) -> dict[str, Tensor]:
+    def forward(self, values: Values[Tensor]) -> Values[Tensor]:
         """Quantise."""
-        all_steps, quantized = self._steps(), {}
-        if self.weights:
+        all_steps, weights, embeddings = self._steps(), {}, {}
+        if self.sizes:
             line = _round(self._line(values), all_steps[: len(self.sizes)], self.counts, self.sizes)
-            for name, part in zip(self.weights, torch.split(line, self.sizes), strict=True):
-                quantized[name] = _from_line(part, values[name].shape)
+            for (name, tensor), part in zip(values.weights.items(), torch.split(line, self.sizes), strict=True):
+                weights[name] = _from_line(part, tensor.shape)
         steps = self._by_name(all_steps)
-        for name in self.embeddings:
-            scaled = values[name] / steps[name]
-            quantized[name] = (scaled + (scaled.round() - scaled).detach()) * steps[name]
-        return quantized
+        for name, tensor in values.embeddings.items():
+            scaled = tensor / steps[name]
+            embeddings[name] = (scaled + (scaled.round() - scaled).detach()) * steps[name]
+        return Values(weights, embeddings)
 
-    def bits(self, values: Values, rows: Tensor) -> Tensor:
+    def bits(self, values: Values[Tensor], rows: Tensor) -> Tensor:
         """Mean number of bits a value."""
         growth = self._steps().log()
         saved = (self.savings * (growth - growth.detach())).sum()
@@ -158,7 +156,7 @@ class RateQuantizer(Quantizer):
         return sum(rate.count for rate in self.rates.values())
 
     @torch.no_grad()
-    def approach(self, values: Values, budget: float, limit: float) -> float:
+    def approach(self, values: Values[Tensor], budget: float, limit: float) -> float:
         """Scale all steps so that `values`, all frames', take `budget` bytes, by e**±limit at most; the exponent.
 
         It takes `prepare` before, and leaves the curves fitted to the new steps.
@@ -170,13 +168,13 @@ class RateQuantizer(Quantizer):
         return exponent
 
     @torch.no_grad()
-    def scale(self, values: Values, exponent: float) -> None:
+    def scale(self, values: Values[Tensor], exponent: float) -> None:
         """Scale all steps by e**exponent, and fit the curves to `values`, all frames', on the new ones."""
         self.log_steps.add_(exponent)
         self.prepare(values)
 
     @torch.no_grad()
-    def estimated_bytes(self, values: Values) -> float:
+    def estimated_bytes(self, values: Values[Tensor]) -> float:
         """What the coder will make of `values`, all frames', by the curves of the last `prepare`."""
         return sum(self.rates[name].total(scaled.round()) for name, scaled in self._scaled(values)) / 8
 
@@ -185,26 +183,26 @@ class RateQuantizer(Quantizer):
         return torch.maximum(_through_half(self.log_steps.exp()), self.least).clamp_max(LARGEST_STEP)
 
     @torch.no_grad()
-    def _least_steps(self, values: Values) -> Tensor:
-        greatest = [values[name].abs().amax().expand(shape.numel()) for name, shape in self.shapes.items()]
+    def _least_steps(self, values: Values[Tensor]) -> Tensor:
+        greatest = [values[name].abs().amax().expand(shape.numel()) for name, shape in self.shapes]
         return round_up(torch.cat(greatest) / MOST_STEPS)
 
-    def _by_name(self, steps: Tensor) -> dict[str, Tensor]:
+    def _by_name(self, steps: Tensor) -> Values[Tensor]:
         """What `_steps` gives, by tensor."""
-        parts = torch.split(steps, [shape.numel() for shape in self.shapes.values()])
-        return {name: part.view(shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
+        parts = iter(torch.split(steps, [shape.numel() for _, shape in self.shapes]))
+        return self.shapes.map(lambda _, shape: next(parts).view(shape))
 
-    def _line(self, values: Values) -> Tensor:
-        return torch.cat([_to_line(values[name]) for name in self.weights])
+    def _line(self, values: Values[Tensor]) -> Tensor:
+        return torch.cat([_to_line(tensor) for tensor in values.weights.values()])
 
-    def _scaled(self, values: Values) -> Iterator[tuple[str, Tensor]]:
+    def _scaled(self, values: Values[Tensor]) -> Iterator[tuple[str, Tensor]]:
         """The line of weights and each tensor of embeddings in units of the steps as they are."""
         all_steps = self._steps().detach()
-        if self.weights:
+        if self.sizes:
             line = self._line(values)
             yield WEIGHTS, line / _spread(all_steps[: len(self.sizes)], self.counts, len(line))
         steps = self._by_name(all_steps)
-        yield from ((name, values[name] / steps[name]) for name in self.embeddings)
+        yield from ((name, tensor / steps[name]) for name, tensor in values.embeddings.items())
 
 
 class _Round(torch.autograd.Function):
@@ -262,10 +260,3 @@ def _first_step(name: str, values: Tensor) -> Tensor:
 
 def _through_half(values: Tensor) -> Tensor:
     return values + (values.detach().half().float() - values.detach())
-
-
-def round_up(values: Tensor) -> Tensor:
-    """16-bit floats that are not below `values`, and positive."""
-    half = values.half().float()
-    above = (half * (1 + 2**-10)).half().float()
-    return torch.where(half < values, above, half).clamp_min(2**-24)

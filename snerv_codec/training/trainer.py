@@ -13,7 +13,7 @@ from torch.func import functional_call
 
 from bitstream.types import DecoderConfig
 from snerv_codec.compression.prune import magnitude_masks
-from snerv_codec.compression.quantize import EMBEDDINGS
+from snerv_codec.compression.values import Values, values_of
 from snerv_codec.errors import SettingsError
 from snerv_codec.events import EpochDone
 from snerv_codec.model.blocks import place
@@ -101,20 +101,18 @@ class Trainer:
             self._finish(phase)
             saver.offer(self.state())
 
-    def steps(self, embeddings: Iterable[Tensor]) -> dict[str, Tensor] | None:
-        """The steps of the grids that the networks have learned with, by tensor; None where there are none.
-
-        `embeddings` are those of all fitted frames.
-        """
-        if self.quantizer is None:
-            return None
-        return {name: step.detach() for name, step in self.quantizer.steps(self._values(embeddings)).items()}
+    def steps(self, values: Values[Tensor]) -> Values[Tensor] | None:
+        """The steps of the grids that the networks have learned with, by tensor; None where there are none."""
+        return None if self.quantizer is None else self.quantizer.steps(values).map(lambda _, step: step.detach())
 
     @torch.no_grad()
-    def first_steps(self, embeddings: Iterable[Tensor]) -> dict[str, Tensor]:
+    def first_steps(self, values: Values[Tensor]) -> Values[Tensor]:
         """The steps that learning them would start from."""
-        values = self._values(embeddings)
         return RateQuantizer(values).steps(values)
+
+    def values(self) -> Values[Tensor]:
+        """All that a file would hold of the model as it is; the weights are not copied."""
+        return values_of(self.decoder, self.embeddings())
 
     def hold_zeros(self, masks: dict[str, Tensor]) -> None:
         """Set the decoder's parameters to zero where their mask is false, and keep them there."""
@@ -213,19 +211,15 @@ class Trainer:
         if phase.grids == "noisy":
             return NoisyQuantizer(*phase.bits, NOISE_SHARE)
         if phase.grids == "learned":
-            return RateQuantizer(self._values(self.embeddings()))
+            return RateQuantizer(self.values())
         return None
 
-    def _prepare(self, quantizer: Quantizer) -> dict[str, Tensor]:
+    def _prepare(self, quantizer: Quantizer) -> Values[Tensor]:
         """Let the quantiser see everything that the file would hold. Returns it."""
-        values = self._values(self.embeddings())
+        values = self.values()
         with torch.no_grad():
             quantizer.prepare(values)
         return values
-
-    def _values(self, embeddings: Iterable[Tensor]) -> dict[str, Tensor]:
-        """What a file holds, by name: the decoder's parameters, and these embeddings."""
-        return {**dict(self.decoder.named_parameters()), **dict(zip(EMBEDDINGS, embeddings, strict=False))}
 
     def _parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """All that is learned, by the names of the state."""
@@ -284,7 +278,7 @@ class Trainer:
         with kernels(self.precision, device, fixed_shapes=True):
             batch = self.frames.batch(indices)
             with computing(self.precision, device, fixed_shapes=True):
-                values = self._values(self._embed(batch))
+                values = values_of(self.decoder, self._embed(batch))
                 prediction = batch.judged(self._render(values, batch.ll_range))
             bands, squared = settings.bands, settings.squared
             loss = fitting_loss(prediction, batch.target, settings.alpha, bands=bands, squared=squared)
@@ -302,20 +296,18 @@ class Trainer:
     def _predict(self, batch: Batch) -> Prediction:
         """What the file would give, so in 32 bits."""
         with computing("float32", self.frames.device):
-            return self._render(self._values(self._embed(batch)), batch.ll_range)
+            return self._render(values_of(self.decoder, self._embed(batch)), batch.ll_range)
 
     def _embed(self, batch: Batch) -> tuple[Tensor, ...]:
         return tuple(values.float() for values in self.encoder(batch.inputs))
 
-    def _render(self, values: dict[str, Tensor], ll_range: Tensor) -> Prediction:
+    def _render(self, values: Values[Tensor], ll_range: Tensor) -> Prediction:
         """The frames of some embeddings, by the values that a file would hold where those are known."""
-        if self.quantizer is not None:
-            values = self.quantizer(values)
-        embeddings = tuple(values[name] for name in EMBEDDINGS if name in values)
         if self.quantizer is None:
-            return self.frames.crop(self.decoder(embeddings, ll_range))
-        weights = {name: values[name] for name in values if name not in EMBEDDINGS}
-        return self.frames.crop(functional_call(self.decoder, weights, (embeddings, ll_range)))
+            return self.frames.crop(self.decoder(tuple(values.embeddings.values()), ll_range))
+        values = self.quantizer(values)
+        embeddings = tuple(values.embeddings.values())
+        return self.frames.crop(functional_call(self.decoder, dict(values.weights), (embeddings, ll_range)))
 
     def _shuffled(self, phase: Phase) -> tuple[Tensor, ...]:
         generator = torch.Generator().manual_seed(self._seed(phase))

@@ -10,6 +10,8 @@ from bitstream.types import DecoderConfig
 from snerv_codec.compression.packing import pack_segment, unpack_decoder, unpack_embeddings
 from snerv_codec.compression.prune import magnitude_masks
 from snerv_codec.compression.quantize import dequantize, quantize
+from snerv_codec.compression.rounding import Nnc, Plain
+from snerv_codec.compression.values import values_of
 from snerv_codec.errors import SettingsError
 from snerv_codec.model.decoder import Decoder
 
@@ -66,7 +68,7 @@ def test_a_packed_decoder_comes_back_on_its_grids():
     config = DecoderConfig((16, 2, 3), (2, 2, 1, 1, 1), 20, 1)
     decoder, embeddings = Decoder(config), torch.randn(5, 16, 2, 3)
     ranges = torch.tensor([[0.1, 1.7]] * 5)
-    segment = pack_segment(decoder, config, [embeddings], ranges, weight_bits=16, embed_bits=16)
+    segment = pack_segment(values_of(decoder, [embeddings]), config, ranges, Plain(16, 16))
     restored, ((values,), again) = unpack_decoder(segment), unpack_embeddings(segment)
     assert segment.frame_count == 5
     torch.testing.assert_close(values, embeddings, atol=2e-3, rtol=0)
@@ -79,7 +81,7 @@ def test_tensors_of_another_network_are_refused():
     config = DecoderConfig((16, 2, 3), (2, 2, 1, 1, 1), 20, 1)
     other = replace(config, channels=21)
     embeddings, ranges = [torch.zeros(1, 16, 2, 3)], torch.zeros(1, 2)
-    segment = pack_segment(Decoder(other), other, embeddings, ranges, weight_bits=8, embed_bits=6)
+    segment = pack_segment(values_of(Decoder(other), embeddings), other, ranges, Plain())
     with pytest.raises(Corrupt, match="'stem.weight' has shape"):
         unpack_decoder(replace(segment, config=config))
 
@@ -90,7 +92,7 @@ def test_a_decoder_packed_as_nnc_comes_back_near_what_it_was():
     config = DecoderConfig((16, 2, 3), (2, 2, 1, 1, 1), 20, 1)
     decoder, embeddings = Decoder(config), torch.randn(5, 16, 2, 3)
     ranges = torch.tensor([[0.1, 1.7]] * 5)
-    segment = pack_segment(decoder, config, [embeddings], ranges, weight_bits=8, embed_bits=16, nnc_qp=-38)
+    segment = pack_segment(values_of(decoder, [embeddings]), config, ranges, Nnc(-38, embed_bits=16))
     assert segment.tensors == ()
     restored = unpack_decoder(segment)
     torch.testing.assert_close(unpack_embeddings(segment)[0][0], embeddings, atol=2e-3, rtol=0)
@@ -103,6 +105,4 @@ def test_embeddings_that_no_file_holds_say_that_the_fit_diverged():
     decoder, ranges = Decoder(config), torch.zeros(1, 2)
     for value in (1e5, math.nan):
         with pytest.raises(SettingsError, match="the fit diverged: embeddings has values up to"):
-            pack_segment(
-                decoder, config, [torch.full((1, 2, 1, 1), value)], ranges, weight_bits=8, embed_bits=6, nnc_qp=None
-            )
+            pack_segment(values_of(decoder, [torch.full((1, 2, 1, 1), value)]), config, ranges, Plain())

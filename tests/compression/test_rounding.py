@@ -6,8 +6,11 @@ import torch
 
 from bitstream.drafts import encode_tensors
 from bitstream.types import DecoderConfig
-from snerv_codec.compression.quantize import EMBEDDINGS, dequantize, quantize
-from snerv_codec.compression.rounding import Weighed, round_as_good, round_for_rate, sensitivities, weigh
+from snerv_codec.compression.packing import pack_segment
+from snerv_codec.compression.quantize import dequantize, quantize
+from snerv_codec.compression.rounding import Learned, Plain, RateDistortion
+from snerv_codec.compression.sensitivity import Weighed, round_as_good, round_for_rate, sensitivities, weigh
+from snerv_codec.compression.values import Values, values_of
 from snerv_codec.model.decoder import Decoder
 
 CONFIG = DecoderConfig((2, 1, 1), (2, 2, 2, 1, 1), 12, 1)
@@ -32,18 +35,18 @@ def frames(model, values):
 
 def harm(model, tensors):
     """Mean squared error between the frames as fitted and those of rounded tensors."""
-    rounded = {name: torch.from_numpy(dequantize(tensor)) for name, tensor in tensors.items()}
+    rounded = {name: torch.from_numpy(dequantize(tensor)) for name, tensor in tensors}
     return float((frames(model, rounded) - frames(model, {})).square().mean())
 
 
 def size(tensors):
-    return sum(len(data) for _, data in encode_tensors(list(tensors.values())))
+    return sum(len(data) for _, data in encode_tensors([tensor for _, tensor in tensors]))
 
 
 @pytest.mark.parametrize("name", ["low.weight", "up.0.conv.bias", "embeddings"])
 def test_sensitivities_foretell_what_noise_does_to_the_frames(model, name):
     decoder, embeddings, ranges = model
-    values = {**dict(decoder.named_parameters()), "embeddings": embeddings[0]}[name].detach()
+    values = values_of(decoder, embeddings)[name].detach()
     found = sensitivities(decoder, embeddings, ranges, SIZE, probes=60)[name]
     torch.manual_seed(1)
     plain, measured, step = frames(model, {}), 0.0, 1e-3
@@ -55,7 +58,7 @@ def test_sensitivities_foretell_what_noise_does_to_the_frames(model, name):
 
 @pytest.fixture(scope="module")
 def weighed(model):
-    return weigh(*model, SIZE)
+    return weigh(values_of(*model[:2]), sensitivities(*model, SIZE))
 
 
 def test_a_dearer_bit_is_saved_and_choosing_neighbours_saves_more(model, weighed):
@@ -70,9 +73,9 @@ def test_a_dearer_bit_is_saved_and_choosing_neighbours_saves_more(model, weighed
 
 @pytest.mark.parametrize("bits", [8, 5])
 def test_no_more_harm_than_plain_grids_at_fewer_bytes(model, weighed, bits):
-    plain = {name: quantize(name, tensor.values, bits) for name, tensor in weighed.items()}
-    rounded = round_as_good(weighed, dict.fromkeys(weighed, bits))
-    assert set(rounded) == {*dict(model[0].named_parameters()), EMBEDDINGS[0]}
+    plain = weighed.map(lambda name, tensor: quantize(name, tensor.values, bits))
+    rounded = round_as_good(weighed, Plain(bits, bits).bits(weighed))
+    assert [name for name, _ in rounded] == [*dict(model[0].named_parameters()), "embeddings"]
     assert size(rounded) < 0.9 * size(plain)
     assert harm(model, rounded) < 1.2 * harm(model, plain)
 
@@ -80,6 +83,31 @@ def test_no_more_harm_than_plain_grids_at_fewer_bytes(model, weighed, bits):
 def test_values_that_do_not_matter_or_are_zero_cost_nothing():
     idle = Weighed(np.ones((40, 5), np.float32), np.zeros((40, 5), np.float32))
     zero = Weighed(np.zeros((40, 5), np.float32), np.ones((40, 5), np.float32))
-    tensors = round_for_rate({"idle": idle, "zero": zero}, 1e-6)
-    assert all(not dequantize(tensor).any() for tensor in tensors.values())
+    tensors = round_for_rate(Values({"idle": idle, "zero": zero}, {}), 1e-6)
+    assert all(not dequantize(tensor).any() for _, tensor in tensors)
     assert size(tensors) < 8
+
+
+def test_a_file_takes_what_the_strategy_finds(model, weighed):
+    decoder, embeddings, ranges = model
+    strategy = RateDistortion(sensitivities(*model, SIZE), Plain(8, 6))
+    segment = pack_segment(values_of(decoder, embeddings), CONFIG, ranges, strategy)
+    expected = round_as_good(weighed, Plain(8, 6).bits(weighed))
+    assert list(segment.all_tensors) == [tensor for _, tensor in expected]
+
+
+def test_learned_steps_are_kept_or_coarsened_and_a_dead_zone_rounds_towards_zero():
+    tensors = Values(
+        {"w": np.random.default_rng(0).normal(0, 1, (30, 20)).astype(np.float32)},
+        {"embeddings": np.random.default_rng(1).normal(0, 1, (3, 4, 2, 2)).astype(np.float32)},
+    )
+    steps = tensors.map(lambda _, each: torch.full((1, 4, 1, 1) if each.ndim == 4 else (1, 1), 0.1).half().float())
+    learned = Learned(steps)
+    kept, coarser, truncated = learned(tensors), learned.coarser(3)(tensors), Learned(steps, 0.5)(tensors)
+    for name, each in tensors:
+        index = name == "embeddings"
+        step = steps[name].numpy()
+        assert np.array_equal(dequantize(kept[index][0]), np.rint(each / step) * step)
+        assert np.array_equal(dequantize(truncated[index][0]), np.trunc(each / step) * step)
+        scale = float(coarser[index][0].scales.max())
+        assert 3 * step.max() <= scale < 3.01 * step.max()

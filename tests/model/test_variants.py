@@ -5,6 +5,8 @@ import torch
 
 from bitstream.types import DecoderConfig
 from snerv_codec.compression.packing import pack_segment
+from snerv_codec.compression.rounding import Plain
+from snerv_codec.compression.values import values_of
 from snerv_codec.errors import SettingsError
 from snerv_codec.model.sizing import choose_config, decoder_parameters, model_cost
 from snerv_codec.model.variants import FORMAT, HNERV, Variant, build_networks, input_shapes, pixel_strides
@@ -50,9 +52,9 @@ def test_no_file_takes_a_variant(config, variant):
     _, decoder = build_networks(config, variant)
     embeddings = [torch.zeros(1, *shape) for shape in config.embedding_shapes]
     with pytest.raises(ValueError, match="no file can hold it"):
-        pack_segment(decoder, config, embeddings, torch.zeros(1, 2), weight_bits=8, embed_bits=6)
+        pack_segment(values_of(decoder, embeddings), config, torch.zeros(1, 2), Plain())
     _, plain = build_networks(config, FORMAT)
-    pack_segment(plain, config, embeddings, torch.zeros(1, 2), weight_bits=8, embed_bits=6)
+    pack_segment(values_of(plain, embeddings), config, torch.zeros(1, 2), Plain())
 
 
 def test_what_the_parts_weigh():

@@ -1,5 +1,7 @@
 """What training sees of the grids and of the rate is what the file will hold and cost."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,8 @@ from bitstream.types import DecoderConfig
 from snerv_codec.compression.packing import pack_segment, unpack_decoder, unpack_embeddings
 from snerv_codec.compression.quantize import dequantize, quantize_on
 from snerv_codec.compression.rate import CodeLengths
+from snerv_codec.compression.rounding import Learned
+from snerv_codec.compression.values import Values, values_of
 from snerv_codec.model.decoder import Decoder
 from snerv_codec.training.quantizers import NoisyQuantizer, RateQuantizer
 
@@ -20,7 +24,12 @@ def model():
     torch.manual_seed(0)
     decoder = Decoder(CONFIG)
     embeddings = (torch.randn(5, 16, 2, 3) * torch.linspace(0.1, 2, 16)[:, None, None]).requires_grad_()
-    return decoder, {**dict(decoder.named_parameters()), "embeddings": embeddings}
+    return values_of(decoder, [embeddings])
+
+
+def alone(tensor, name="embeddings"):
+    """Values of one tensor."""
+    return Values({}, {name: tensor}) if name == "embeddings" else Values({name: tensor}, {})
 
 
 def quantizers(values):
@@ -40,19 +49,11 @@ def test_multiples_of_a_step_come_back_exactly_and_zero_is_zero():
 
 @pytest.mark.parametrize("kind", [0, 1])
 def test_the_values_that_training_sees_are_those_of_the_file(kind):
-    decoder, values = model()
+    values = model()
     quantizer = quantizers(values)[kind].eval()
     quantizer.prepare(values)
     seen = quantizer(values)
-    packed = pack_segment(
-        decoder,
-        CONFIG,
-        [values["embeddings"]],
-        torch.zeros(5, 2),
-        weight_bits=1,
-        embed_bits=1,
-        steps=quantizer.steps(values),
-    )
+    packed = pack_segment(values, CONFIG, torch.zeros(5, 2), Learned(quantizer.steps(values)))
     for name, parameter in unpack_decoder(packed).named_parameters():
         assert torch.equal(parameter, seen[name]), name
     assert torch.equal(unpack_embeddings(packed)[0][0], seen["embeddings"])
@@ -60,7 +61,7 @@ def test_the_values_that_training_sees_are_those_of_the_file(kind):
 
 
 def test_noise_leaves_a_tenth_of_the_values_and_passes_gradients():
-    _, values = model()
+    values = model()
     quantizer = NoisyQuantizer(3, 3, 0.9)
     quantizer.prepare(values)
     name = "fuse.0.merge.weight"
@@ -102,14 +103,14 @@ def test_curves_of_several_tensors_in_a_line_are_those_of_each_alone():
 
 
 def test_rounding_passes_gradients_to_values_and_steps():
-    _, values = model()
+    values = model()
     quantizer = RateQuantizer(values)
     quantizer.prepare(values)
-    weights = {name: torch.randn_like(value) for name, value in values.items()}
-    loss = sum((value * weights[name]).sum() for name, value in quantizer(values).items())
+    weights = values.map(lambda _, value: torch.randn_like(value))
+    loss = sum((value * weights[name]).sum() for name, value in quantizer(values))
     loss.backward()
-    slopes = quantizer.log_steps.grad.split([shape.numel() for shape in quantizer.shapes.values()])
-    for (name, step), slope in zip(quantizer.steps(values).items(), slopes, strict=True):
+    slopes = quantizer.log_steps.grad.split([shape.numel() for _, shape in quantizer.shapes])
+    for (name, step), slope in zip(quantizer.steps(values), slopes, strict=True):
         torch.testing.assert_close(values[name].grad, weights[name])
         scaled = (values[name] / step).detach()
         each = (weights[name] * (scaled.round() - scaled) * step.detach()).sum_to_size(step.shape)
@@ -117,43 +118,35 @@ def test_rounding_passes_gradients_to_values_and_steps():
 
 
 def test_the_rate_pulls_values_inwards_and_steps_up():
-    _, values = model()
+    values = model()
     quantizer = RateQuantizer(values)
     quantizer.prepare(values)
     bits = quantizer.bits(values, torch.arange(5))
     assert 3 < bits.item() < 9
     bits.backward()
-    slopes = quantizer.log_steps.grad.split([shape.numel() for shape in quantizer.shapes.values()])
-    for name, slope in zip(quantizer.shapes, slopes, strict=True):
+    slopes = quantizer.log_steps.grad.split([shape.numel() for _, shape in quantizer.shapes])
+    for (name, _), slope in zip(quantizer.shapes, slopes, strict=True):
         share = values[name].numel() / sum(rate.count for rate in quantizer.rates.values())
         if values[name].numel() > 1000:  # an e-fold of the step saves 1 / ln 2 bits, at high rates
             assert slope.sum().item() == pytest.approx(-share / np.log(2), rel=0.2), name
     weight = values["fuse.0.merge.weight"]
     far = weight.abs() > weight.std()
     assert float((weight.grad * weight.detach().sign())[far].mean()) > 0
-    some = quantizer.bits({**values, "embeddings": values["embeddings"][:1]}, torch.tensor([0]))
+    some = quantizer.bits(replace(values, embeddings={"embeddings": values["embeddings"][:1]}), torch.tensor([0]))
     assert some.item() == pytest.approx(bits.item(), rel=0.05)  # a batch stands for all frames
 
 
 def test_the_estimated_bytes_are_the_written_ones():
-    decoder, values = model()
+    values = model()
     quantizer = RateQuantizer(values)
     quantizer.prepare(values)
-    segment = pack_segment(
-        decoder,
-        CONFIG,
-        [values["embeddings"]],
-        torch.zeros(5, 2),
-        weight_bits=1,
-        embed_bits=1,
-        steps=quantizer.steps(values),
-    )
+    segment = pack_segment(values, CONFIG, torch.zeros(5, 2), Learned(quantizer.steps(values)))
     coded = [encode_tensor(tensor)[1] for tensor in (*segment.tensors, *segment.embeddings)]
     assert sum(map(len, coded)) == pytest.approx(quantizer.estimated_bytes(values), rel=0.02)
 
 
 def test_a_tensor_that_hardly_varies_still_fits_the_file():
-    values = {"w": torch.full((20, 3, 3, 3), 1.25) + 1e-6 * torch.randn(20, 3, 3, 3)}
+    values = alone(torch.full((20, 3, 3, 3), 1.25) + 1e-6 * torch.randn(20, 3, 3, 3), "w")
     quantizer = RateQuantizer(values)
     quantizer.prepare(values)
     assert bool(torch.isfinite(quantizer.bits(values, torch.arange(1))))
@@ -166,7 +159,7 @@ def test_embeddings_that_change_little_are_rated_by_their_changes():
     torch.manual_seed(0)
     still = torch.randn(1, 16, 2, 4)
     embeddings = still + 0.02 * torch.randn(30, 16, 2, 4).cumsum(dim=0)
-    values = {"embeddings": embeddings.requires_grad_()}
+    values = alone(embeddings.requires_grad_())
     quantizer = RateQuantizer(values)
     quantizer.prepare(values)
     estimated = quantizer.estimated_bytes(values)
@@ -182,8 +175,8 @@ def test_embeddings_that_change_little_are_rated_by_their_changes():
     whole = quantizer.bits(values, rows)
     assert whole.item() == pytest.approx(8 * estimated / embeddings.numel(), rel=0.1)
     whole.backward()
-    parts = [quantizer.bits({"embeddings": embeddings[i : i + 1]}, rows[i : i + 1]).item() for i in range(30)]
+    parts = [quantizer.bits(alone(embeddings[i : i + 1]), rows[i : i + 1]).item() for i in range(30)]
     assert sum(parts) / 30 == pytest.approx(whole.item(), rel=1e-4)
     away = (embeddings.detach()[10:11] + 1).requires_grad_()
-    quantizer.bits({"embeddings": away}, rows[10:11]).backward()
+    quantizer.bits(alone(away), rows[10:11]).backward()
     assert (away.grad > 0).float().mean() > 0.9
