@@ -21,7 +21,7 @@ from snerv_codec.media.mask import Mask
 from snerv_codec.media.timeline import cut, multiplied, select
 from snerv_codec.media.writer import KINDS, open_writer
 from snerv_codec.report import DecodeReport, EncodeReport, Quality
-from snerv_codec.runtime.ahead import ahead
+from snerv_codec.runtime.ahead import Timed, ahead
 from snerv_codec.runtime.files import atomic_path, check_target
 from snerv_codec.runtime.machine import available_memory, choose_device
 from snerv_codec.runtime.precision import Precision
@@ -73,8 +73,7 @@ def encode(
         stream = wrap(_with_checksums(fitted.segment, info, settings.device))
         with atomic_path(output, overwrite=overwrite) as beside:
             beside.write_bytes(write_stream(stream))
-            decoding = time.perf_counter()
-            quality, interpolated = _measure(beside, footage, settings.device, on_event)
+            quality, interpolated, decoding = _measure(beside, footage, settings.device, on_event)
         checkpoint.finish()
     ended = time.perf_counter()
     return EncodeReport(
@@ -96,7 +95,7 @@ def encode(
         estimated_bytes=fitted.estimated_bytes,
         bytes_symbols=coded_size(fitted.segment),
         seconds_fitting=trained - started,
-        seconds_decoding=ended - decoding,
+        seconds_decoding=decoding,
         seconds_total=ended - started,
     )
 
@@ -107,6 +106,8 @@ def decode(
     *,
     frames: tuple[int, int | None] | None = None,
     rate: int = 1,
+    audio: bool = True,
+    subtitles: bool = True,
     device: str = "auto",
     batch: int | None = None,
     precision: Precision = "auto",
@@ -118,8 +119,9 @@ def decode(
     """Turn the `.snrv` file `source` into a video, of which `frames` selects (start, stop).
 
     `rate` 2 inserts a frame between any two, 3 inserts two, and so on, by blending their embeddings; the
-    duration stays, and the sound in step. `output` decides the kind: see `media.writer.open_writer`. Raises
-    `BitstreamError` for a bad file and `UserError` and its kinds; nothing half-written is left.
+    duration stays, and the sound in step. `audio` and `subtitles` false leave these out. `output`
+    decides the kind: see `media.writer.open_writer`. Raises `BitstreamError` for a bad file and `UserError` and its
+    kinds; nothing half-written is left.
     """
     from snerv_codec.decoding import Decoder
 
@@ -128,7 +130,8 @@ def decode(
         check_target(Path(output), overwrite=overwrite, folder=Path(output).suffix == "", source=source)
     with Decoder(source, device=device, batch=batch, precision=precision) as decoder:
         chosen = select(frames, len(decoder))
-        info, tracks = cut(decoder.info, decoder.tracks(), chosen)
+        wanted = {"audio": audio, "subtitle": subtitles}
+        info, tracks = cut(decoder.info, tuple(t for t in decoder.tracks() if wanted[t.kind]), chosen)
         info = multiplied(info, rate)
         numbers = range(rate * chosen.start, rate * (chosen.stop - 1) + 1)
         with open_writer(output, info, tracks=tracks, crf=crf, preset=preset, overwrite=overwrite) as writer:
@@ -166,17 +169,22 @@ def _with_checksums(segment: Segment, info: VideoInfo, device: str) -> Segment:
     return replace(segment, frame_checksums=tuple(zlib.crc32(frame.data) for frame in player.play(player.numbers)))
 
 
-def _measure(path: Path, footage: Footage, device: str, on_event: OnEvent) -> tuple[Quality, Quality | None]:
-    """Quality of the file on disk against the frames that were fitted, and against those between them."""
+def _measure(path: Path, footage: Footage, device: str, on_event: OnEvent) -> tuple[Quality, Quality | None, float]:
+    """Quality of the file on disk against the frames that were fitted, and against those between them.
+
+    The seconds are those of decoding the fitted frames, from opening the file on, without measuring them.
+    """
     from snerv_codec.decoding import Decoder
 
-    between = footage.left_out[: len(footage.frames) - 1]
+    between, start = footage.left_out[: len(footage.frames) - 1], time.perf_counter()
     with Decoder(path, device=device, precision="float32") as decoder:
-        fitted = _quality("measure", footage.frames, decoder, footage.known, on_event)
+        decoded = Timed(decoder)
+        decoded.seconds = time.perf_counter() - start
+        fitted = _quality("measure", footage.frames, decoded, footage.known, on_event)
         if len(between) == 0:
-            return fitted, None
+            return fitted, None, decoded.seconds
         inserted = decoder.frames(range(1, 2 * len(between), 2), rate=2)
-        return fitted, _quality("interpolate", between, inserted, None, on_event)
+        return fitted, _quality("interpolate", between, inserted, None, on_event), decoded.seconds
 
 
 def _quality(task: str, frames: Frames, decoded: Iterable[Frames], known: Mask | None, on_event: OnEvent) -> Quality:

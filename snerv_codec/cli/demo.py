@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import numpy as np
 
+from snerv_codec.cli.help import Command
 from snerv_codec.cli.progress import View, watched
 from snerv_codec.cli.render import report_rows
 from snerv_codec.cli.report import make_page
@@ -17,7 +18,7 @@ AMPLIFY = 4
 FOLDER = "demo-out"
 
 
-@click.command("demo")
+@click.command("demo", cls=Command)
 @click.argument("source", metavar="[INPUT]", required=False)
 @click.option("--size", help=f"Parameters.  [default: {CLIP_SIZE} for the clip of the package, else 1M]")
 @click.option("--epochs", type=int, help=f"Passes over the video.  [default: {CLIP_EPOCHS} for the clip, else 100]")
@@ -27,7 +28,7 @@ FOLDER = "demo-out"
     type=click.Path(path_type=Path),
     help=f"A folder.  [default: a new one, {FOLDER}, {FOLDER}-2 ...]",
 )
-@click.option("--overwrite", is_flag=True, help="Replace what an earlier demo left in --output.")
+@click.option("-y", "--overwrite", is_flag=True, help="Replace what an earlier demo left in --output.")
 @watched
 def command(source: str | None, size: str | None, epochs: int | None, output: Path | None, overwrite: bool) -> None:
     """Encode INPUT (or a clip of Big Buck Bunny), decode it, and show what became of it."""

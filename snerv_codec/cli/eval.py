@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from snerv_codec.cli import options
+from snerv_codec.cli.help import Command
 from snerv_codec.cli.progress import View, watched
 from snerv_codec.cli.render import table
 from snerv_codec.media.reader import Selection
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from snerv_codec.evaluation.evaluate import Evaluation
 
 
-@click.command("eval")
+@click.command("eval", cls=Command)
 @click.argument("reference", metavar="REFERENCE")
 @click.argument("distorted", metavar="DISTORTED")
 @click.option("--crop", type=options.CROP, help="Centre crop of REFERENCE, height x width: 640x1280.")
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 @click.option("--device", default="auto", show_default=True, help="For .snrv files: auto, cpu, cuda or cuda:N.")
 @click.option("--no-vmaf", is_flag=True, help="Leave VMAF out.")
 @click.option("--csv", "csv_file", type=click.Path(path_type=Path), help="Write a line a frame to this file.")
-@click.option("--overwrite", is_flag=True, help="Replace the file of --csv.")
+@click.option("-y", "--overwrite", is_flag=True, help="Replace the file of --csv.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON object, frames included, instead of text.")
 @watched
 def command(

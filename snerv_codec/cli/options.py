@@ -31,10 +31,12 @@ class Size2D(Parsed):
 
 
 class FrameRange(Parsed):
-    """A:B, half open; either end may be left out."""
+    """A:B, half open, where either end may be left out; N alone is that frame."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int | None]:
-        first, last = self.match(value).groups()
+        first, colon, last = self.match(value).groups()
+        if not colon:
+            return int(first), int(first) + 1
         return int(first or 0), int(last) if last else None
 
 
@@ -77,9 +79,16 @@ class Amount(Parsed):
 CROP = Size2D("HxW", r"(\d+)[xX](\d+)", "640x1280 (height x width)")
 TEMPORAL_SIZE = Size2D("HxW", r"(\d+)[xX](\d+)", "20x40 (height x width)")
 VIDEO_SIZE = Size2D("WxH", r"(\d+)[xX](\d+)", "1920x1080 (width x height)")
-FRAMES = FrameRange("A:B", r"(\d*):(\d*)", "0:33, 10: or :100")
+FRAMES = FrameRange("A:B", r"(?=.)(\d*)(:?)((?<=:)\d*|)", "0:33, 10:, :100 or 7")
 RATE = Rate("RATE", r"\d+(\.\d+)?(/\d+)?", "25, 29.97 or 30000/1001")
 MULTIPLE = Multiple("Nx", r"([1-9]\d*)x?", "2x")
 STRIDES = Integers("S,S,S,S,S", r"\d+(,\d+)*", "5,4,2,2,2")
 BYTES = Amount("SIZE", r"(\d+(?:\.\d+)?)\s*([kKMG]?)(i?)[bB]?", "1.2MB, 800kB or 500KiB")
 BITRATE = Amount("RATE", r"(\d+(?:\.\d+)?)\s*([kKMG]?)()(?:bps|bit/s)?", "800k or 1.5M (bits a second)")
+
+MODEL_HELP = "Backbone, or its temporal extension with 3D or 2D convolutions."
+RECIPE_HELP = (
+    "What follows the fit: paper prunes and rounds, hinerv trains with rounding, rd for the fewest bits."
+    "  [default: rd with a target, else paper]"
+)
+TEMPORAL_HELP = "Height x width of temporal embeddings (t, t2d), instead of those --size gives."

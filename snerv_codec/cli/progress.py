@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from snerv_codec.cli.help import option, section
 from snerv_codec.cli.render import Rows, plan_rows, size, table
 from snerv_codec.errors import OutputError
 from snerv_codec.events import EpochDone, Event, FrameDone, Planned, Warned
@@ -297,30 +298,24 @@ def _write(log: IO[str], text: str) -> None:
     log.flush()
 
 
-def watched(command: Any) -> Any:
-    """Give a command the options -q, -v and --log-file, which its `View` finds."""
+def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    watching = context.ensure_object(Watching)
+    if parameter.name == "log_file":
+        watching.log_file = value
+    elif value:
+        watching.level = -1 if parameter.name == "quiet" else 1
 
-    def keep(context: click.Context, parameter: click.Parameter, value: Any) -> None:
-        watching = context.ensure_object(Watching)
-        if parameter.name == "log_file":
-            watching.log_file = value
-        elif value:
-            watching.level = -1 if parameter.name == "quiet" else 1
 
-    for option in (
-        click.option(
-            "--log-file",
-            type=click.Path(path_type=Path),
-            expose_value=False,
-            callback=keep,
-            help="Add to this file what happens and when.",
-        ),
-        click.option(
-            "-v", "--verbose", is_flag=True, expose_value=False, callback=keep, help="Show every epoch in a line."
-        ),
-        click.option(
-            "-q", "--quiet", is_flag=True, expose_value=False, callback=keep, help="Show warnings and errors only."
-        ),
-    ):
-        command = option(command)
-    return command
+# Gives a command options that its `View` finds by itself.
+watched = section(
+    "What is shown",
+    option("-q", "--quiet", is_flag=True, expose_value=False, callback=_keep, help="Show warnings and errors only."),
+    option("-v", "--verbose", is_flag=True, expose_value=False, callback=_keep, help="Show every epoch in a line."),
+    option(
+        "--log-file",
+        type=click.Path(path_type=Path),
+        expose_value=False,
+        callback=_keep,
+        help="Add to this file what happens and when.",
+    ),
+)

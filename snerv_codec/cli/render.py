@@ -30,15 +30,15 @@ def report_rows(report: EncodeReport) -> Rows:
     """The result, to be shown as a table."""
     quality, between = report.quality, report.interpolated
     where = "" if report.known == 1 else f", over the {report.known:.1%} of pixels that are known"
-    to_pruning, to_rounding = report.fitted_psnr - report.pruned_psnr, report.pruned_psnr - quality.psnr
-    lost = f"{to_pruning:+.3f} dB to pruning, {to_rounding:+.3f} dB to quantisation"
+    changes = {"pruning": report.pruned_psnr - report.fitted_psnr, "quantisation": quality.psnr - report.pruned_psnr}
+    changed = ", ".join(f"{gain(name, change)}" for name, change in changes.items())
     rows = {
         "file": f"{report.output}: {report.bytes_total:,} bytes, {report.bpp:.4f} bpp, "
         f"{report.bitrate / 1e3:.0f} kbit/s",
         "of which": f"{report.bytes_tracks:,} bytes of sound and subtitles",
         "quality": f"{show_quality(quality)} (RGB, decoded from the file{where})",
         **({"between": f"{show_quality(between)} (frames left out, interpolated)"} if between else {}),
-        **({} if report.estimated_bytes is not None else {"lost": lost}),
+        **({} if report.estimated_bytes is not None else {"changed": changed}),
         "time": f"{report.seconds_total:.1f} s, of which fitting {report.seconds_fitting:.1f} s; "
         f"decoding {report.frames / max(report.seconds_decoding, 1e-9):.1f} frames/s",
     }
@@ -48,6 +48,11 @@ def report_rows(report: EncodeReport) -> Rows:
         gap = report.bytes_symbols / report.estimated_bytes - 1
         rows["rate"] = f"{report.bytes_symbols:,} bytes of symbols, {gap:+.2%} off the estimate of the training"
     return rows
+
+
+def gain(cause: str, change: float) -> str:
+    """What a cause did to the PSNR, in dB, in words: "pruning lost 0.020 dB"."""
+    return f"{cause} {'gained' if change > 0 else 'lost'} {abs(change):.3f} dB"
 
 
 def show_quality(quality: Quality) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from snerv_codec.cli import options
+from snerv_codec.cli.help import Command
 from snerv_codec.cli.progress import View, watched
 from snerv_codec.media.reader import Selection
 from snerv_codec.runtime.files import check_target
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from snerv_codec.settings import EncodeSettings
 
 
-@click.command("report")
+@click.command("report", cls=Command)
 @click.argument("reference", metavar="INPUT")
 @click.argument("coded", metavar="FILE.snrv", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The page.  [default: FILE.html beside the file]")
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 @click.option("--pix-fmt", help="Pixel format of raw .yuv.  [default: yuv420p]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--no-vmaf", is_flag=True, help="Leave VMAF out.")
-@click.option("--overwrite", is_flag=True, help="Replace the page.")
+@click.option("-y", "--overwrite", is_flag=True, help="Replace the page.")
 @watched
 def command(
     reference: str,

@@ -6,11 +6,12 @@ from pathlib import Path
 import click
 
 from bitstream.container import StreamFile
+from snerv_codec.cli.help import Command
 from snerv_codec.cli.progress import View, watched
 from snerv_codec.errors import UserError
 
 
-@click.command("verify")
+@click.command("verify", cls=Command)
 @click.argument("source", metavar="FILE.snrv", type=click.Path(path_type=Path))
 @click.option("--decode", "decode_too", is_flag=True, help="Decode every frame and compare its checksum too.")
 @click.option("--device", default="auto", show_default=True, help="For --decode: auto, cpu, cuda or cuda:N.")

@@ -38,7 +38,7 @@ class Selection:
 
     `stream` counts video streams from 0, `crop` is a centred (height, width), `frames` (start, stop).
     `rate` serves folders of images and raw samples, which know none; `video_size` (width, height) and
-    `pix_fmt` describe raw samples.
+    `pix_fmt` describe raw samples. `audio` and `subtitles` false leave these out.
     """
 
     stream: int | None = None
@@ -47,6 +47,8 @@ class Selection:
     rate: Fraction | None = None
     video_size: tuple[int, int] | None = None
     pix_fmt: str | None = None
+    audio: bool = True
+    subtitles: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,10 @@ def open_video(
         yield video
         return
     with opened(source, video.selection, video.max_pixels) as container:
-        _read_container(container, video, (*container.streams.audio, *container.streams.subtitles) if tracks else ())
+        streams, selection = container.streams, video.selection
+        audio = streams.audio if tracks and selection.audio else ()
+        subtitles = streams.subtitles if tracks and selection.subtitles else ()
+        _read_container(container, video, (*audio, *subtitles))
         yield video
 
 

@@ -24,8 +24,8 @@ from snerv_codec.runtime.files import atomic_path, describe_os_error
 
 Frame = npt.NDArray[np.uint8]
 
-H264, FFV1, Y4M = (".mp4", ".mov"), (".mkv",), (".y4m",)
-KINDS = (*H264, *FFV1, *Y4M)
+H264, FFV1, Y4M, STILL = (".mp4", ".mov"), (".mkv",), (".y4m",), (".png",)
+KINDS = (*H264, *FFV1, *Y4M, *STILL)
 FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 VISUALLY_LOSSLESS_CRF = 12
 DEFAULT_PRESET = "medium"
@@ -54,9 +54,9 @@ def open_writer(
     """A writer of `info`'s frames to `output`; the file appears when all of it was written.
 
     The suffix decides: .mp4 and .mov (H.264 at `crf`, visually lossless by default; 4:2:0, or 4:4:4 for odd
-    sizes), .mkv (FFV1, exactly the RGB given), .y4m and "-" (4:4:4 samples, on standard output), none (a
-    folder of PNGs). In .mp4, .mov and .mkv times count from the first frame or sound, whichever is first.
-    Raises `OutputError`, or `SettingsError` for options that the kind does not have.
+    sizes), .mkv (FFV1, exactly the RGB given), .y4m and "-" (4:4:4 samples, on standard output), .png (one
+    frame), none (a folder of PNGs). In .mp4, .mov and .mkv times count from the first frame or sound, whichever is
+    first. Raises `OutputError`, or `SettingsError` for options that the kind does not have.
     """
     kind = Path(output).suffix.lower()
     if (crf is not None or preset is not None) and kind not in H264:
@@ -76,8 +76,16 @@ def open_writer(
             if kind == "":
                 yield _Images(beside, info)
                 return
+            if kind in STILL:
+                if info.frame_count > 1:
+                    raise OutputError(
+                        f"{output}: a picture is one frame, and {info.frame_count} are selected; "
+                        "select one with --frames 7, or give a folder"
+                    )
+                yield _Picture(beside)
+                return
             if kind not in KINDS:
-                raise OutputError(f"{output}: unknown kind {kind}; use .mp4, .mov, .mkv, .y4m, or a folder for PNGs")
+                raise OutputError(f"{output}: unknown kind {kind}; use .mp4, .mov, .mkv, .y4m, .png, or a folder")
             with _container(beside, kind, info, tracks, crf, preset) as writer:
                 yield writer
     except av.error.FFmpegError as error:
@@ -128,6 +136,17 @@ class _Images:
     def write(self, frame: Frame) -> None:
         (self._folder / f"frame_{self._number:0{self._digits}}.png").write_bytes(png_bytes(frame))
         self._number += 1
+
+
+class _Picture:
+    """One PNG of the only frame."""
+
+    def __init__(self, path: Path) -> None:
+        self.warnings: list[str] = []
+        self._path = path
+
+    def write(self, frame: Frame) -> None:
+        self._path.write_bytes(png_bytes(frame))
 
 
 class _Container:

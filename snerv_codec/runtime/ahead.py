@@ -1,8 +1,9 @@
-"""Two things at once: the next item is made while the last one is used."""
+"""Items that take time to be made: the next one while the last one is used, or with a watch on them."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -18,3 +19,18 @@ def ahead(items: Iterator[T]) -> Iterator[T]:
         while (item := pending.result()) is not end:
             pending = thread.submit(next, items, end)
             yield item  # type: ignore[misc]
+
+
+class Timed(Generic[T]):
+    """`items`, and in `seconds` how long the making of those taken so far took, without what was done with them."""
+
+    def __init__(self, items: Iterable[T]) -> None:
+        self._items = items
+        self.seconds = 0.0
+
+    def __iter__(self) -> Iterator[T]:
+        start = time.perf_counter()
+        for item in self._items:
+            self.seconds += time.perf_counter() - start
+            yield item
+            start = time.perf_counter()

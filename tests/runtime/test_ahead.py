@@ -1,10 +1,11 @@
 """Items that another thread makes: their order, their errors, and what happens when nobody wants them."""
 
 import threading
+import time
 
 import pytest
 
-from snerv_codec.runtime.ahead import ahead
+from snerv_codec.runtime.ahead import Timed, ahead
 
 
 def test_items_come_in_order_and_one_ahead():
@@ -38,3 +39,18 @@ def test_the_thread_ends_with_the_last_one_who_takes():
     assert next(taken) == 0
     taken.close()
     assert threading.active_count() == before
+
+
+def test_the_time_of_making_items_is_told_without_that_of_using_them(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+
+    def items():
+        for i in range(3):
+            now[0] += 1
+            yield i
+
+    timed = Timed(items())
+    for _ in timed:
+        now[0] += 100
+    assert timed.seconds == 3
