@@ -47,7 +47,7 @@ gpu: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.speed --device cuda --full --profile --record
 	$(BIN)/python -m benchmarks.rate_distortion --dataset bunny --points 750k --codec \
 	    $(foreach precision,float32 tf32 bfloat16,snerv:epochs=$(GPU_EPOCHS),precision=$(precision))
-	$(BIN)/python -m benchmarks.reproduce --device cuda --fit b-0.35M b-0.75M b-1.5M b-3M
+	$(BIN)/python -m benchmarks.paper.reproduce --device cuda --fit b-0.35M b-0.75M b-1.5M b-3M
 
 check: $(VENV)/.ready
 	$(BIN)/ruff check .

@@ -13,12 +13,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks import record, rounding
+from benchmarks import record
 from benchmarks.bdrate import MIN_OVERLAP, MIN_POINTS, Delta, compare, mean_delta, quality_at, rate_at
 from benchmarks.curves import METRICS, Curve, load_ceiling, load_curves
 from benchmarks.page import Block, Row, Section, Table, Text, html, markdown
+from benchmarks.paper.reproduce import table_sections
 from benchmarks.plots import CROWDED, HALF, WIDE, draw, family, rank
-from benchmarks.reproduce import table_sections
+from benchmarks.trials import rounding
 from snerv_codec.errors import UserError
 
 PSNR = METRICS[0]

@@ -7,7 +7,7 @@ the Gauss-Newton matrix JᵀJ of the pixels. For random signs v on the pixels th
 With a bit worth λ, the best step of a tensor is where d(s·step²/12)/d(bits) = -λ: the less a tensor matters the
 coarser. Then each value takes the one of its two neighbours on the grid that costs less in s·δ² + λ·bits, by the
 code lengths of the curve that its tensor's symbols will have. At three bits a value and more it is the steps that
-gain; the choice adds next to nothing (benchmarks.rounding).
+gain; the choice adds next to nothing (benchmarks.trials.rounding).
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -21,7 +21,7 @@ QUINTIC = (3.4445, -4.7750, 2.0315)
 ROUNDS = 5
 ADAM_SIZE = 0.2  # root mean square of Adam's updates, in its learning rate
 # Rates with Muon, in the learning rate: that of hidden kernels, and that of the rest, which has Adam. From
-# `benchmarks.schedules`, where Adam alone does best at the latter too.
+# `benchmarks.trials.schedules`, where Adam alone does best at the latter too.
 HIDDEN_RATE, REST_RATE = 8.0, 3.0
 MIN_SIDE = 12  # a matrix with fewer rows or columns is a head, or a filter on single channels
 EPS = 1e-7

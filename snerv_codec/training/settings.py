@@ -59,7 +59,7 @@ class Preset:
     about: str
 
 
-# From `benchmarks.schedules`: on small clips Muon is above the paper's 300 epochs after 50.
+# From `benchmarks.trials.schedules`: on small clips Muon is above the paper's 300 epochs after 50.
 PRESETS: dict[PresetName, Preset] = {
     "fast": Preset(epochs=50, optimizer="muon", schedule="linear", about="half the epochs of default"),
     "default": Preset(

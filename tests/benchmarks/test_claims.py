@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks import claims
+from benchmarks.paper import claims
 
 
 def write(folder, model, psnr, epochs=60, optimizer="adam"):

@@ -5,9 +5,9 @@ import pytest
 import torch
 from clips import moving_picture
 
-from benchmarks import reproduce
-from benchmarks.paper import FITS, TABLES
-from benchmarks.reproduce import Work, run_fit, table_sections
+from benchmarks.paper import reproduce
+from benchmarks.paper.reproduce import Work, run_fit, table_sections
+from benchmarks.paper.tables import FITS, TABLES
 from snerv_codec.model.sizing import decoder_parameters
 
 

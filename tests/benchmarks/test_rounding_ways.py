@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from clips import write_clip
 
-from benchmarks import datasets, record, rounding
+from benchmarks import datasets, record
+from benchmarks.trials import rounding
 
 pytest.importorskip("bjontegaard", reason="the extra bench is not installed")
 pytest.importorskip("matplotlib", reason="the extra bench is not installed")

@@ -8,8 +8,9 @@ import pytest
 import torch
 from clips import moving_picture, write_clip
 
-from benchmarks import datasets, record, schedules
-from benchmarks.trials import TRIALS, Fit, Trial, halve, rate
+from benchmarks import datasets, record
+from benchmarks.trials import schedules
+from benchmarks.trials.ways import TRIALS, Fit, Trial, halve, rate
 from bitstream.types import DecoderConfig
 from snerv_codec.training.frames import FrameSet
 from snerv_codec.training.settings import FitSettings, Phase

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from clips import moving_picture, write_clip
 
-from benchmarks import datasets, inpainting, interpolation, record, regression
+from benchmarks import datasets, record
+from benchmarks.paper import inpainting, interpolation, regression
 from snerv_codec.evaluation.metrics import psnr
 from snerv_codec.media.reader import read_video
 

@@ -1,6 +1,6 @@
 """Rounding a fit that was not trained for it: plain grids, steps by sensitivity, and choices by rate and distortion.
 
-    python -m benchmarks.rounding [--dataset bunny-small] [--size 110k] [--epochs 50]
+    python -m benchmarks.trials.rounding [--dataset bunny-small] [--size 110k] [--epochs 50]
 
 One fit by the default preset's optimiser and the paper's recipe, then the same weights packed in each way: bytes of
 the file, and PSNR of the frames that it decodes to.

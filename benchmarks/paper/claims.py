@@ -1,6 +1,6 @@
 """The paper's claims about its models, beside our records of the same tasks: seen here, or contradicted.
 
-    python -m benchmarks.claims [--clip bunny-small]
+    python -m benchmarks.paper.claims [--clip bunny-small]
 
 Reads results/regression, interpolation and inpainting (made by the benchmarks of these names) and writes
 results/report/claims.md. A claim says by how much one model is above another; the paper's figures are for other clips,
@@ -146,7 +146,9 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     tasks = list(sections(options.clip, options.results))
     if not tasks:
-        sys.exit(f"no records of {options.clip} in {options.results}: python -m benchmarks.regression makes the first")
+        sys.exit(
+            f"no records of {options.clip} in {options.results}: python -m benchmarks.paper.regression makes the first"
+        )
     intro = (
         "PSNR in dB of the fitted networks, frames rounded to 8 bits, before pruning, quantisation and coding; only "
         f'"from a file" is of what a file decodes to. Differences below {SMALL} dB count as none.'

@@ -1,6 +1,6 @@
 """What the symbols of a fitted model cost: in our coder, in the paper's Huffman code, and at their entropy.
 
-    python -m benchmarks.entropy [FILE.snrv] [--epochs N] [--record NAME]
+    python -m benchmarks.trials.entropy [FILE.snrv] [--epochs N] [--record NAME]
 
 Without a file, the package's clip is encoded first. All figures are bytes of the same symbols; scales,
 offsets and headers cost the same in each case and are left out.

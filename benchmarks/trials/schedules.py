@@ -1,7 +1,7 @@
 """Time to quality: what optimisers and schedules reach in how many epochs, beside the paper's recipe.
 
-    python -m benchmarks.schedules --dataset bunny-small --size 150k --epochs 100 --trials paper muon-3e-3 [--halve]
-    python -m benchmarks.schedules --table
+    python -m benchmarks.trials.schedules --dataset bunny-small --size 150k --trials paper muon-3e-3 [--halve]
+    python -m benchmarks.trials.schedules --table
 
 A trial is a row of `TRIALS`. All start from the same weights and see the frames in the same order; figures are those
 of the networks as fitted, before pruning and coding. `--halve` scales a clip to half its width and height, to look at
@@ -25,7 +25,7 @@ import torch
 
 from benchmarks import record, tasks
 from benchmarks.tasks import Subject
-from benchmarks.trials import TRIALS, Fit, halve
+from benchmarks.trials.ways import TRIALS, Fit, halve
 from snerv_codec.evaluation.metrics import psnr, ssim
 from snerv_codec.media.reader import Frames
 from snerv_codec.training.frames import FrameSet

@@ -1,6 +1,6 @@
 """In-painting: boxes are hidden from the fit, and the decoder shows what lies in them.
 
-    python -m benchmarks.inpainting --dataset bunny-small --size 300k --epochs 60 [--models b hnerv t t2d] [--files]
+    python -m benchmarks.paper.inpainting --dataset bunny-small --size 300k --epochs 60 [--models b t] [--files]
 
 The paper's two tasks (section 4.2): `fixed`, five boxes at the same places of all frames (the middle and half-way to
 each corner), and `random`, ten boxes at places drawn for each frame from a seed. Boxes are 50x50 pixels of a frame

@@ -1,4 +1,4 @@
-"""Ways to fit, as data, and the loop that they share: what `benchmarks.schedules` compares."""
+"""Ways to fit, as data, and the loop that they share: what `benchmarks.trials.schedules` compares."""
 
 import math
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from benchmarks.datasets import resize
-from benchmarks.rivals import ScheduleFree, Soap
+from benchmarks.trials.optimizers import ScheduleFree, Soap
 from bitstream.types import DecoderConfig
 from snerv_codec.media.reader import Frames
 from snerv_codec.model.blocks import place

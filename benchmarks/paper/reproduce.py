@@ -1,9 +1,9 @@
 """The paper's tables on Bunny (640x1280, 132 frames): its figures, and ours beside them.
 
-    python -m benchmarks.reproduce --list             the tables, with what is on record
-    python -m benchmarks.reproduce --table 2a 9       fit what these tables need
-    python -m benchmarks.reproduce --fit b-3M t-3M    fit these models
-    python -m benchmarks.reproduce --quick            every model as a toy, to prove that all of them run
+    python -m benchmarks.paper.reproduce --list             the tables, with what is on record
+    python -m benchmarks.paper.reproduce --table 2a 9       fit what these tables need
+    python -m benchmarks.paper.reproduce --fit b-3M t-3M    fit these models
+    python -m benchmarks.paper.reproduce --quick            every model as a toy, to prove that all of them run
 
 As in the paper, figures are those of the fitted model, before pruning, quantisation and coding, with frames rounded
 to 8 bits. Each fit leaves a record in results/reproduce, goes on where an interruption left it, and is not run again
@@ -26,7 +26,7 @@ import snerv_codec
 from benchmarks import datasets, record, tasks
 from benchmarks.codecs import source_digest
 from benchmarks.page import Section, Table, markdown
-from benchmarks.paper import FITS, TABLES, Fit
+from benchmarks.paper.tables import FITS, TABLES, Fit
 from bitstream.types import DecoderConfig
 from snerv_codec.errors import UserError
 from snerv_codec.events import EpochDone
