@@ -63,8 +63,11 @@ class Coded:
 class Codec(Protocol):
     """What the runner needs of a codec. `settings` and `version` decide whether a point is the same."""
 
-    name: str
-    version: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> str: ...
 
     def points(self, dataset: Dataset) -> tuple[str, ...]:
         """The default points, from small files to large ones."""
@@ -265,14 +268,14 @@ def _anchors() -> dict[str, Anchor]:
     table = []
     for preset in ("medium", "veryslow"):
         for tuned, tune in (("", ()), ("-psnr", ("-tune", "psnr"))):
-            x264 = ("-c:v", "libx264", "-preset", preset, *tune, *one_264)
-            x265 = ("-c:v", "libx265", "-preset", preset, *tune, *one_265)
+            x264: tuple[str, ...] = ("-c:v", "libx264", "-preset", preset, *tune, *one_264)
+            x265: tuple[str, ...] = ("-c:v", "libx265", "-preset", preset, *tune, *one_265)
             table += [
                 Anchor(f"x264-{preset}{tuned}", x264, "crf", crf),
                 Anchor(f"x265-{preset}{tuned}", x265, "crf", crf),
             ]
     for preset in ("6", "2"):
-        options = ("-c:v", "libsvtav1", "-preset", preset, "-svtav1-params", "keyint=-1", *_LEAN)
+        options: tuple[str, ...] = ("-c:v", "libsvtav1", "-preset", preset, "-svtav1-params", "keyint=-1", *_LEAN)
         table.append(Anchor(f"svtav1-{preset}", options, "crf", av1_crf))
     for tuned, perceptual in (("", "1"), ("-psnr", "0")):
         options = ("-c:v", "libvvenc", "-preset", "medium", "-qpa", perceptual, "-period", "1000", *_LEAN)

@@ -103,9 +103,9 @@ class PlainTrainer:
         high, least, greatest = torch.cat(details, dim=1), ll.min(), ll.max()
         low = (ll - least) / (greatest - least)
         shown = self.decoder(self.encoder(low), least, greatest)
-        loss = sum(_loss(image, target) for image, target in zip(shown, (frame, low, high), strict=True))
+        loss = torch.stack([_loss(*pair) for pair in zip(shown, (frame, low, high), strict=True)]).sum()
         self.optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.parameters, CLIP)
         self.optimizer.step()
         return loss.item()

@@ -16,8 +16,8 @@ from typing import Any
 from benchmarks import codecs, datasets, ffmpeg, record
 from benchmarks.codecs import Codec
 from benchmarks.datasets import Dataset
+from snerv_codec import evaluate
 from snerv_codec.errors import UserError
-from snerv_codec.evaluation.evaluate import evaluate
 from snerv_codec.evaluation.metrics import bits_per_pixel
 from snerv_codec.media.reader import Selection
 

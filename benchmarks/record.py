@@ -40,12 +40,14 @@ def write_record(name: str, values: dict[str, Any], *, folder: Path | None = Non
 def read_record(name: str, *, folder: Path | None = None) -> dict[str, Any] | None:
     """The record `name`.json in results (or `folder`), or None where there is none."""
     path = (folder or RESULTS) / f"{name}.json"
-    return json.loads(path.read_text()) if path.exists() else None
+    found: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
+    return found
 
 
 def as_json(values: dict[str, Any]) -> dict[str, Any]:
     """`values` as they come back from a record: tuples are lists."""
-    return json.loads(json.dumps(values))
+    plain: dict[str, Any] = json.loads(json.dumps(values))
+    return plain
 
 
 def _output(*command: str) -> str:

@@ -166,8 +166,18 @@ def speed_table(curves: Sequence[Curve]) -> Table:
 
 def points_table(curves: Sequence[Curve]) -> Table:
     """Every record of a clip."""
-    header = ("point", "bytes", "bpp", "stream bytes", "PSNR", "PSNR of mean MSE", "YUV 6:1:1", "SSIM", "MS-SSIM")
-    header += ("VMAF", "harmonic", "1 % low")
+    header = (
+        "point",
+        "bytes",
+        "bpp",
+        "stream bytes",
+        "PSNR",
+        "PSNR of mean MSE",
+        "YUV 6:1:1",
+        "SSIM",
+        "MS-SSIM",
+        "VMAF",
+    )
     keys = ("psnr", "psnr_of_mean_mse", "psnr_yuv", "ssim", "ms_ssim", "vmaf", "vmaf_harmonic", "vmaf_low")
     rows, notes = [], []
     for curve in curves:
@@ -178,7 +188,7 @@ def points_table(curves: Sequence[Curve]) -> Table:
             rows.append((f"{curve.codec} {point['point']}", *sizes, *cells))
         notes += [f"{curve.codec} {point['point']} failed: {point['reason']}" for point in curve.failed]
     where = f"Each line is results/rd/{curves[0].dataset}/CODEC/POINT.json."
-    return Table(header, rows, (where, *notes))
+    return Table((*header, "harmonic", "1 % low"), rows, (where, *notes))
 
 
 def summary_table(curves: Sequence[Curve]) -> Table:
@@ -257,7 +267,7 @@ def _figures(curves: Sequence[Curve], ceiling: Record | None, stem: str, folder:
         limit = None if value is None else metric.scaled(value)
         size = WIDE if metric is PSNR or len(curves) > CROWDED else HALF
         drawn.append(draw(curves, metric, limit, f"{stem}-{metric.key.replace('_', '-')}", folder, size))
-    figures = [figure for figure in drawn if figure]
+    figures: list[Block] = [figure for figure in drawn if figure]
     return figures if len(curves) > CROWDED else [*figures[:1], Row(figures[1:])]
 
 

@@ -138,7 +138,8 @@ def make_segment(config: DecoderConfig) -> tuple[Segment, VideoInfo]:
 def decoding(config: DecoderConfig, device: torch.device) -> dict[str, Any]:
     """Frames a second out of the decoder as uint8 on the host, the default as a share of the matrix rate."""
     segment, info = make_segment(config)
-    matrix, works = Matrix(device), {}
+    works: dict[str, Callable[[], object]] = {}
+    matrix = Matrix(device)
     player = SegmentPlayer(segment, info, device, precision="auto")
     for precision in PRECISIONS[device.type]:
         works[precision] = partial(play, SegmentPlayer(segment, info, device, precision=precision))
@@ -163,7 +164,10 @@ def coding(stream: Stream) -> dict[str, float]:
     """Symbols a second through the whole container, each way."""
     data = write_stream(stream)
     symbols = sum(tensor.symbols.size for tensor in stream.segments[0].tensors)
-    works = {"write": partial(write_stream, stream), "read": partial(read_stream, data)}
+    works: dict[str, Callable[[], object]] = {
+        "write": partial(write_stream, stream),
+        "read": partial(read_stream, data),
+    }
     seconds = medians(works, torch.device("cpu"))
     return {
         "file_bytes": len(data),

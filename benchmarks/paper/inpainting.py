@@ -78,7 +78,7 @@ def run(name: str, task: str, dataset: Dataset, frames: Frames, options: Namespa
     """One model at one task, recorded, with a picture."""
     subject, settings = SUBJECTS[name], tasks.settings_of(options)
     box = options.box or max(2, round(BOX * frames.shape[1] / OF_ROWS))
-    known = known_pixels(task, frames.shape[:3], box, options.seed)
+    known = known_pixels(task, (len(frames), frames.shape[1], frames.shape[2]), box, options.seed)
     masked = np.where(known[..., None], frames, 0).astype(np.uint8)
     config = subject.config(frames, len(frames), options.size)
     print(f"{dataset.name}, {name}, {task}", flush=True)

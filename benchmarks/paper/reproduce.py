@@ -153,8 +153,8 @@ def table_sections(records: Path, numbers: Iterable[str] = TABLES) -> list[Secti
 def _beside(published: float | None, ours: float | None, digits: int) -> tuple[str, str, str]:
     """The paper's figure, ours, and by how much ours is above; a dash where there is none."""
     texts = [NONE if value is None else f"{value:.{digits}f}" for value in (published, ours)]
-    known = published is not None and ours is not None
-    return texts[0], texts[1], f"{ours - published:+.{digits}f}" if known else NONE
+    difference = NONE if published is None or ours is None else f"{ours - published:+.{digits}f}"
+    return texts[0], texts[1], difference
 
 
 class _Progress:

