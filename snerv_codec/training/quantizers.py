@@ -1,34 +1,37 @@
 """Quantisation inside the training: networks that learn with the values a file will hold.
 
-A quantiser takes all that a file holds of a model, by name: the decoder's parameters and the embeddings. It
-returns the values on their grids, differentiable by the straight-through estimator, and tells what they cost. Its
-grids are symmetric, multiples of a step that is a 16-bit float, so packing them changes nothing.
+A quantiser takes all values of a file and returns them on their grids, differentiable by the straight-through
+estimator; and it tells what they cost. Its grids are symmetric, multiples of steps that are 16-bit floats, so packing
+them changes nothing. What it learns or fixes for an epoch lies in parameters and buffers that stay where they are: a
+captured step reads them, and a state of the fit is their `state_dict`.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from snerv_codec.compression.quantize import MOST_STEPS, grid_axis, round_up
-from snerv_codec.compression.rate import FollowingRate, Rate, following_bits, order0_bits
+from snerv_codec.compression.quantize import MOST_STEPS, Floats, grid_axis, round_up
+from snerv_codec.compression.rate import LineRate, RowRate, order0_bits
 from snerv_codec.compression.values import EMBEDDINGS, Values
 
 START_BITS, START_VECTOR_BITS = 6.0, 8.0  # entropy of a Gaussian on the first steps; the second for biases
 CHANNELS = 1  # the axis of embeddings along which steps differ
 LARGEST_STEP = torch.finfo(torch.float16).max
-WEIGHTS = "weights"  # their rate, all together
-STRETCH = 1.1  # of steps, to see what larger and smaller ones cost
+STRETCH = 1.1  # of steps, to measure what coarser and finer ones cost
 
 
 class Quantizer(nn.Module):
-    """What the trainer asks of a quantiser."""
+    """What a training step and its loop ask of a quantiser."""
 
-    def prepare(self, values: Values[Tensor]) -> None:
-        """At the start of an epoch, with the values as they are and the embeddings of all frames."""
+    def prepare(self, values: Values[Tensor], seed: int = 0) -> None:
+        """At the start of an epoch, with the values as they are and the embeddings of all frames.
+
+        `seed` is that of all that is random in the epoch.
+        """
 
     def steps(self, values: Values[Tensor]) -> Values[Tensor]:
         """The step of each tensor, shaped so that it broadcasts: along one axis at most it has several."""
@@ -39,33 +42,56 @@ class Quantizer(nn.Module):
         raise NotImplementedError
 
     def bits(self, values: Values[Tensor], rows: Tensor) -> Tensor:
-        """Bits a value that all of `values` will cost; the embeddings are those of the frames `rows`."""
+        """Bits a value that all values will cost; the embeddings are those of the frames `rows`."""
         return torch.zeros((), device=rows.device)
+
+    @property
+    def generators(self) -> tuple[torch.Generator, ...]:
+        """Those that calls draw from."""
+        return ()
 
 
 class NoisyQuantizer(Quantizer):
     """Grids of 2**bits levels up to each slice's greatest magnitude (HiNeRV's recipe, "quantisation noise").
 
-    In training a random `share` of the values is on the grid; the rest is not, and takes a clean gradient.
+    In training a random `share` of the values is on the grid; the rest is not, and takes a clean gradient. Which is
+    drawn from a generator of its own.
     """
 
-    def __init__(self, weight_bits: int, embed_bits: int, share: float) -> None:
+    def __init__(self, values: Values[Tensor], weight_bits: int, embed_bits: int, share: float) -> None:
         super().__init__()
         self.weight_bits, self.embed_bits, self.share = weight_bits, embed_bits, share
+        for name, tensor in values.embeddings.items():
+            self.register_buffer(name, self._step(name, tensor))
+        self._generator = torch.Generator(next(iter(values))[1].device)
+
+    @property
+    def generators(self) -> tuple[torch.Generator, ...]:
+        """The one of the noise."""
+        return (self._generator,)
 
     @torch.no_grad()
     def steps(self, values: Values[Tensor]) -> Values[Tensor]:
         """Steps that reach from zero to the greatest magnitude."""
         return values.map(self._step)
 
-    def prepare(self, values: Values[Tensor]) -> None:
+    def prepare(self, values: Values[Tensor], seed: int = 0) -> None:
         """Fix the steps of the embeddings, which a batch does not show, for an epoch."""
         for name, tensor in values.embeddings.items():
-            self.register_buffer(name, self._step(name, tensor), persistent=False)
+            self.get_buffer(name).copy_(self._step(name, tensor))
+        self._generator.manual_seed(seed)
 
     def forward(self, values: Values[Tensor]) -> Values[Tensor]:
         """Quantise, a share of the values in training and all of them else."""
         return values.map(lambda name, tensor: self._mix(tensor, self._known_step(name, tensor)))
+
+    def get_extra_state(self) -> Tensor:
+        """Where the noise stands, for `nn.Module.state_dict`."""
+        return self._generator.get_state()
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Go on with the noise from there."""
+        self._generator.set_state(state.cpu())
 
     def _known_step(self, name: str, values: Tensor) -> Tensor:
         return self.get_buffer(name) if name in EMBEDDINGS else self._step(name, values)
@@ -81,60 +107,63 @@ class NoisyQuantizer(Quantizer):
     def _mix(self, values: Tensor, step: Tensor) -> Tensor:
         on_grid = (values / step).round() * step
         if self.training:
-            on_grid = torch.where(torch.rand_like(values) < self.share, on_grid, values)
+            drawn = torch.empty_like(values).uniform_(generator=self._generator)
+            on_grid = torch.where(drawn < self.share, on_grid, values)
         return values + (on_grid - values).detach()
 
 
 class RateQuantizer(Quantizer):
     """Steps learned with the values, and the rate under the very curves that the entropy coder will use.
 
-    Distortion sees rounded values (straight through). Rate sees the code lengths of values that are not
-    rounded, by curves that are fitted at the start of every epoch. What larger steps save no curve tells
-    that stays the same (a flat one has no slope at all), so that is measured then too.
+    Distortion sees rounded values (straight through). Rate sees the code lengths of values that are not rounded, under
+    curves that are fitted at the start of every epoch. A fixed curve cannot show what coarser steps save, so that is
+    measured at the same time: on steps a little finer and a little coarser.
 
-    Weights are treated as one line of values, since most tensors alone are less work than the overhead of it.
+    Weights are concatenated, because calls for each tensor cost more than their arithmetic.
     """
+
+    counts: Tensor  # values of each tensor of weights
+    least: Tensor  # steps at which symbols just fit the format
+    savings: Tensor  # bits that a growth of each step by a factor of e saves
 
     def __init__(self, values: Values[Tensor]) -> None:
         super().__init__()
         first = values.map(_first_step)
         self.shapes = first.map(lambda _, step: step.shape)
         self.log_steps = nn.Parameter(torch.cat([step.log().flatten() for _, step in first]))
-        self.sizes = [tensor.numel() for tensor in values.weights.values()]
-        self.counts = torch.tensor(self.sizes, dtype=torch.int64, device=self.log_steps.device)
-        self.least = self._least_steps(values)
-        self.rates: dict[str, Rate] = {}
-        self.savings = torch.zeros_like(self.least)  # bits that an e-fold of each step saves
+        self.sizes, device = [tensor.numel() for tensor in values.weights.values()], self.log_steps.device
+        self.register_buffer("counts", torch.tensor(self.sizes, dtype=torch.int64, device=device), persistent=False)
+        self.register_buffer("least", self._least_steps(values))
+        self.register_buffer("savings", torch.zeros_like(self.least))
+        self.line = LineRate(self.sizes, device) if self.sizes else None
+        self.rows = nn.ModuleDict({name: RowRate(each.shape, device) for name, each in values.embeddings.items()})
 
     def steps(self, values: Values[Tensor]) -> Values[Tensor]:
         """The learned steps, at the file's precision; never so small that what `prepare` saw would not fit it."""
         return self._by_name(self._steps())
 
     @torch.no_grad()
-    def prepare(self, values: Values[Tensor]) -> None:
+    def prepare(self, values: Values[Tensor], seed: int = 0) -> None:
         """Fit the curves to the symbols as they are."""
-        self.least = self._least_steps(values)
-        savings = []
-        for name, scaled in self._scaled(values):
-            symbols, array, bits = scaled.round(), scaled.cpu().numpy(), order0_bits
-            parts, rounded = [array], array.round()
-            if name == WEIGHTS:
-                self.rates[name], parts = Rate(symbols, self.sizes), np.split(array, np.cumsum(self.sizes)[:-1])
-            elif len(symbols) > 1 and following_bits(rounded) < order0_bits(rounded):
-                self.rates[name], bits = FollowingRate(symbols), following_bits
-            else:
-                self.rates[name] = Rate(symbols)
-            count = 1 if name == WEIGHTS else self.shapes[name].numel()
-            for part in parts:
-                finer, coarser = (bits((part * factor).round()) for factor in (STRETCH, 1 / STRETCH))
-                savings += [(finer - coarser) / (2 * math.log(STRETCH)) / count] * count
-        self.savings = self.savings.new_tensor(savings)
+        self.least.copy_(self._least_steps(values))
+        line, rows = self._scaled(values)
+        savings: list[float] = []
+        if self.line is not None and line is not None:
+            line = _within_format(line)
+            self.line.fit(line.round())
+            parts = np.split(line.cpu().numpy(), np.cumsum(self.sizes)[:-1])
+            savings += (_saving(order0_bits, part) for part in parts)
+        for name, scaled in rows.items():
+            rate, count, scaled = self._row_rate(name), self.shapes[name].numel(), _within_format(scaled)
+            rate.fit(scaled.round())
+            savings += [_saving(rate.entropy, scaled.cpu().numpy()) / count] * count
+        self.savings.copy_(torch.tensor(savings))
 
     def forward(self, values: Values[Tensor]) -> Values[Tensor]:
         """Quantise."""
         all_steps, weights, embeddings = self._steps(), {}, {}
         if self.sizes:
-            line = _round(self._line(values), all_steps[: len(self.sizes)], self.counts, self.sizes)
+            line = _round(_line(values), all_steps[: len(self.sizes)], self.counts, self.sizes)
             for (name, tensor), part in zip(values.weights.items(), torch.split(line, self.sizes), strict=True):
                 weights[name] = _from_line(part, tensor.shape)
         steps = self._by_name(all_steps)
@@ -147,13 +176,15 @@ class RateQuantizer(Quantizer):
         """Mean number of bits a value."""
         growth = self._steps().log()
         saved = (self.savings * (growth - growth.detach())).sum()
-        parts = [self.rates[name].bits(scaled, rows) for name, scaled in self._scaled(values)]
+        line, embeddings = self._scaled(values)
+        parts = [] if self.line is None or line is None else [self.line.bits(line)]
+        parts += (self._row_rate(name).bits(scaled, rows) for name, scaled in embeddings.items())
         return (torch.stack(parts).sum() - saved) / self.count
 
     @property
     def count(self) -> int:
         """Number of all values."""
-        return sum(rate.count for rate in self.rates.values())
+        return sum(self.sizes) + sum(self._row_rate(name).count for name in self.rows)
 
     @torch.no_grad()
     def approach(self, values: Values[Tensor], budget: float, limit: float) -> float:
@@ -176,7 +207,14 @@ class RateQuantizer(Quantizer):
     @torch.no_grad()
     def estimated_bytes(self, values: Values[Tensor]) -> float:
         """What the coder will make of `values`, all frames', by the curves of the last `prepare`."""
-        return sum(self.rates[name].total(scaled.round()) for name, scaled in self._scaled(values)) / 8
+        line, rows = self._scaled(values)
+        bits = 0.0 if self.line is None or line is None else self.line.total(line.round())
+        return (bits + sum(self._row_rate(name).total(scaled.round()) for name, scaled in rows.items())) / 8
+
+    def _row_rate(self, name: str) -> RowRate:
+        rate = self.rows[name]
+        assert isinstance(rate, RowRate)
+        return rate
 
     def _steps(self) -> Tensor:
         """The weights' steps, one each, and after them the embeddings'."""
@@ -192,17 +230,29 @@ class RateQuantizer(Quantizer):
         parts = iter(torch.split(steps, [shape.numel() for _, shape in self.shapes]))
         return self.shapes.map(lambda _, shape: next(parts).view(shape))
 
-    def _line(self, values: Values[Tensor]) -> Tensor:
-        return torch.cat([_to_line(tensor) for tensor in values.weights.values()])
-
-    def _scaled(self, values: Values[Tensor]) -> Iterator[tuple[str, Tensor]]:
-        """The line of weights and each tensor of embeddings in units of the steps as they are."""
-        all_steps = self._steps().detach()
+    def _scaled(self, values: Values[Tensor]) -> tuple[Tensor | None, dict[str, Tensor]]:
+        """The line of weights, and each tensor of embeddings, in units of the steps as they are."""
+        all_steps, line = self._steps().detach(), None
         if self.sizes:
-            line = self._line(values)
-            yield WEIGHTS, line / _spread(all_steps[: len(self.sizes)], self.counts, len(line))
+            line = _line(values)
+            line = line / _spread(all_steps[: len(self.sizes)], self.counts, len(line))
         steps = self._by_name(all_steps)
-        yield from ((name, tensor / steps[name]) for name, tensor in values.embeddings.items())
+        return line, {name: tensor / steps[name] for name, tensor in values.embeddings.items()}
+
+
+def _within_format(scaled: Tensor) -> Tensor:
+    """Values in units of their step, also those of a fit that diverges, which is told by its loss."""
+    return scaled.nan_to_num(0).clamp(-MOST_STEPS, MOST_STEPS)
+
+
+def _saving(bits: Callable[[Floats], float], scaled: Floats) -> float:
+    """Bits that a growth of the step by a factor of e saves, measured on slightly finer and slightly coarser ones."""
+    finer, coarser = (bits((scaled * factor).round()) for factor in (STRETCH, 1 / STRETCH))
+    return (finer - coarser) / (2 * math.log(STRETCH))
+
+
+def _line(values: Values[Tensor]) -> Tensor:
+    return torch.cat([_to_line(tensor) for tensor in values.weights.values()])
 
 
 class _Round(torch.autograd.Function):

@@ -209,16 +209,16 @@ class Trainer:
 
     def _make_quantizer(self, phase: Phase) -> Quantizer | None:
         if phase.grids == "noisy":
-            return NoisyQuantizer(*phase.bits, NOISE_SHARE)
+            return NoisyQuantizer(self.values(), *phase.bits, NOISE_SHARE)
         if phase.grids == "learned":
             return RateQuantizer(self.values())
         return None
 
-    def _prepare(self, quantizer: Quantizer) -> Values[Tensor]:
+    def _prepare(self, quantizer: Quantizer, seed: int = 0) -> Values[Tensor]:
         """Let the quantiser see everything that the file would hold. Returns it."""
         values = self.values()
         with torch.no_grad():
-            quantizer.prepare(values)
+            quantizer.prepare(values, seed)
         return values
 
     def _parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
@@ -248,8 +248,7 @@ class Trainer:
     def _run_epoch(self, phase: Phase) -> tuple[float, float]:
         batches = self._shuffled(phase)
         if self.quantizer is not None:
-            torch.manual_seed(self._seed(phase))  # of the noise
-            values = self._prepare(self.quantizer)
+            values = self._prepare(self.quantizer, self._seed(phase))
             if isinstance(self.quantizer, RateQuantizer):
                 moment = Moment(phase, self.epoch, self.quantizer, values, self.psnr)
                 self.rate_weight = self.controller.before_epoch(moment)

@@ -32,8 +32,14 @@ def alone(tensor, name="embeddings"):
     return Values({}, {name: tensor}) if name == "embeddings" else Values({name: tensor}, {})
 
 
+def fitted(symbols, sizes=None):
+    lengths = CodeLengths(sizes or [len(symbols)], symbols.device)
+    lengths.fit(symbols)
+    return lengths
+
+
 def quantizers(values):
-    return RateQuantizer(values), NoisyQuantizer(6, 6, 0.9)
+    return RateQuantizer(values), NoisyQuantizer(values, 6, 6, 0.9)
 
 
 def test_multiples_of_a_step_come_back_exactly_and_zero_is_zero():
@@ -62,7 +68,7 @@ def test_the_values_that_training_sees_are_those_of_the_file(kind):
 
 def test_noise_leaves_a_tenth_of_the_values_and_passes_gradients():
     values = model()
-    quantizer = NoisyQuantizer(3, 3, 0.9)
+    quantizer = NoisyQuantizer(values, 3, 3, 0.9)
     quantizer.prepare(values)
     name = "fuse.0.merge.weight"
     weight = values[name]
@@ -74,7 +80,7 @@ def test_noise_leaves_a_tenth_of_the_values_and_passes_gradients():
 
 def test_code_lengths_are_what_the_coder_takes():
     symbols = torch.from_numpy(np.random.default_rng(0).laplace(0, 4, 20_000).round().astype(np.float32))
-    lengths = CodeLengths(symbols)
+    lengths = fitted(symbols)
     estimated = float(lengths(symbols).sum()) + lengths.table_bits
     _, coded = encode_symbols((symbols - symbols.min()).numpy().astype(np.uint16), 16)
     assert len(coded) == pytest.approx(estimated / 8, abs=6)
@@ -84,15 +90,15 @@ def test_code_lengths_are_what_the_coder_takes():
     assert x.grad[0] > 0 > x.grad[1]
     assert 2 * 2 ** -between[1].item() == pytest.approx(sum(2 ** -lengths(torch.tensor([-3.0, -4.0])).numpy()))
     assert x.grad[2] == -x.grad[3] == 4  # bits a step, far outside
-    assert float(CodeLengths(torch.zeros(9))(torch.zeros(1))) == 0
+    assert float(fitted(torch.zeros(9))(torch.zeros(1))) == 0
 
 
 def test_curves_of_several_tensors_in_a_line_are_those_of_each_alone():
     parts = [torch.randn(400) * 3, torch.full((7,), 2.0), torch.randn(90).cumsum(0)]
     symbols = [part.round() for part in parts]
     sizes = [len(part) for part in parts]
-    together = CodeLengths(torch.cat(symbols), sizes)
-    alone = [CodeLengths(part) for part in symbols]
+    together = fitted(torch.cat(symbols), sizes)
+    alone = [fitted(part) for part in symbols]
     assert together.table_bits == sum(lengths.table_bits for lengths in alone)
     line = torch.cat([part + 0.3 for part in parts]).requires_grad_()
     slopes = torch.autograd.grad(together(line).sum(), line)[0].split(sizes)
@@ -126,7 +132,7 @@ def test_the_rate_pulls_values_inwards_and_steps_up():
     bits.backward()
     slopes = quantizer.log_steps.grad.split([shape.numel() for _, shape in quantizer.shapes])
     for (name, _), slope in zip(quantizer.shapes, slopes, strict=True):
-        share = values[name].numel() / sum(rate.count for rate in quantizer.rates.values())
+        share = values[name].numel() / quantizer.count
         if values[name].numel() > 1000:  # an e-fold of the step saves 1 / ln 2 bits, at high rates
             assert slope.sum().item() == pytest.approx(-share / np.log(2), rel=0.2), name
     weight = values["fuse.0.merge.weight"]
@@ -180,3 +186,55 @@ def test_embeddings_that_change_little_are_rated_by_their_changes():
     away = (embeddings.detach()[10:11] + 1).requires_grad_()
     quantizer.bits(alone(away), rows[10:11]).backward()
     assert (away.grad > 0).float().mean() > 0.9
+
+
+def test_a_quantizer_taken_up_from_its_state_goes_on_alike():
+    torch.manual_seed(0)
+    drifting = 0.02 * torch.randn(5, 16, 2, 3).cumsum(dim=0) + torch.randn(1, 16, 2, 3)
+    for embeddings in (torch.randn(5, 16, 2, 3), drifting):
+        values, rows = replace(model(), embeddings={"embeddings": embeddings}), torch.tensor([1, 2])
+        some = replace(values, embeddings={"embeddings": embeddings[rows]})
+        for first, second in zip(quantizers(values), quantizers(model()), strict=True):
+            first.prepare(values, seed=7)
+            first(some)  # noise is drawn
+            state = {name: tensor.clone() for name, tensor in first.state_dict().items()}
+            second.load_state_dict(state)
+            assert torch.equal(first.bits(some, rows), second.bits(some, rows))
+            mine, theirs = first(some), second(some)
+            assert all(torch.equal(each, theirs[name]) for name, each in mine)
+            if isinstance(first, RateQuantizer):
+                assert first.estimated_bytes(values) == second.estimated_bytes(values)
+
+
+def test_what_a_captured_step_reads_stays_where_it_is():
+    values = model()
+    for quantizer in quantizers(values):
+        places = [tensor.data_ptr() for tensor in (*quantizer.parameters(), *quantizer.buffers())]
+        for stretch in (1, 3):
+            quantizer.prepare(values.map(lambda _, each, stretch=stretch: each.detach() * stretch))
+            assert [tensor.data_ptr() for tensor in (*quantizer.parameters(), *quantizer.buffers())] == places
+
+
+def test_curves_of_the_widest_symbols_there_can_be():
+    """Rows that go from end to end of the grid at its finest; and values that only a fit that diverges has."""
+    rows = torch.linspace(-1, 1, 64).repeat(4, 1).view(4, 64, 1, 1)
+    rows[1::2] = -rows[1::2]
+    values = Values({"w": torch.linspace(-1, 1, 50)}, {"embeddings": rows})
+    quantizer = RateQuantizer(values)
+    with torch.no_grad():
+        quantizer.log_steps.fill_(-20)
+    quantizer.prepare(values)
+    assert bool(torch.isfinite(quantizer.bits(values, torch.arange(4))))
+    for wrong in (1e30, float("inf"), float("nan")):
+        quantizer.prepare(values.map(lambda _, each, wrong=wrong: each * wrong))
+
+
+def test_noise_leaves_the_callers_random_numbers_alone():
+    values = model()
+    quantizer = NoisyQuantizer(values, 3, 3, 0.9)
+    quantizer.prepare(values, seed=1)
+    before = torch.get_rng_state()
+    first = quantizer(values)
+    assert torch.equal(torch.get_rng_state(), before)
+    quantizer.prepare(values, seed=1)
+    assert all(torch.equal(each, first[name]) for name, each in quantizer(values))
