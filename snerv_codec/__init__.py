@@ -10,9 +10,11 @@ quality = evaluate("in.mp4", "out.snrv").summary  # psnr, ssim, ms_ssim, vmaf, .
 
 import os
 from importlib import import_module
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
     from snerv_codec.codec import decode, encode
     from snerv_codec.decoding import Decoder
     from snerv_codec.evaluation.evaluate import evaluate
@@ -37,6 +39,8 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Import on first use: torch takes seconds, and much of the package does without."""
+    if name == "__version__":
+        return version("snerv-codec")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -52,7 +52,7 @@ MACHINE = section(
 
 
 @click.command("decode", cls=Command, examples=EXAMPLES)
-@click.argument("sources", metavar="FILE.snrv...", nargs=-1, required=True)
+@click.argument("sources", metavar="FILE.snrv...", nargs=-1, required=True, type=click.Path())
 @OUTPUT
 @MACHINE
 @watched

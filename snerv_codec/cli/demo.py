@@ -19,7 +19,7 @@ FOLDER = "demo-out"
 
 
 @click.command("demo", cls=Command)
-@click.argument("source", metavar="[INPUT]", required=False)
+@click.argument("source", metavar="[INPUT]", required=False, type=click.Path())
 @click.option("--size", help=f"Parameters.  [default: {CLIP_SIZE} for the clip of the package, else 1M]")
 @click.option("--epochs", type=int, help=f"Passes over the video.  [default: {CLIP_EPOCHS} for the clip, else 100]")
 @click.option(

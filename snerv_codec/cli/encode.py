@@ -156,7 +156,7 @@ RESEARCH = section(
 
 
 @click.command("encode", cls=Command, examples=EXAMPLES)
-@click.argument("sources", metavar="INPUT...", nargs=-1, required=True)
+@click.argument("sources", metavar="INPUT...", nargs=-1, required=True, type=click.Path())
 @OUTPUT
 @SIZE
 @TIME

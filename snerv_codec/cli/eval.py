@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 @click.command("eval", cls=Command)
-@click.argument("reference", metavar="REFERENCE")
-@click.argument("distorted", metavar="DISTORTED")
+@click.argument("reference", metavar="REFERENCE", type=click.Path())
+@click.argument("distorted", metavar="DISTORTED", type=click.Path())
 @click.option("--crop", type=options.CROP, help="Centre crop of REFERENCE, height x width: 640x1280.")
 @click.option("--frames", type=options.FRAMES, help="Frames A to B - 1 of REFERENCE: 0:33, 10:, :100.")
 @click.option("--stream", type=int, help="Which of several video streams of REFERENCE, from 0.")

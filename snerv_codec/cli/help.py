@@ -21,7 +21,7 @@ class Command(click.Command):
 
     def __init__(self, *arguments: Any, examples: Sequence[tuple[str, str]] = (), **others: Any) -> None:
         super().__init__(*arguments, **others)
-        self._examples = examples
+        self.examples = tuple(examples)
         if any(isinstance(option, Option) and option.research for option in self.params):
             show_all = click.Option(
                 ["--help-all"],
@@ -36,9 +36,9 @@ class Command(click.Command):
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """What it does, then how it is used."""
         super().format_help_text(ctx, formatter)
-        if self._examples:
+        if self.examples:
             with formatter.section("Examples"):
-                formatter.write_dl(list(self._examples), col_max=48)
+                formatter.write_dl(self.examples, col_max=48)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The options, by heading in the order of their first one; those without a heading last."""

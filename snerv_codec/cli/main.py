@@ -22,6 +22,7 @@ COMMANDS = {
     "report": "Make a page of a result: pictures under a slider, quality over time, bytes.",
     "verify": "Check a .snrv file for damage.",
     "demo": "Encode and decode a clip and show the result.",
+    "completion": "Print what a shell needs to complete commands, options and files.",
 }
 
 
@@ -43,10 +44,33 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="snerv-codec")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda context, _, wanted: _show_version(context) if wanted else None,
+    help="Show the versions of snerv and of what it runs on.",
+)
 @click.option("--debug", is_flag=True, help="Show a traceback when something goes wrong.")
 def cli(debug: bool) -> None:
     """SNeRV: a neural video codec that fits a small network to one video and stores it as the file."""
+
+
+def _show_version(context: click.Context) -> None:
+    import platform
+
+    import av
+    import torch
+
+    from snerv_codec import __version__
+    from snerv_codec.runtime.machine import choose_device
+
+    device = choose_device("auto")
+    name = f" ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else ""
+    click.echo(f"snerv {__version__}")
+    click.echo(f"Python {platform.python_version()}, torch {torch.__version__}, PyAV {av.__version__}, {device}{name}")
+    context.exit()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command("report", cls=Command)
-@click.argument("reference", metavar="INPUT")
+@click.argument("reference", metavar="INPUT", type=click.Path())
 @click.argument("coded", metavar="FILE.snrv", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The page.  [default: FILE.html beside the file]")
 @click.option("--rivals", is_flag=True, help="Encode the same frames with x264 and x265 too, at six qualities each.")

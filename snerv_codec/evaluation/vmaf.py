@@ -1,4 +1,4 @@
-"""VMAF, by the libvmaf in the ffmpeg that comes with the package imageio-ffmpeg (extra `bench`)."""
+"""VMAF, by the libvmaf in the ffmpeg that comes with the package imageio-ffmpeg (extra `vmaf`)."""
 
 import json
 import subprocess
@@ -36,7 +36,7 @@ def find_ffmpeg() -> str:
     try:
         from imageio_ffmpeg import get_ffmpeg_exe
     except ImportError:
-        raise ResourceError("VMAF needs imageio-ffmpeg; pip install 'snerv-codec[bench]' brings it") from None
+        raise ResourceError("VMAF needs imageio-ffmpeg; pip install 'snerv-codec[vmaf]' brings it") from None
     try:
         return str(get_ffmpeg_exe())
     except RuntimeError as error:

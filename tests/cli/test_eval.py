@@ -45,12 +45,12 @@ def test_json_is_one_object_with_all_frames(pair, capsys):
 
 
 def test_vmaf_is_shown_where_it_can_be_had_and_missed_in_one_line_where_not(pair, capsys, monkeypatch):
-    pytest.importorskip("imageio_ffmpeg", reason="VMAF needs imageio-ffmpeg, of the extra `bench`")
+    pytest.importorskip("imageio_ffmpeg", reason="VMAF needs imageio-ffmpeg, of the extra `vmaf`")
     assert "1 % low (vmaf_v0.6.1, libvmaf " in run(capsys, "eval", *pair).out
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
     out, err = run(capsys, "eval", *pair, "--json")
     assert "vmaf" not in json.loads(out)["summary"]
-    assert err.startswith("snerv: warning: VMAF needs imageio-ffmpeg; pip install 'snerv-codec[bench]'")
+    assert err.startswith("snerv: warning: VMAF needs imageio-ffmpeg; pip install 'snerv-codec[vmaf]'")
     assert len(err.splitlines()) == 1
 
 

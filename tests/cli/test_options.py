@@ -40,7 +40,7 @@ def test_help_has_headings_and_leaves_research_to_those_who_ask(capsys, monkeypa
 
 
 def test_an_example_is_a_command_that_parses():
-    for line, _ in command._examples:
+    for line, _ in command.examples:
         arguments = line.removeprefix("snerv encode ").replace("*.mp4", "a.mp4 b.mp4").split()
         assert command.make_context("encode", arguments).params["sources"]
 

@@ -213,7 +213,7 @@ def test_events_count_frames_and_say_what_is_missing(reference, tmp_path, monkey
     assert [event.done for event in events if isinstance(event, FrameDone)] == [1, 2, 3, 4, 5]
     assert {(event.task, event.total) for event in events if isinstance(event, FrameDone)} == {("evaluate", 5)}
     (warning,) = (event for event in events if isinstance(event, Warned))
-    assert "pip install 'snerv-codec[bench]'" in warning.message
+    assert "pip install 'snerv-codec[vmaf]'" in warning.message
     assert "vmaf" not in result.per_frame
     assert result.vmaf_model is None
 
@@ -225,7 +225,7 @@ def test_tiny_frames_have_no_vmaf(tmp_path):
 
 
 def test_vmaf_goes_with_the_rest(frames, tmp_path):
-    pytest.importorskip("imageio_ffmpeg", reason="VMAF needs imageio-ffmpeg, of the extra `bench`")
+    pytest.importorskip("imageio_ffmpeg", reason="VMAF needs imageio-ffmpeg, of the extra `vmaf`")
     reference = write(tmp_path / "a.mkv", frames, Color(full_range=False))
     result = evaluate(reference, write(tmp_path / "b.mkv", noisy(frames)))
     scores = np.array(result.per_frame["vmaf"])

@@ -10,7 +10,7 @@ from snerv_codec.errors import ResourceError
 from snerv_codec.evaluation.vmaf import MIN_SIDE, find_ffmpeg, open_vmaf
 from snerv_codec.media.color import BT709, Converter
 
-pytest.importorskip("imageio_ffmpeg", reason="VMAF needs imageio-ffmpeg, of the extra `bench`")
+pytest.importorskip("imageio_ffmpeg", reason="VMAF needs imageio-ffmpeg, of the extra `vmaf`")
 
 LIMITED = Color(matrix=BT709, full_range=False)
 

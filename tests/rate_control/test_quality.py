@@ -118,7 +118,7 @@ def test_vmaf_is_trained_for_by_the_psnr_that_goes_with_it(judge):
 
 
 def test_vmaf_is_what_evaluate_measures(tmp_path):
-    pytest.importorskip("imageio_ffmpeg", reason="VMAF needs imageio-ffmpeg, of the extra `bench`")
+    pytest.importorskip("imageio_ffmpeg", reason="VMAF needs imageio-ffmpeg, of the extra `vmaf`")
     source = write_clip(tmp_path / "in.mkv", width=64, height=48, frames=3)
     settings = replace(QUICK, size="60k", fit=FitSettings(epochs=20, learning_rate=3e-3))
     encode(source, tmp_path / "out.snrv", settings)
@@ -150,7 +150,7 @@ def test_what_cannot_be_measured_is_told_before_the_fit(clip, tmp_path, monkeypa
 @pytest.mark.parametrize("target", [Target("psnr", 26), Target("vmaf", 50)])
 def test_a_film_is_met_within_the_tolerance(tmp_path, target):
     if target.kind == "vmaf":
-        pytest.importorskip("imageio_ffmpeg", reason="VMAF needs imageio-ffmpeg, of the extra `bench`")
+        pytest.importorskip("imageio_ffmpeg", reason="VMAF needs imageio-ffmpeg, of the extra `vmaf`")
     source = files("snerv_codec") / "demo" / "bunny.mp4"
     fit = replace(FIT, epochs=40, grid_epochs=20)
     report, warnings = encode_for(
