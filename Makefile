@@ -6,7 +6,7 @@ IN ?=
 SIZE ?=
 EPOCHS ?=
 
-.PHONY: demo test check slow bench speed gpu clean
+.PHONY: demo test test-machines check slow bench speed gpu clean
 
 $(VENV)/.ready: setup.cfg constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -16,8 +16,20 @@ $(VENV)/.ready: setup.cfg constraints.txt
 demo: $(VENV)/.ready
 	$(BIN)/snerv demo $(if $(IN),'$(IN)') $(if $(SIZE),--size $(SIZE)) $(if $(EPOCHS),--epochs $(EPOCHS))
 
+# Tests run side by side: a process a core, eight at most, and a thread a process. More for pytest goes into ARGS, as
+# in `make test ARGS='-n 0 tests/model'`.
+ARGS ?=
+TEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
+
 test: $(VENV)/.ready
-	$(BIN)/python -m pytest
+	$(TEST) $(ARGS)
+
+# The same tests as other machines would run them: with other instructions, numbers of threads and orders.
+test-machines: $(VENV)/.ready
+	ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=2 $(TEST) --randomly-seed=1 $(ARGS)
+	ATEN_CPU_CAPABILITY=avx2 OMP_NUM_THREADS=1 $(TEST) --randomly-seed=2 --hypothesis-profile=explore $(ARGS)
+	ONEDNN_MAX_CPU_ISA=AVX2 OMP_NUM_THREADS=4 $(TEST) --randomly-seed=3 $(ARGS)
+	OMP_NUM_THREADS=2 $(BIN)/python -m pytest -p no:randomly -p no:xdist $(ARGS)
 
 slow: $(VENV)/.ready
 	$(BIN)/python -m pytest -m slow

@@ -1,18 +1,44 @@
-"""Fixtures that several tests share: a tiny clip with sound, and the file that it becomes."""
+"""What holds for every test, and fixtures that several share: a tiny clip with sound, and the file that it becomes."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: tiny tensors gain nothing from more
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: tests run side by side, a core each
 
+import hypothesis
 import pytest
+import torch
 from clips import write_clip
 
 from snerv_codec import EncodeSettings, encode
+from snerv_codec.encoding import planning
 from snerv_codec.report import EncodeReport
 from snerv_codec.training.settings import FitSettings
 
+# The same examples each time, and as long as they take; `--hypothesis-profile explore` looks for new ones.
+hypothesis.settings.register_profile("same", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("explore", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("same")
+
 QUICK = EncodeSettings(size="40k", device="cpu", fit=FitSettings(epochs=3, prune_epochs=1))
+
+
+@pytest.fixture(autouse=True)
+def _own_state() -> Iterator[None]:
+    """Each test has the same random numbers, whichever ran before it, and leaves no switch of torch turned."""
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    torch.manual_seed(0)
+    yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(deterministic)
+
+
+@pytest.fixture(autouse=True)
+def _quick_plans(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What times a fit for a plan does so with a tiny model."""
+    for name, value in {"TRIAL_HEIGHT": 48, "TRIAL_WIDTH": 96, "TRIAL_SIZE": 60_000, "TRIAL_STEPS": 1}.items():
+        monkeypatch.setattr(planning, name, value)
 
 
 @pytest.fixture(scope="session")

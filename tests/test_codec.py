@@ -35,7 +35,6 @@ def test_the_report_is_of_the_file_on_disk(clip, encoded):
     with Decoder(path, device="cpu") as decoder:
         assert report.quality.psnr == pytest.approx(np.mean([psnr(a, b) for a, b in zip(frames, decoder, strict=True)]))
     assert report.quality.ms_ssim is None  # too small for it
-    assert report.quality.psnr == pytest.approx(report.pruned_psnr, abs=1)
     assert 0 < report.bytes_tracks < report.bytes_total
 
 
@@ -52,49 +51,55 @@ def test_any_size_and_count_comes_back(tmp_path, width, height, frames):
         assert np.array_equal(again.frames, decoder[:])
 
 
-def test_a_longer_fit_looks_like_the_video(clip, tmp_path):
-    settings = replace(QUICK, fit=FitSettings(epochs=150, prune_epochs=15, learning_rate=1e-3))
+def test_a_longer_fit_beats_the_best_still_picture(clip, tmp_path):
+    frames = read_video(clip).frames
+    still = np.rint(frames.mean(axis=0)).astype(np.uint8)
+    settings = replace(QUICK, fit=FitSettings(epochs=20, prune_epochs=3, optimizer="muon"))
     report = encode(clip, tmp_path / "out.snrv", settings)
-    assert report.quality.psnr > 27
-    assert abs(report.pruned_psnr - report.quality.psnr) < 0.3
+    assert report.quality.psnr > np.mean([psnr(frame, still) for frame in frames]) + 1
+    assert report.quality.psnr == pytest.approx(report.pruned_psnr, abs=0.5)
+
+
+def test_grids_of_sixteen_bits_lose_nothing_of_the_fit(clip, tmp_path):
+    fit = replace(QUICK.fit, weight_bits=16, embed_bits=16)
+    report = encode(clip, tmp_path / "out.snrv", replace(QUICK, fit=fit))
+    assert report.quality.psnr == pytest.approx(report.pruned_psnr, abs=0.01)
 
 
 def test_rounding_by_rate_and_distortion_takes_fewer_bytes_for_the_same_frames(clip, tmp_path):
-    fit = FitSettings(epochs=20, prune_epochs=2, learning_rate=3e-3, weight_bits=6)
+    fit = FitSettings(epochs=8, prune_epochs=1, learning_rate=3e-3, weight_bits=6)
     plain, rdo = (
         encode(clip, tmp_path / f"{name}.snrv", replace(QUICK, rounding=name, fit=fit)) for name in ("plain", "rdo")
     )
-    assert rdo.bytes_symbols < 0.9 * plain.bytes_symbols
-    assert rdo.quality.psnr > plain.quality.psnr - 0.1
+    assert rdo.pruned_psnr == plain.pruned_psnr  # one fit, rounded twice
+    assert rdo.bytes_symbols < 0.95 * plain.bytes_symbols
+    assert rdo.quality.psnr > plain.quality.psnr - 0.5
     for other in ({"entropy": "nnc"}, {"fit": FitSettings(recipe="rd")}):
         with pytest.raises(SettingsError, match="rounding rdo takes --recipe paper"):
             replace(QUICK, rounding="rdo", **other)
 
 
-def test_training_for_rate_takes_fewer_bytes_and_knows_how_many(clip, tmp_path):
+def test_training_for_rate_takes_fewer_bytes_and_knows_how_many(clip, encoded, tmp_path):
     reports = {}
-    for recipe in ("paper", "rd"):
-        fit = FitSettings(
-            recipe=recipe, epochs=60, prune_epochs=40, grid_epochs=40, learning_rate=3e-3, rate_weight=0.03
-        )
-        reports[recipe] = encode(clip, tmp_path / f"{recipe}.snrv", replace(QUICK, fit=fit))
-    paper, rd = reports["paper"], reports["rd"]
-    assert rd.bytes_symbols < 0.75 * paper.bytes_symbols
-    assert rd.bytes_symbols == pytest.approx(rd.estimated_bytes, rel=0.02)
-    assert rd.quality.psnr > rd.fitted_psnr - 1
-    assert paper.estimated_bytes is None
+    for weight in (0, 1):
+        fit = FitSettings(recipe="rd", epochs=2, grid_epochs=8, learning_rate=3e-3, rate_weight=weight)
+        reports[weight] = encode(clip, tmp_path / f"{weight}.snrv", replace(QUICK, fit=fit))
+    free, dear = reports[0], reports[1]
+    assert dear.bytes_symbols < 0.85 * free.bytes_symbols
+    for report in (free, dear):
+        assert report.bytes_symbols == pytest.approx(report.estimated_bytes, rel=0.02)
+    assert encoded[1].estimated_bytes is None  # not trained for rate
 
 
 def test_hinerv_recipe_codes_weights_in_six_bits(clip, tmp_path):
-    fit = FitSettings(recipe="hinerv", epochs=20, learning_rate=3e-3)
-    report = encode(clip, tmp_path / "out.snrv", replace(QUICK, fit=fit))
+    fit = FitSettings(recipe="hinerv", epochs=5, learning_rate=3e-3)
+    encode(clip, tmp_path / "out.snrv", replace(QUICK, fit=fit))
     with StreamFile(tmp_path / "out.snrv") as file:
         tensors = file.read_segment(0).tensors
     assert max(tensor.bits for tensor in tensors) == 6
     weights = [tensor for tensor in tensors if len(tensor.shape) > 1]
     zeros = sum(int((tensor.symbols == 32).sum()) for tensor in weights if tensor.bits == 6)
     assert zeros > 0.15 * sum(tensor.symbols.size for tensor in weights)
-    assert report.quality.psnr == pytest.approx(report.pruned_psnr, abs=1)
 
 
 def test_grids_that_training_makes_are_for_the_range_coder():
@@ -335,10 +340,10 @@ def test_a_selection_is_what_gets_encoded(clip, tmp_path):
     "target", [Target("size", 14_000), Target("size", 26_000), Target("bitrate", 700_000), Target("bpp", 45)]
 )
 def test_a_target_is_met_from_below(clip, tmp_path, target):
-    fit = FitSettings(recipe="rd", epochs=12, grid_epochs=15, learning_rate=3e-3)
+    fit = FitSettings(recipe="rd", epochs=2, grid_epochs=6, learning_rate=3e-3)
     report = encode(clip, tmp_path / "out.snrv", replace(QUICK, fit=fit, target=target))
     limit = target.bytes(read_header(tmp_path / "out.snrv").video)
-    assert 0.98 * limit <= report.bytes_total <= limit
+    assert 0.95 * limit <= report.bytes_total <= limit
     assert report.bytes_total == (tmp_path / "out.snrv").stat().st_size
     if target.kind == "bpp":
         assert report.bpp <= target.value

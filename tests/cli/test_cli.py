@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 import torch
-from clips import moving_picture, packets, write_clip
+from clips import moving_picture, packets
 
 from bitstream.container import read_header
 from bitstream.sections import CHECKSUM_SIZE
@@ -47,7 +47,6 @@ def test_encode_decode_info_and_verify(clip, tmp_path, capsys):
     events = [json.loads(line) for line in lines]
     assert [event["event"] for event in events] == ["plan", "epoch", "done"]
     assert events[-1]["bytes_total"] == coded.stat().st_size
-    assert events[-1]["psnr"] > 5
     assert events[-1]["config"]["blocks"] == 2
 
     assert str(again) in run(capsys, "decode", coded, "-o", again)
@@ -72,8 +71,10 @@ def test_text_reports_name_size_and_quality(clip, tmp_path, capsys):
 
 
 def test_the_plan_of_the_papers_bunny(tmp_path, capsys):
-    write_clip(tmp_path / "in.mp4", width=1280, height=640, frames=132)
-    plan = json.loads(run(capsys, "encode", tmp_path / "in.mp4", "--size", "3M", "--dry-run", "--json"))
+    with open(tmp_path / "in.yuv", "wb") as samples:
+        samples.truncate(132 * 1280 * 640 * 3 // 2)
+    source = ("encode", tmp_path / "in.yuv", "--video-size", "1280x640")
+    plan = json.loads(run(capsys, *source, "--size", "3M", "--dry-run", "--json"))
     assert plan["channels"] == 111
     assert plan["blocks"] == 6
     assert plan["strides"] == [5, 4, 2, 2, 2]
@@ -86,15 +87,13 @@ def test_the_plan_of_the_papers_bunny(tmp_path, capsys):
     assert plan["padding"] == 0
     assert 2_500_000 < plan["predicted_bytes"] < 3_010_202
     assert plan["video_memory"] == 132 * 640 * 1280 * 3
-    assert list(tmp_path.iterdir()) == [tmp_path / "in.mp4"]
-    text = run(capsys, "encode", tmp_path / "in.mp4", "--crop", "480x960", "--frames", "0:10", "--dry-run")
+    assert list(tmp_path.iterdir()) == [tmp_path / "in.yuv"]
+    text = run(capsys, *source, "--crop", "480x960", "--frames", "0:10", "--dry-run")
     assert "10 frames of 960x480" in text
     assert "N_RB 6, strides 5,3,2,2,2, embedding 16x2x4, padding 0.0%" in text
 
 
-def test_presets_and_what_is_given_beside_them(clip, capsys, monkeypatch):
-    monkeypatch.setattr(planning, "seconds_a_frame", lambda *_: 1.0)
-
+def test_presets_and_what_is_given_beside_them(clip, capsys):
     def epochs(*arguments):
         return json.loads(run(capsys, "encode", clip, *arguments, "--prune", "0", "--dry-run", "--json"))["epochs"]
 
@@ -103,20 +102,15 @@ def test_presets_and_what_is_given_beside_them(clip, capsys, monkeypatch):
     assert epochs("--preset", "fast", "--epochs", "7") == 7
 
 
-def test_a_plan_tells_the_time_of_the_fit(clip, capsys):
-    plans = [
-        json.loads(
-            run(capsys, "encode", clip, "--epochs", str(n), "--prune", "0", "--device", "cpu", "--dry-run", "--json")
-        )
-        for n in (10, 1000)
-    ]
-    assert plans[1]["predicted_seconds"] > 20 * plans[0]["predicted_seconds"] > 0
-    text = run(capsys, "encode", clip, "--device", "cpu", "--dry-run")
-    assert re.search(r"on disk, after about [\d.]+ (s|min|h) of fitting on cpu", text)
+def test_a_plan_tells_the_time_of_the_fit(clip, capsys, monkeypatch):
+    command = ("encode", clip, "--epochs", "10", "--prune", "0", "--device", "cpu", "--dry-run")
+    assert json.loads(run(capsys, *command, "--json"))["predicted_seconds"] > 0
+    monkeypatch.setattr(planning, "seconds_a_frame", lambda *_: 0.5)
+    assert json.loads(run(capsys, *command, "--json"))["predicted_seconds"] == 10 * 6 * 0.5
+    assert re.search(r"on disk, after about 30 s of fitting on cpu", run(capsys, *command))
 
 
-def test_a_batch_of_more_frames_than_there_are_takes_no_more_memory(clip, capsys, monkeypatch):
-    monkeypatch.setattr(planning, "TRIAL_STEPS", 1)
+def test_a_batch_of_more_frames_than_there_are_takes_no_more_memory(clip, capsys):
     plans = [
         json.loads(run(capsys, "encode", clip, "--device", "cpu", "--batch", batch, "--dry-run", "--json"))
         for batch in ("6", "1000000")
@@ -306,7 +300,7 @@ def test_being_asked_to_end_leaves_what_resuming_needs(clip, tmp_path):
         while json.loads(process.stdout.readline())["event"] != "epoch":
             pass
         process.terminate()
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate()
     assert process.returncode == 130
     assert err.strip().startswith("snerv: error: interrupted")
     assert [path.name for path in tmp_path.iterdir()] == ["out.snrv.work"]

@@ -3,7 +3,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -168,7 +167,7 @@ def test_ctrl_c_in_the_middle_of_a_write_leaves_nothing(tmp_path):
         "import signal, sys, time\nfrom pathlib import Path\nfrom snerv_codec.runtime.files import atomic_path\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it\n"
         "with atomic_path(Path(sys.argv[1]), overwrite=False) as beside:\n"
-        "    beside.write_bytes(b'half')\n    print('writing', flush=True)\n    time.sleep(60)\n"
+        "    beside.write_bytes(b'half')\n    print('writing', flush=True)\n    time.sleep(600)\n"
     )
     with subprocess.Popen(
         [sys.executable, "-c", script, str(tmp_path / "out.bin")], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
@@ -176,7 +175,6 @@ def test_ctrl_c_in_the_middle_of_a_write_leaves_nothing(tmp_path):
         assert process.stdout.readline() == b"writing\n"
         assert len(list(tmp_path.iterdir())) == 1
         process.send_signal(signal.SIGINT)
-        begun = time.monotonic()
-        process.wait(timeout=30)
-        assert time.monotonic() - begun < 30
+        process.wait()
+    assert process.returncode == -signal.SIGINT  # it did not come to its end
     assert list(tmp_path.iterdir()) == []

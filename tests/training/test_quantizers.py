@@ -151,6 +151,15 @@ def test_the_estimated_bytes_are_the_written_ones():
     assert sum(map(len, coded)) == pytest.approx(quantizer.estimated_bytes(values), rel=0.02)
 
 
+@pytest.mark.parametrize("budget", [14_000, 20_000])
+def test_steps_are_scaled_to_a_budget_in_bytes(budget):
+    values = model()
+    quantizer = RateQuantizer(values)
+    quantizer.prepare(values)
+    assert all(abs(quantizer.approach(values, budget, 0.5)) <= 0.5 for _ in range(10))
+    assert quantizer.estimated_bytes(values) == pytest.approx(budget, rel=0.01)
+
+
 def test_a_tensor_that_hardly_varies_still_fits_the_file():
     values = alone(torch.full((20, 3, 3, 3), 1.25) + 1e-6 * torch.randn(20, 3, 3, 3), "w")
     quantizer = RateQuantizer(values)

@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from clips import moving_picture
 
 from snerv_codec.errors import ResourceError, SettingsError
 from snerv_codec.model.sizing import choose_config
@@ -110,9 +111,16 @@ def test_a_step_waits_for_nothing_on_a_gpu(monkeypatch, recipe, optimizer):
 
 
 def test_sixteen_bits_learn_what_thirty_two_do():
-    exact, half = (fit(epochs=40, learning_rate=1e-3, precision=precision)[1] for precision in ("float32", "bfloat16"))
-    assert half != exact, "bfloat16 must make a difference to be what it says"
-    assert abs(half["fit"] - exact["fit"]) < 0.5
+    """The first step's loss, and the way it goes: later ones start from different weights."""
+    frames = torch.from_numpy(moving_picture(2, 32, 48))
+    config = choose_config(32, 48, len(frames), 50_000)
+    losses, gradients = [], []
+    for precision in ("float32", "bfloat16"):
+        trainer = Trainer(FrameSet(frames, config), config, FitSettings(precision=precision))
+        losses.append(trainer._step(torch.tensor([0, 1]))[0].item())
+        gradients.append(torch.cat([parameter.grad.flatten() for parameter in trainer.networks.parameters()]))
+    assert 0 < abs(losses[1] - losses[0]) < 0.01 * losses[0]  # bfloat16 makes a difference, and a small one
+    assert torch.cosine_similarity(*gradients, dim=0) > 0.99
 
 
 def test_the_pixels_of_a_sixteen_bit_decoder_are_not_rounded_to_sixteen_bits():

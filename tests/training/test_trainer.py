@@ -11,6 +11,7 @@ import torch
 
 from bitstream.types import DecoderConfig
 from snerv_codec.errors import InputError, OutputError, SettingsError
+from snerv_codec.evaluation.metrics import psnr
 from snerv_codec.model.wavelet import dwt
 from snerv_codec.rate_control.steering import Steering
 from snerv_codec.training.checkpoint import Checkpoint
@@ -37,7 +38,6 @@ TEMPORAL = DecoderConfig((16, 2, 3), (2, 2, 2, 1, 1), 12, 1, "t", (3, 4, 6))
 
 def run(directory, settings=SETTINGS, *, stop_after=None, resume=False, budget=None):
     """All phases of a fit, perhaps stopping after some epochs; return the trainer."""
-    torch.use_deterministic_algorithms(True)
     steering = Steering(settings.rate_weight)
     steering.budget = budget
     trainer = Trainer(FrameSet(moving_gradient(), CONFIG), CONFIG, settings, steering)
@@ -56,19 +56,19 @@ def run(directory, settings=SETTINGS, *, stop_after=None, resume=False, budget=N
     return trainer, seen
 
 
-ADAM = [("adam", "paper", n) for n in (1, 4, 6, 7)] + [("adam", "hinerv", n) for n in (7, 8, 9)] + [("adam", "rd", 8)]
-MUON = [("muon", "paper", n) for n in (1, 6, 7)] + [("muon", "rd", 8)]
+WAYS = [("adam", "paper"), ("adam", "hinerv"), ("adam", "rd"), ("muon", "paper"), ("muon", "rd")]
 
 
-@pytest.mark.parametrize(("optimizer", "recipe", "stop_after"), [*ADAM, *MUON])
-def test_a_resumed_fit_ends_bit_for_bit_where_an_uninterrupted_one_does(tmp_path, optimizer, recipe, stop_after):
-    settings = replace(SETTINGS, recipe=recipe, grid_epochs=2, optimizer=optimizer)
+@pytest.mark.parametrize(("optimizer", "recipe"), WAYS)
+def test_a_fit_interrupted_after_every_epoch_ends_bit_for_bit_where_a_whole_one_does(tmp_path, optimizer, recipe):
+    settings = replace(SETTINGS, recipe=recipe, epochs=3, grid_epochs=2, optimizer=optimizer)
     epochs = sum(phase.epochs for phase in settings.phases())
     whole, _ = run(tmp_path / "whole", settings)
-    with pytest.raises(Interrupt):
-        run(tmp_path / "cut", settings, stop_after=stop_after)
+    for done in range(epochs):
+        with pytest.raises(Interrupt):
+            run(tmp_path / "cut", settings, stop_after=1, resume=done > 0)
     resumed, seen = run(tmp_path / "cut", settings, resume=True)
-    assert len(seen) == epochs - stop_after  # no epoch was lost
+    assert seen == []  # no epoch was lost
     same_end(resumed, whole)
 
 
@@ -98,7 +98,7 @@ def test_a_fit_to_a_budget_is_resumed_bit_for_bit_too(tmp_path):
     resumed, _ = run(tmp_path / "cut", settings, resume=True)  # the state knows the budget
     same_end(resumed, whole)
     assert resumed.rate_weight == whole.rate_weight != settings.rate_weight
-    assert whole.estimated_bytes == pytest.approx(15_000, rel=0.03)
+    assert whole.estimated_bytes == pytest.approx(15_000, rel=0.1)
 
 
 def same_end(mine, theirs):
@@ -111,10 +111,16 @@ def same_end(mine, theirs):
         assert all(torch.equal(step, their_steps[name]) for name, step in my_steps)
 
 
-def test_fitting_improves_the_picture_and_the_zeros_stay(tmp_path):
-    trainer, seen = run(tmp_path)
-    assert seen[5].psnr > seen[0].psnr
-    assert trainer.results["fit"] == pytest.approx(seen[5].psnr, abs=1.5)
+def test_fitting_improves_the_picture_and_the_zeros_stay():
+    settings = replace(SETTINGS, epochs=12)
+    trainer = Trainer(FrameSet(moving_gradient(), CONFIG), CONFIG, settings)
+    untrained = trainer.psnr()
+    for phase in settings.phases():
+        trainer.run(phase)
+    assert trainer.results["fit"] > untrained + 0.5
+    frames = moving_gradient().numpy()
+    shown = [psnr(*pair) for pair in zip(frames, trainer.pictures(range(4)), strict=True)]
+    assert trainer.results["prune"] == pytest.approx(np.mean(shown), abs=1e-4)
     weights = torch.cat([p.flatten() for p in trainer.decoder.parameters() if p.dim() > 1])
     assert int((weights == 0).sum()) == round(0.3 * weights.numel())
 
@@ -245,7 +251,6 @@ def test_neighbours_are_mirrored_at_the_ends_and_share_one_range(count):
 
 def test_the_temporal_extension_learns_and_resumes(tmp_path):
     """The same machinery: one epoch less of it, then the rest, ends where all at once does."""
-    torch.use_deterministic_algorithms(True)
     settings = FitSettings(epochs=4, prune=0, seed=1)
 
     def trained(stop):
@@ -279,22 +284,21 @@ def test_settings_out_of_range_are_refused(wrong):
         FitSettings(**wrong)
 
 
-def test_a_fit_that_diverges_on_its_grids_stops_too(tmp_path):
-    settings = replace(SETTINGS, recipe="rd", optimizer="muon", epochs=8, learning_rate=0.5)
-    with pytest.raises(SettingsError, match="the fit diverged in epoch . of phase 'grid'"):
-        run(tmp_path, settings)
-
-
-def test_a_fit_that_diverges_stops_and_leaves_the_last_good_state(tmp_path):
-    trainer = Trainer(FrameSet(moving_gradient(), CONFIG), CONFIG, SETTINGS)
+@pytest.mark.parametrize("ill", ["fit", "grid"])
+def test_a_fit_that_diverges_stops_and_leaves_the_last_good_state(tmp_path, ill):
+    settings = replace(SETTINGS, recipe="rd", epochs=2, prune=0, grid_epochs=2)
+    trainer = Trainer(FrameSet(moving_gradient(), CONFIG), CONFIG, settings)
     checkpoint = Checkpoint(tmp_path / "work", {})
 
     def poison(event):
         with torch.no_grad():
             next(trainer.decoder.parameters()).fill_(math.nan)
 
-    with pytest.raises(SettingsError, match="the fit diverged in epoch 2 of phase 'fit'.*lower one"):
-        trainer.run(SETTINGS.phases()[0], checkpoint=checkpoint, on_epoch=poison)
+    first, last = (phase for phase in settings.phases() if phase.epochs)
+    if ill == last.name:
+        trainer.run(first)
+    with pytest.raises(SettingsError, match=f"the fit diverged in epoch 2 of phase '{ill}'.*lower one"):
+        trainer.run(first if ill == first.name else last, checkpoint=checkpoint, on_epoch=poison)
     state = checkpoint.load()
-    assert state["epoch"] == 1
+    assert (state["phase"], state["epoch"]) == (ill, 1)
     assert all(torch.isfinite(value).all() for value in state.values() if isinstance(value, torch.Tensor))
