@@ -36,7 +36,7 @@ slow: $(VENV)/.ready
 
 # A small real comparison, ten minutes on two cores; what it measured and the report stay out of version control.
 BENCH := benchmarks/cache/bench
-BENCH_SNERV ?= snerv:optimizer=muon,recipe=rd,epochs=50
+BENCH_SNERV ?= snerv:preset=fast,recipe=rd
 
 $(VENV)/.bench: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
@@ -45,7 +45,7 @@ $(VENV)/.bench: $(VENV)/.ready
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.rate_distortion --results $(BENCH) --dataset bunny-small \
 	    --codec x264-medium x264-medium-psnr x265-medium x265-medium-psnr $(BENCH_SNERV)
-	$(BIN)/python -m benchmarks.report --results $(BENCH)
+	$(BIN)/python -m benchmarks.report --results $(BENCH) --output $(BENCH)/report
 
 # Today's speed as shares of the matrix rate, beside what is on record.
 speed: $(VENV)/.ready
@@ -58,7 +58,7 @@ gpu: $(VENV)/.bench
 	$(BIN)/python -m pytest -m needs_cuda
 	$(BIN)/python -m benchmarks.speed --device cuda --full --profile --record
 	$(BIN)/python -m benchmarks.rate_distortion --dataset bunny --points 750k --codec \
-	    $(foreach precision,float32 tf32 bfloat16,snerv:epochs=$(GPU_EPOCHS),precision=$(precision))
+	    $(foreach precision,float32 tf32 bfloat16,snerv:preset=paper,epochs=$(GPU_EPOCHS),precision=$(precision))
 	$(BIN)/python -m benchmarks.paper.reproduce --device cuda --fit b-0.35M b-0.75M b-1.5M b-3M
 
 check: $(VENV)/.ready

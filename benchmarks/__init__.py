@@ -7,7 +7,6 @@ on each other, and only the report shows what all three have on record.
 # What benchmarks take beyond the public names of `snerv_codec`, its errors and its settings: who changes one of these
 # has benchmarks to look after. A test holds the list.
 INTERNALS = (
-    "bitstream",
     "bitstream.container",
     "bitstream.drafts",
     "bitstream.fitting",

@@ -1,6 +1,6 @@
 """Bjøntegaard deltas: the mean horizontal or vertical distance of two curves of quality over log rate.
 
-    python -m benchmarks.bdrate --test snerv-epochs60 --anchor x264-medium x265-medium [--dataset bunny-small]
+    python -m benchmarks.bdrate --test "snerv rd 60" --anchor x264-medium x265-medium [--dataset bunny-small]
 
 Interpolation is PCHIP, as in the JVET's common test conditions, by the `bjontegaard` package. A figure is given for
 at least 4 points a curve and where both curves cover at least half of the narrower one's range; a refusal says why.
@@ -119,7 +119,7 @@ def _library(name: str, anchor: Points, test: Points) -> float:
 
 def compare(curves: Sequence[Curve], anchor: str, test: str, metric: Metric) -> dict[str, tuple[Delta, Delta]]:
     """BD-rate and BD-quality by clip, for the clips that have both codecs."""
-    by_name = {(curve.dataset, curve.codec): curve.values(metric) for curve in curves}
+    by_name = {(curve.dataset, curve.name): curve.values(metric) for curve in curves}
     clips = [dataset for dataset, codec in by_name if codec == test and (dataset, anchor) in by_name]
     pairs = {clip: (by_name[clip, anchor], by_name[clip, test]) for clip in clips}
     return {clip: (bd_rate(*pair), bd_quality(*pair)) for clip, pair in pairs.items()}

@@ -9,30 +9,29 @@ of one segment has:
     vvenc-medium  vvenc-medium-psnr                             VVenC, with and without its perceptual QPs
     x265-papers-weak  x264-papers-weak                          what NeRV papers compare with: -bf 0, medium
 
-`snerv` takes settings of an encode behind a colon, by their names in `EncodeSettings` and `FitSettings`:
-`snerv:epochs=60,prune=0`. Its points are sizes, those of the anchors CRF or QP.
+`snerv` is what `snerv encode` does. Behind a colon it takes a preset, and settings of an encode by their names in
+`EncodeSettings` and `FitSettings`: `snerv:preset=best,recipe=rd`, `snerv:epochs=60,prune=0`. Its points are sizes,
+those of the anchors CRF or QP.
 """
 
 import hashlib
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
-from functools import cache
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Protocol, get_args, get_origin, get_type_hints
+from typing import Any, Protocol, cast, get_args, get_origin, get_type_hints
 
 import av
 
-import bitstream
-import snerv_codec
 from benchmarks import ffmpeg
 from benchmarks.datasets import Dataset
 from snerv_codec.errors import SettingsError
 from snerv_codec.model.sizing import parse_size
 from snerv_codec.runtime.machine import available_cores
-from snerv_codec.settings import EncodeSettings
-from snerv_codec.training.settings import FitSettings
+from snerv_codec.settings import CODEC_REVISION, EncodeSettings
+from snerv_codec.training.settings import FitSettings, PresetName
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +136,13 @@ class Anchor:
 class Snerv:
     """This project's codec with `encode` settings; the size comes with the point."""
 
-    name: str
     encode: EncodeSettings
+    name: str = "snerv"
 
     @property
     def version(self) -> str:
-        """A digest of the sources that decide the file: another version of the codec is another point."""
-        return f"snerv {source_digest()}"
+        """The codec's revision: files of another one are other points."""
+        return f"snerv revision {CODEC_REVISION}"
 
     def points(self, dataset: Dataset) -> tuple[str, ...]:
         small = dataset.width * dataset.height * dataset.frames < 10_000_000
@@ -154,14 +153,16 @@ class Snerv:
         chosen = {field.name: getattr(self.encode, field.name) for field in fields(EncodeSettings)}
         fit = chosen.pop("fit")
         del chosen["source"]
-        return {**chosen, "size": point, **{field.name: getattr(fit, field.name) for field in fields(FitSettings)}}
+        phases = [asdict(phase) for phase in self.encode.phases() if phase.epochs]
+        return {**chosen, "size": point, **asdict(fit), "phases": phases}
 
     def code(self, dataset: Dataset, point: str, target: Path) -> Coded:
         import torch
 
         from snerv_codec import Decoder, encode
 
-        path = target.with_name(f"{target.name}-{source_digest()}.snrv")  # another version must not resume it
+        same = json.dumps([self.settings(point), self.version])  # another fit must not be resumed
+        path = target.with_name(f"{target.name}-{hashlib.sha256(same.encode()).hexdigest()[:12]}.snrv")
         resume = path.with_name(path.name + ".work").exists()
         with _timed() as encoding:
             report = encode(dataset.master, path, replace(self.encode, size=point), overwrite=not resume, resume=resume)
@@ -191,8 +192,7 @@ def find_codec(text: str) -> Codec:
     """The codec called `text`. Raises `SettingsError` for a name or a setting that does not exist."""
     name, colon, settings = text.partition(":")
     if name == "snerv":
-        values = dict(item.partition("=")[::2] for item in settings.split(",") if item)
-        return Snerv("-".join((name, *(f"{key}{value}" for key, value in values.items()))), _encode_settings(values))
+        return Snerv(_encode_settings(dict(item.partition("=")[::2] for item in settings.split(",") if item)))
     if name not in ANCHORS or colon:
         raise SettingsError(f"codec {text!r} is not one of {', '.join(ANCHORS)}, snerv, snerv:SETTING=VALUE,...")
     return ANCHORS[name]
@@ -201,18 +201,19 @@ def find_codec(text: str) -> Codec:
 def _encode_settings(values: dict[str, str]) -> EncodeSettings:
     """Settings from their texts, each read as what its field holds."""
     hints, fit_hints = get_type_hints(EncodeSettings), get_type_hints(FitSettings)
+    preset = cast(PresetName, values.pop("preset", "default"))  # which checks it
     chosen: dict[str, Any] = {}
     fit: dict[str, Any] = {}
     for key, text in values.items():
         if key not in {**hints, **fit_hints} or key in ELSEWHERE:
-            names = ", ".join(key for key in {**hints, **fit_hints} if key not in ELSEWHERE)
+            names = ", ".join(key for key in ("preset", *hints, *fit_hints) if key not in ELSEWHERE)
             raise SettingsError(f"snerv has no setting {key!r} here; there are {names}")
         place, hint = (chosen, hints[key]) if key in hints else (fit, fit_hints[key])
         try:
             place[key] = _read(text, hint)
         except (ValueError, KeyError) as error:
             raise SettingsError(f"snerv: {key}={text!r} is not a value of {hint}") from error
-    return EncodeSettings(**chosen, fit=FitSettings(**fit))
+    return EncodeSettings(**chosen, fit=FitSettings.preset(preset, **fit))
 
 
 def _read(text: str, hint: Any) -> Any:
@@ -242,18 +243,6 @@ def _timed() -> Iterator[list[Times]]:
     start, cpu_start = time.perf_counter(), time.process_time()
     yield times
     times.append(Times(time.perf_counter() - start, time.process_time() - cpu_start))
-
-
-@cache
-def source_digest() -> str:
-    """Twelve hexadecimal digits of the packages' sources, the command line and the demo left out."""
-    digest = hashlib.sha256()
-    for package in (bitstream, snerv_codec):
-        root = Path(package.__path__[0])
-        for path in sorted(root.rglob("*.py")):
-            if path.relative_to(root).parts[0] not in ("cli", "demo"):
-                digest.update(path.read_bytes())
-    return digest.hexdigest()[:12]
 
 
 # Neither the muxer's nor (in the lines of x264 and x265) the encoder's signature: on short clips they weigh.

@@ -1,11 +1,18 @@
 """Curves from the records in results/rd: all that tables and plots are made of."""
 
-import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
+
+from benchmarks.record import Record, as_json, read_records
+
+OURS = "snerv"
+OF_A_POINT = ("size",)  # settings that differ from point to point of a curve
+UNNAMED = ("phases", "version", "device")  # what is in no name where anything else differs
+CEILING = "ceiling-420"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +39,23 @@ METRICS = (
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """The points of one codec on one clip, as records, from the smallest file to the largest; and those that failed."""
+    """The points of one codec with one set of settings on one clip, from the smallest file to the largest.
+
+    `name` is short, and no other curve of the clip has it: an anchor's own, and of ours the recipe and its epochs in
+    all, with what else tells it from others. `settings` are those that all points share.
+    """
 
     dataset: str
     codec: str
-    points: tuple[dict[str, Any], ...]
-    failed: tuple[dict[str, Any], ...]
+    name: str
+    points: tuple[Record, ...]
+    failed: tuple[Record, ...] = ()
+    settings: Record | None = None
+
+    @property
+    def ours(self) -> bool:
+        """Whether the codec is this project's."""
+        return self.codec == OURS
 
     def values(self, metric: Metric) -> list[tuple[float, float]]:
         """(bpp, scaled quality) of the points that have this metric."""
@@ -47,17 +65,64 @@ class Curve:
 
 def load_curves(results: Path) -> list[Curve]:
     """All curves on record in a folder, by clip and codec."""
-    curves = []
-    for folder in sorted(path for path in results.glob("rd/*/*") if path.is_dir()):
-        records = [json.loads(path.read_text()) for path in folder.glob("*.json")]
-        done = [values for values in records if values["status"] == "done"]
-        failed = tuple(values for values in records if values["status"] != "done")
-        points = tuple(sorted(done, key=lambda values: values["rate"]["bytes"]))
-        curves.append(Curve(folder.parent.name, folder.name, points, failed))
+    curves: list[Curve] = []
+    for path in sorted(results.glob("rd/*/*.jsonl")):
+        clip, codec = path.parent.name, path.stem
+        if codec == CEILING:
+            continue
+        records = read_records(f"rd/{clip}/{codec}", folder=results)
+        if codec == OURS:
+            curves += _our_curves(clip, records)
+        else:
+            curves.append(_curve(clip, codec, codec, records))
     return curves
 
 
-def load_ceiling(dataset: str, results: Path) -> dict[str, Any] | None:
+def load_ceiling(dataset: str, results: Path) -> Record | None:
     """The record of what 4:2:0 alone costs on a clip, or None."""
-    path = results / "rd" / dataset / "ceiling-420.json"
-    return json.loads(path.read_text()) if path.exists() else None
+    return next(iter(read_records(f"rd/{dataset}/{CEILING}", folder=results)), None)
+
+
+def _curve(clip: str, codec: str, name: str, records: Sequence[Record], settings: Record | None = None) -> Curve:
+    done = [values for values in records if values["status"] == "done"]
+    failed = tuple(values for values in records if values["status"] != "done")
+    return Curve(clip, codec, name, tuple(sorted(done, key=lambda each: each["rate"]["bytes"])), failed, settings)
+
+
+def _our_curves(clip: str, records: Sequence[Record]) -> list[Curve]:
+    """A curve for each version and set of settings; the one with the fewest wishes keeps a name that others share."""
+
+    def shared(values: Record) -> str:
+        rest = {key: value for key, value in values["settings"].items() if key not in OF_A_POINT}
+        return repr(sorted(as_json({**rest, "version": values["version"]}).items()))
+
+    groups = [list(group) for _, group in groupby(sorted(records, key=shared), key=shared)]
+    groups.sort(key=lambda group: (sum(value is not None for value in group[0]["settings"].values()), -len(group)))
+    by_name: dict[str, list[list[Record]]] = {}
+    for group in groups:
+        by_name.setdefault(_short(group[0]["settings"]), []).append(group)
+    curves = []
+    for name, rivals in by_name.items():
+        first = _settings(rivals[0])
+        for group in rivals:
+            settings = _settings(group)
+            other = [f"{key} {settings[key]}" for key in settings if key in first and settings[key] != first[key]]
+            other = [text for text in other if not text.startswith(UNNAMED)] or other
+            curves.append(_curve(clip, OURS, ", ".join([name, *other]), group, settings))
+    return curves
+
+
+def _short(settings: Record) -> str:
+    """The recipe and its epochs in all, and a model that is not the backbone."""
+    model = "" if settings["model"] == "b" else f" {settings['model']}"
+    return f"{OURS}{model} {settings['recipe']} {epochs(settings)}"
+
+
+def epochs(settings: Record) -> int:
+    """Epochs of all phases together."""
+    return sum(phase["epochs"] for phase in settings["phases"])
+
+
+def _settings(group: Sequence[Record]) -> dict[str, Any]:
+    shared = {key: value for key, value in group[0]["settings"].items() if key not in OF_A_POINT}
+    return {**shared, "version": group[0]["version"]}

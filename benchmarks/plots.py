@@ -45,7 +45,7 @@ class Figure:
 
 def family(codec: str) -> str:
     """Which colour a codec has: that of its encoder, or of the papers' weak anchors."""
-    return "weak" if codec.endswith("-weak") else codec.partition("-")[0]
+    return "weak" if codec.endswith("-weak") else codec.replace(" ", "-").partition("-")[0]
 
 
 def rank(codec: str) -> int:
@@ -107,9 +107,9 @@ def _drawn(fill: Callable[[Any], None], title: str, stem: str, folder: Path, siz
 
 
 def _line(axes: Any, curve: Curve, metric: Metric, number: int) -> None:
-    ours = family(curve.codec) == "snerv"
-    color = PALETTE.get(family(curve.codec), PALETTE["ink"])[0]
-    dash = next((dash for ending, dash in _STYLES if ending in curve.codec), "-")
+    ours = family(curve.name) == "snerv"
+    color = PALETTE.get(family(curve.name), PALETTE["ink"])[0]
+    dash = next((dash for ending, dash in _STYLES if ending in curve.name), "-")
     axes.plot(
         *zip(*curve.values(metric), strict=True),
         color=color,
@@ -118,7 +118,7 @@ def _line(axes: Any, curve: Curve, metric: Metric, number: int) -> None:
         marker="os^Dv"[number % 5] if ours else "o",
         markersize=6 if ours else 3,
         zorder=3 if ours else 2,
-        label=curve.codec,
+        label=curve.name,
     )
 
 

@@ -1,4 +1,4 @@
-"""Rate and distortion: datasets x codecs x points, one record each in results/rd/DATASET/CODEC/POINT.json.
+"""Rate and distortion: datasets x codecs x points, a line each in results/rd/DATASET/CODEC.jsonl.
 
     python -m benchmarks.rate_distortion --dataset bunny-small --codec x264-medium x265-medium snerv:epochs=60
 
@@ -11,76 +11,64 @@ import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from benchmarks import codecs, datasets, ffmpeg, record
 from benchmarks.codecs import Codec
+from benchmarks.curves import CEILING
 from benchmarks.datasets import Dataset
+from benchmarks.record import Record
 from snerv_codec import evaluate
 from snerv_codec.errors import UserError
 from snerv_codec.evaluation.metrics import bits_per_pixel
 from snerv_codec.media.reader import Selection
 
-CEILING = "ceiling-420"
+
+def record_name(dataset: Dataset, codec: Codec) -> str:
+    """The file of records that the points of a codec on a clip are in."""
+    return f"rd/{dataset.name}/{codec.name}"
 
 
-def record_name(dataset: Dataset, codec: Codec, point: str) -> str:
-    """Where a point's record lies under results, without the suffix."""
-    return f"rd/{dataset.name}/{codec.name}/{point}"
-
-
-def identity(dataset: Dataset, codec: Codec, point: str) -> dict[str, Any]:
-    """What makes two runs the same point."""
-    return {"dataset": dataset.to_json(), "codec": codec.name, "point": point} | {
-        "settings": codec.settings(point),
-        "version": codec.version,
-    }
+def identity(dataset: Dataset, codec: Codec, point: str) -> Record:
+    """What makes two runs the same point, of whatever version."""
+    return {"dataset": dataset.to_json(), "codec": codec.name, "point": point, "settings": codec.settings(point)}
 
 
 def is_recorded(
     dataset: Dataset, codec: Codec, point: str, *, any_version: bool = False, results: Path | None = None
 ) -> bool:
     """Whether the point was measured before; a failed one was not."""
-    found = record.read_record(record_name(dataset, codec, point), folder=results)
-    if found is None or found["status"] != "done":
-        return False
-    wanted = record.as_json(identity(dataset, codec, point))
-    if any_version:  # which may have had fewer settings
-        del wanted["version"]
-        shared = found["settings"].keys() & wanted["settings"].keys()
-        wanted["settings"] = {**found["settings"], **{key: wanted["settings"][key] for key in shared}}
-    return wanted.items() <= found.items()
+    found = record.find_record(record_name(dataset, codec), identity(dataset, codec, point), folder=results)
+    return found is not None and found["status"] == "done" and (any_version or found["version"] == codec.version)
 
 
 def run_point(
     dataset: Dataset, codec: Codec, point: str, *, cache: Path = datasets.CACHE, results: Path | None = None
-) -> dict[str, Any]:
-    """Code, decode and measure one point, and record it, failed or not. Returns the record's values."""
-    values = {"kind": "rate-distortion", "status": "done", **identity(dataset, codec, point)}
+) -> Record:
+    """Code, decode and measure one point, and record it, failed or not. Returns what was measured."""
+    values: Record = {"status": "done", "version": codec.version}
+    folder = cache / "coded" / f"{dataset.name}-{dataset.sha256[:8]}" / codec.name
     try:
-        values |= _measure(dataset, codec, point, cache / "coded" / f"{dataset.name}-{dataset.sha256[:8]}" / codec.name)
+        values |= _measure(dataset, codec, point, folder)
     except Exception as error:  # whatever it is, the other points are still wanted
         reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         values |= {"status": "failed", "reason": reason}
-    record.write_record(record_name(dataset, codec, point), values, folder=results)
+    record.write_record(record_name(dataset, codec), identity(dataset, codec, point), values, folder=results)
     return values
 
 
 def record_ceiling(dataset: Dataset, *, results: Path | None = None) -> None:
     """What the conversion to 4:2:0 and back costs by itself: the quality that no 4:2:0 codec exceeds."""
     name = f"rd/{dataset.name}/{CEILING}"
-    settings = {"conversion": ffmpeg.CONVERSION}
-    found = record.read_record(name, folder=results)
-    if found and (found["settings"], found["dataset"]) == (settings, record.as_json(dataset.to_json())):
+    same = {"dataset": dataset.to_json(), "settings": {"conversion": ffmpeg.CONVERSION}}
+    if record.find_record(name, same, folder=results):
         return
     back = dataset.folder / "ceiling.mkv"
     ffmpeg.run("-i", dataset.master_420(), *ffmpeg.TO_RGB, "-c:v", "ffv1", back)
-    values = {"kind": "ceiling", "dataset": dataset.to_json(), "settings": settings, "quality": _quality(dataset, back)}
+    record.write_record(name, same, {"quality": _quality(dataset, back)}, folder=results)
     back.unlink()
-    record.write_record(name, values, folder=results)
 
 
-def _measure(dataset: Dataset, codec: Codec, point: str, folder: Path) -> dict[str, Any]:
+def _measure(dataset: Dataset, codec: Codec, point: str, folder: Path) -> Record:
     folder.mkdir(parents=True, exist_ok=True)
     load = os.getloadavg()[0]
     coded = codec.code(dataset, point, folder / point)
@@ -109,7 +97,7 @@ def _measure(dataset: Dataset, codec: Codec, point: str, folder: Path) -> dict[s
     }
 
 
-def _quality(dataset: Dataset, pictures: Path) -> dict[str, Any]:
+def _quality(dataset: Dataset, pictures: Path) -> Record:
     """Means over all frames, with what measured them."""
     result = evaluate(dataset.master, pictures)
     return {
@@ -186,7 +174,7 @@ def _range(text: str) -> tuple[int, int | None]:
     return int(start or 0), int(stop) if stop else None
 
 
-def _line(values: dict[str, Any]) -> str:
+def _line(values: Record) -> str:
     if values["status"] == "failed":
         return f"failed: {values['reason']}"
     rate, quality, encode = values["rate"], values["quality"], values["time"]["encode"]

@@ -1,9 +1,16 @@
-"""A record: what was measured, with commit, machine and versions beside it."""
+"""Records: what was measured, with commit, machine and versions beside it, as lines of JSON.
 
+A file of records is results/NAME.jsonl, a line each. What makes two runs the same is the record's identity: a run of an
+identity that is on record replaces its line.
+"""
+
+import fcntl
 import json
 import os
 import platform
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,8 +19,10 @@ from typing import Any
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("snerv-codec", "torch", "numpy", "av", "constriction")
 
+Record = dict[str, Any]
 
-def environment() -> dict[str, Any]:
+
+def environment() -> Record:
     """Commit, machine, versions, and the time."""
     return {
         "commit": _output("git", "rev-parse", "--short=12", "HEAD"),
@@ -27,27 +36,58 @@ def environment() -> dict[str, Any]:
     }
 
 
-def write_record(name: str, values: dict[str, Any], *, folder: Path | None = None) -> Path:
-    """Write `values` with the environment to `name`.json in results (or `folder`), beside and renamed."""
-    path = (folder or RESULTS) / f"{name}.json"
+def write_record(name: str, identity: Record, values: Record, *, folder: Path | None = None) -> Path:
+    """Put a line of `identity`, `values` and the environment into NAME.jsonl of results (or `folder`).
+
+    It takes the place of the line of the same identity, else it is the last. Programs that run beside each other take
+    turns, and an interrupted one leaves the file as it was. Returns the file's path.
+    """
+    path = file_of(name, folder)
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".tmp")
-    beside.write_text(json.dumps({"environment": environment(), **values}, indent=1) + "\n")
-    beside.replace(path)
+    line = as_json({**identity, **values, "environment": environment()})
+    with _locked(path.parent):
+        records = read_records(name, folder=folder)
+        same = [number for number, found in enumerate(records) if as_json(identity).items() <= found.items()]
+        place = same[0] if same else len(records)
+        records[place : place + 1] = [line]
+        beside = path.with_suffix(".tmp")
+        beside.write_text("".join(json.dumps(each, ensure_ascii=False) + "\n" for each in records))
+        beside.replace(path)
     return path
 
 
-def read_record(name: str, *, folder: Path | None = None) -> dict[str, Any] | None:
-    """The record `name`.json in results (or `folder`), or None where there is none."""
-    path = (folder or RESULTS) / f"{name}.json"
-    found: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
-    return found
+def read_records(name: str, *, folder: Path | None = None) -> list[Record]:
+    """All records of NAME.jsonl in results (or `folder`); none where there is no such file."""
+    path = file_of(name, folder)
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def as_json(values: dict[str, Any]) -> dict[str, Any]:
+def find_record(name: str, identity: Record, *, folder: Path | None = None) -> Record | None:
+    """The record of `identity` in NAME.jsonl, or None."""
+    wanted = as_json(identity).items()
+    return next((found for found in read_records(name, folder=folder) if wanted <= found.items()), None)
+
+
+def file_of(name: str, folder: Path | None = None) -> Path:
+    """Where the records of `name` are: in results or in `folder`."""
+    return (folder or RESULTS) / f"{name}.jsonl"
+
+
+def as_json(values: Record) -> Record:
     """`values` as they come back from a record: tuples are lists."""
-    plain: dict[str, Any] = json.loads(json.dumps(values))
+    plain: Record = json.loads(json.dumps(values))
     return plain
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """The folder for this program alone among those that write records."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _output(*command: str) -> str:

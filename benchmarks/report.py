@@ -16,9 +16,11 @@ from typing import Any
 from benchmarks import record
 from benchmarks.bdrate import MIN_OVERLAP, MIN_POINTS, Delta, compare, mean_delta, quality_at, rate_at
 from benchmarks.curves import METRICS, Curve, load_ceiling, load_curves
+from benchmarks.datasets import CACHE
 from benchmarks.page import Block, Row, Section, Table, Text, html, markdown
+from benchmarks.paper.reproduce import RECORDS as REPRODUCED
 from benchmarks.paper.reproduce import table_sections
-from benchmarks.plots import CROWDED, HALF, WIDE, draw, family, rank
+from benchmarks.plots import CROWDED, HALF, WIDE, draw, rank
 from benchmarks.trials import rounding
 from snerv_codec.errors import UserError
 
@@ -39,19 +41,15 @@ READING = (
 
 REPRODUCTION = (
     "Of the fitted models, as in the paper: before pruning, quantisation and coding, frames rounded to 8 bits. Each "
-    "line of ours is results/reproduce/FIT.json."
+    "line of ours is one of results/paper/reproduce.jsonl."
 )
 Record = dict[str, Any]
-
-
-def is_ours(codec: str) -> bool:
-    """Whether the codec is this project's."""
-    return family(codec) == "snerv"
+OUTPUT = CACHE / "report"  # made, not kept
 
 
 def comparable(curve: Curve) -> bool:
     """Whether it is one of ours with enough points for a BD-rate."""
-    return is_ours(curve.codec) and len(curve.points) >= MIN_POINTS
+    return curve.ours and len(curve.points) >= MIN_POINTS
 
 
 def report_blocks(curves: Sequence[Curve], results: Path, folder: Path) -> list[Block]:
@@ -65,9 +63,11 @@ def report_blocks(curves: Sequence[Curve], results: Path, folder: Path) -> list[
         here = [curve for curve in curves if curve.dataset == clip]
         blocks.append(clip_section(clip, here, ceilings.get(clip), folder))
     blocks += means(curves)
-    blocks += [rounding.section(path, folder) for path in sorted((results / "rounding").glob("*.json"))]
-    if (results / "reproduce").is_dir():
-        tables = table_sections(results / "reproduce")
+    for path in sorted((results / "trials" / "rounding").glob("*.jsonl")):
+        rounded = record.read_records(f"trials/rounding/{path.stem}", folder=results)
+        blocks += [rounding.section(values, folder) for values in rounded]
+    if record.file_of(REPRODUCED, results).exists():
+        tables = table_sections(results)
         blocks.append(Section("The paper's tables on Bunny", [Text(REPRODUCTION), *tables]))
     blocks.append(Section("What to keep in mind", [Text("", tuple(caveats(curves, ceilings)))]))
     return [*blocks, sources(curves)]
@@ -77,16 +77,16 @@ def clip_section(name: str, curves: Sequence[Curve], ceiling: Record | None, fol
     """Everything about one clip."""
     clip = next(point["dataset"] for curve in curves for point in (*curve.points, *curve.failed))
     facts = f"{clip['width']}x{clip['height']}, {clip['frames']} frames at {clip['rate']} a second"
-    main = [curve for curve in curves if is_ours(curve.codec) or curve.codec in MAIN]
+    main = [curve for curve in curves if curve.ours or curve.name in MAIN]
     blocks: list[Block] = [Text(f"{clip['description'][0].upper()}{clip['description'][1:]}. {facts}.")]
     blocks += _figures(main or curves, ceiling, name, folder)
-    ours = [curve.codec for curve in curves if comparable(curve)]
+    ours = [curve.name for curve in curves if comparable(curve)]
     if len(ours) > 1:
         blocks.append(Section("Ways to fit and to code, against each other", [among_table(curves, ours)]))
-    for curve in (curve for curve in curves if is_ours(curve.codec) and curve.points):
-        tables = [distance_table(curves, curve.codec)] if comparable(curve) else []
-        tables.append(nearness_table(curves, curve.codec))
-        blocks.append(Section(f"{curve.codec} against the anchors", tables))
+    for curve in (curve for curve in curves if curve.ours and curve.points):
+        tables = [distance_table(curves, curve.name)] if comparable(curve) else []
+        tables.append(nearness_table(curves, curve.name))
+        blocks.append(Section(f"{curve.name} against the anchors", tables))
     blocks.append(Section("Speed", [speed_table(curves)]))
     if len(main) < len(curves):
         blocks.append(
@@ -100,7 +100,7 @@ def distance_table(curves: Sequence[Curve], ours: str) -> Table:
     """BD-rates by every metric, and BD-PSNR, of one of our codecs on one clip against every anchor."""
     refused = Refusals()
     rows = []
-    for anchor in (curve.codec for curve in curves if not is_ours(curve.codec)):
+    for anchor in (curve.name for curve in curves if not curve.ours):
         pairs = {metric.name: next(iter(compare(curves, anchor, ours, metric).values())) for metric in METRICS}
         cells = [refused.cell(rate, "%", anchor, name) for name, (rate, _) in pairs.items()]
         rows.append((anchor, *cells, refused.cell(pairs[PSNR.name][1], "dB", anchor, "BD-PSNR")))
@@ -125,9 +125,9 @@ def among_table(curves: Sequence[Curve], ours: Sequence[str]) -> Table:
 
 def nearness_table(curves: Sequence[Curve], ours: str) -> Table:
     """Each point of ours: how many times an anchor's rate it takes at its PSNR, and how far its PSNR is at its rate."""
-    values = {curve.codec: curve.values(PSNR) for curve in curves}
+    values = {curve.name: curve.values(PSNR) for curve in curves}
     anchors = [anchor for anchor in NEAREST if anchor in values]
-    mine = next(curve for curve in curves if curve.codec == ours)
+    mine = next(curve for curve in curves if curve.name == ours)
     rows = []
     for point, (bpp, quality) in zip(mine.points, mine.values(PSNR), strict=True):
         cells = []
@@ -155,7 +155,7 @@ def speed_table(curves: Sequence[Curve]) -> Table:
         gpus = {point["environment"]["gpu"] for point in curve.points}
         threads = f"{times[0]['threads']} thread{'s' if times[0]['threads'] > 1 else ''}"
         where = ", ".join(sorted(gpu or threads for gpu in gpus))
-        rows.append((curve.codec, *cells, where))
+        rows.append((curve.name, *cells, where))
     header = ("codec", "encoding, fps", "CPU s a frame", "decoding, fps", "CPU s a frame", "on")
     note = (
         "Medians over the points. Anchors: a process each, its start included, writing nothing when decoding; "
@@ -185,18 +185,18 @@ def points_table(curves: Sequence[Curve]) -> Table:
             rate, quality = point["rate"], point["quality"]
             cells = (_figure(quality.get(key), 4 if "ssim" in key else 2) for key in keys)
             sizes = (f"{rate['bytes']:,}", f"{rate['bpp']:.4f}", f"{rate['stream_bytes']:,}")
-            rows.append((f"{curve.codec} {point['point']}", *sizes, *cells))
-        notes += [f"{curve.codec} {point['point']} failed: {point['reason']}" for point in curve.failed]
-    where = f"Each line is results/rd/{curves[0].dataset}/CODEC/POINT.json."
+            rows.append((f"{curve.name} {point['point']}", *sizes, *cells))
+        notes += [f"{curve.name} {point['point']} failed: {point['reason']}" for point in curve.failed]
+    where = f"Each line is one of results/rd/{curves[0].dataset}/CODEC.jsonl."
     return Table((*header, "harmonic", "1 % low"), rows, (where, *notes))
 
 
 def summary_table(curves: Sequence[Curve]) -> Table:
     """BD-rate by PSNR against the nearest rivals, of each of our codecs on each clip that has enough points there."""
     refused = Refusals()
-    anchors = [anchor for anchor in NEAREST if anchor in {curve.codec for curve in curves}]
+    anchors = [anchor for anchor in NEAREST if anchor in {curve.name for curve in curves}]
     rows = []
-    for clip, ours in ((curve.dataset, curve.codec) for curve in curves if comparable(curve)):
+    for clip, ours in ((curve.dataset, curve.name) for curve in curves if comparable(curve)):
         here = [curve for curve in curves if curve.dataset == clip]
         name, found = f"{ours} on {clip}", {anchor: compare(here, anchor, ours, PSNR).get(clip) for anchor in anchors}
         cells = [refused.cell(pair[0], "%", name, anchor) if pair else NONE for anchor, pair in found.items()]
@@ -210,8 +210,8 @@ def means(curves: Sequence[Curve]) -> Iterator[Section]:
         members = [curve for curve in curves if curve.dataset.startswith(f"{name}-")]
         refused = Refusals()
         rows = []
-        for ours in sorted({curve.codec for curve in members if is_ours(curve.codec)}):
-            for anchor in sorted({curve.codec for curve in members if not is_ours(curve.codec)}):
+        for ours in sorted({curve.name for curve in members if curve.ours}):
+            for anchor in sorted({curve.name for curve in members if not curve.ours}):
                 found = {metric.name: compare(members, anchor, ours, metric).values() for metric in METRICS}
                 deltas = {key: mean_delta([rate for rate, _ in pairs]) for key, pairs in found.items() if pairs}
                 cells = [refused.cell(delta, "%", f"{ours}, {anchor}", key) for key, delta in deltas.items()]
@@ -312,15 +312,15 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--dataset", nargs="+", help="these clips only")
     parser.add_argument("--codec", nargs="+", help="these codecs only")
     parser.add_argument("--results", type=Path, default=record.RESULTS, help="folder of the records [%(default)s]")
-    parser.add_argument("--output", type=Path, help="folder of the report [report, in that of the records]")
+    parser.add_argument("--output", type=Path, default=OUTPUT, help="folder of the report [%(default)s]")
     options = parser.parse_args(argv)
-    output = options.output or options.results / "report"
+    output = options.output
     curves = [
         curve
         for curve in load_curves(options.results)
-        if curve.dataset in (options.dataset or [curve.dataset]) and curve.codec in (options.codec or [curve.codec])
+        if curve.dataset in (options.dataset or [curve.dataset]) and curve.name in (options.codec or [curve.name])
     ]
-    curves.sort(key=lambda curve: (curve.dataset, rank(curve.codec), curve.codec))
+    curves.sort(key=lambda curve: (curve.dataset, rank(curve.name), curve.name))
     if not curves:
         sys.exit(f"no such records in {options.results}/rd; python -m benchmarks.rate_distortion makes them")
     output.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,7 @@
 The configuration is 192x384, C0 = 41, N_RB = 2; with --full also the paper's, 640x1280 at 3M. Each is fitted by the
 codec and by a plain implementation (`benchmarks.plain`), decoded, coded, and held against what was said of its memory;
 on a GPU with each precision and way to run a step. --profile tells which operations take the time. Today's figures are
-printed beside those on record, results/speed-cuda.json or speed-cpu-THREADS.json, which --record replaces.
+printed beside those on record for as many threads, a line of results/speed.jsonl, which --record replaces.
 """
 
 import argparse
@@ -22,7 +22,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.plain import PlainTrainer
-from benchmarks.record import read_record, write_record
+from benchmarks.record import find_record, write_record
 from bitstream.container import read_stream, write_stream
 from bitstream.types import DecoderConfig, Segment, Stream, VideoInfo
 from snerv_codec.compression.packing import pack_segment
@@ -247,8 +247,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--record", action="store_true", help="replace the record")
     options = parser.parse_args(argv)
     device = choose_device(options.device)
-    name = "speed-cuda" if device.type == "cuda" else f"speed-cpu-{torch.get_num_threads()}"
-    landed = read_record(name) or {"results": {}}
+    where = {"device": str(device), "threads": torch.get_num_threads()}
+    landed = find_record("speed", where) or {"results": {}}
     results = {}
     for title, config in CONFIGS.items():
         if not options.full and config is not next(iter(CONFIGS.values())):
@@ -257,7 +257,7 @@ def main(argv: list[str] | None = None) -> None:
         print(f"{f'{title} on {device}':<48} {'today':>12} {'on record':>12}")
         show(results[title], landed["results"].get(title, {}))
     if options.record:
-        print(write_record(name, {"device": str(device), "results": results}), file=sys.stderr)
+        print(write_record("speed", where, {"results": results}), file=sys.stderr)
 
 
 if __name__ == "__main__":

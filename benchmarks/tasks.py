@@ -101,15 +101,10 @@ def settings_of(options: argparse.Namespace) -> FitSettings:
     return FitSettings(epochs=options.epochs, seed=options.seed, optimizer=options.optimizer)
 
 
-def describe_run(options: argparse.Namespace) -> dict[str, Any]:
-    """What a record says of the command line."""
-    return {key: getattr(options, key) for key in ("size", "epochs", "seed", "optimizer", "device")}
-
-
-def folder_of(task: str, dataset: Dataset, options: argparse.Namespace) -> str:
-    """Where the records of a task go: results/TASK/CLIP-SIZE-EPOCHS, and -OPTIMIZER where it is not the paper's."""
-    other = "" if options.optimizer == "adam" else f"-{options.optimizer}"
-    return f"{task}/{dataset.name}-{options.size}-{options.epochs}{other}"
+def identity(dataset: Dataset, model: str, options: argparse.Namespace) -> dict[str, Any]:
+    """What makes two runs of a task the same."""
+    settings = {key: getattr(options, key) for key in ("size", "epochs", "seed", "optimizer", "device")}
+    return {"dataset": dataset.to_json(), "model": model, "settings": settings}
 
 
 def clips(options: argparse.Namespace) -> Iterable[tuple[Dataset, Frames]]:

@@ -13,6 +13,10 @@ from snerv_codec.media.reader import Selection
 from snerv_codec.rate_control.targets import Target
 from snerv_codec.training.settings import RECIPES, FitSettings, Phase
 
+# Raise this where the same video and settings come to another file than before: what was measured then is of another
+# codec. Benchmarks keep it with each record.
+CODEC_REVISION = 1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodeSettings:

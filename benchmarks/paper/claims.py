@@ -2,22 +2,22 @@
 
     python -m benchmarks.paper.claims [--clip bunny-small]
 
-Reads results/regression, interpolation and inpainting (made by the benchmarks of these names) and writes
-results/report/claims.md. A claim says by how much one model is above another; the paper's figures are for other clips,
-larger models and more epochs than a CPU allows, so it is the order that is compared.
+Reads results/paper/regression, interpolation and inpainting, made by the benchmarks of these names. A claim says by how
+much one model is above another; the paper's figures are for other clips, larger models and more epochs than a CPU
+allows, so it is the order that is compared.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 from benchmarks import record
 from benchmarks.page import Section, Table, Text, markdown
+from benchmarks.record import Record
 from benchmarks.tasks import SUBJECTS
 from snerv_codec.training.settings import OptimizerName
 
@@ -25,8 +25,6 @@ NONE = "–"
 SMALL = 0.1  # dB below which two models count as equal: seeds alone make such differences
 OPTIMIZERS = get_args(OptimizerName)
 NAMES = {"b": "B", "t": "T", "t2d": "T2D", "hnerv": "HNeRV"}
-
-Record = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,25 +49,25 @@ CLAIMS = (
     Claim("in-painting, fixed", "b", "hnerv", 30.70 - 29.76, "4, DAVIS"),
     Claim("in-painting, random", "b", "hnerv", 29.90 - 29.41, "4, DAVIS"),
 )
-# For each task the folder of its records, the end of their names, and where the figure is that claims are about.
-TASKS: dict[str, tuple[str, str, Callable[[Record], float]]] = {
-    "regression": ("regression", "", lambda values: values["psnr"]),
-    "interpolation": ("interpolation", "", lambda values: values["paper"]["unseen"]["psnr"]),
-    "in-painting, fixed": ("inpainting", "-fixed", lambda values: values["network"]["psnr"]),
-    "in-painting, random": ("inpainting", "-random", lambda values: values["network"]["psnr"]),
+# For each task the folder of its records, what kind of it they are of, and where the figure is that claims are about.
+TASKS: dict[str, tuple[str, str | None, Callable[[Record], float]]] = {
+    "regression": ("regression", None, lambda values: values["psnr"]),
+    "interpolation": ("interpolation", None, lambda values: values["paper"]["unseen"]["psnr"]),
+    "in-painting, fixed": ("inpainting", "fixed", lambda values: values["network"]["psnr"]),
+    "in-painting, random": ("inpainting", "random", lambda values: values["network"]["psnr"]),
 }
 
 
 def find(task: str, optimizer: str, clip: str, results: Path) -> dict[str, Record]:
     """Each model's record of a task with the most epochs."""
-    folder, end, _ = TASKS[task]
+    folder, kind, _ = TASKS[task]
     found: dict[str, Record] = {}
-    for path in sorted((results / folder).glob(f"{clip}-*/*{end}.json")):
-        model, values = path.stem.removesuffix(end), json.loads(path.read_text())
-        if model in SUBJECTS and values["settings"].get("optimizer", "adam") == optimizer:
-            epochs = values["settings"]["epochs"]
-            if model not in found or epochs >= found[model]["settings"]["epochs"]:
-                found[model] = values
+    for values in record.read_records(f"paper/{folder}/{clip}", folder=results):
+        model, settings = values["model"], values["settings"]
+        if values.get("task") != kind or settings["optimizer"] != optimizer:
+            continue
+        if model not in found or settings["epochs"] >= found[model]["settings"]["epochs"]:
+            found[model] = values
     return found
 
 
@@ -139,7 +137,7 @@ def _columns(task: str) -> tuple[tuple[str, ...], Callable[[Record], tuple[str, 
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Write the page and print it."""
+    """Print the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clip", default="bunny-small", help="name of the clip in the records [%(default)s]")
     parser.add_argument("--results", type=Path, default=record.RESULTS, help="folder of the records [%(default)s]")
@@ -154,9 +152,6 @@ def main(argv: list[str] | None = None) -> None:
         f'"from a file" is of what a file decodes to. Differences below {SMALL} dB count as none.'
     )
     page = markdown("The paper's claims, here", [Text(intro), claims_table(options.clip, options.results), *tasks])
-    output = options.results / "report" / "claims.md"
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(page)
     print(page)
 
 

@@ -6,8 +6,9 @@ The paper's two tasks (section 4.2): `fixed`, five boxes at the same places of a
 each corner), and `random`, ten boxes at places drawn for each frame from a seed. Boxes are 50x50 pixels of a frame
 of 960 rows, and as much smaller as the frame is. The loss ignores what they hide; PSNR and MS-SSIM are taken over
 the whole frame, and PSNR over the hidden pixels too, of the networks as fitted; with --files, of a `.snrv` file made
-with --mask as well. `masked` is the source with black boxes. Each model leaves a record in
-results/inpainting/CLIP-SIZE-EPOCHS and a picture: masked, decoded and true middle frame, side by side.
+with --mask as well. `masked` is the source with black boxes. Each model leaves a line in
+results/paper/inpainting/CLIP.jsonl, and in benchmarks/cache/inpainting a picture: the middle frame masked, decoded and
+as it was, side by side.
 """
 
 import sys
@@ -87,22 +88,18 @@ def run(name: str, task: str, dataset: Dataset, frames: Frames, options: Namespa
     trainer = tasks.fit(subject, config, settings, clip)
     decoded = np.stack(list(trainer.pictures(range(len(frames)))))
     values = {
-        "kind": "inpainting",
-        "dataset": dataset.to_json(),
-        "model": name,
-        "task": task,
-        "box": box,
         "hidden": float(1 - known.mean()),
-        "settings": tasks.describe_run(options),
         **subject.describe(config, len(frames)),
         "network": measure(frames, decoded, known),
         "masked": measure(frames, masked, known),
     }
     if options.files and subject.in_files:
         values["file"] = measure(frames, by_file(subject, dataset, known, settings, options), known)
-    place = f"{tasks.folder_of('inpainting', dataset, options)}/{name}-{task}"
-    path = record.write_record(place, values)
-    _picture(path.with_suffix(".png"), masked, decoded, frames)
+    same = {**tasks.identity(dataset, name, options), "task": task, "box": box}
+    record.write_record(f"paper/inpainting/{dataset.name}", same, values)
+    pictures = datasets.CACHE / "inpainting" / dataset.name
+    pictures.mkdir(parents=True, exist_ok=True)
+    _picture(pictures / f"{name}-{task}-{options.epochs}.png", masked, decoded, frames)
     return values
 
 

@@ -12,7 +12,7 @@ Two protocols and a floor, all over the same frames, those between two others:
            What no file can hold (hnerv) is blended without pruning and quantisation.
 `average`  The mean of the two frames on either side, as they were: no codec at all.
 
-Each model leaves a record in results/interpolation/CLIP-SIZE-EPOCHS.
+Each model leaves a line in results/paper/interpolation/CLIP.jsonl.
 """
 
 import sys
@@ -100,16 +100,12 @@ def run(name: str, dataset: Dataset, frames: Frames, options: Namespace) -> dict
     print(f"{dataset.name}, {name}: the codec's protocol", flush=True)
     codec = by_codec(subject, dataset, frames, settings, options)
     values = {
-        "kind": "interpolation",
-        "dataset": dataset.to_json(),
-        "model": name,
-        "settings": tasks.describe_run(options),
         "frames": len(between(frames)),
         "paper": paper,
         "codec": codec,
         "average": tasks.quality(frames[1:-1:2], average(frames)),
     }
-    record.write_record(f"{tasks.folder_of('interpolation', dataset, options)}/{name}", values)
+    record.write_record(f"paper/interpolation/{dataset.name}", tasks.identity(dataset, name, options), values)
     return values
 
 

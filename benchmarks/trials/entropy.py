@@ -1,6 +1,6 @@
 """What the symbols of a fitted model cost: in our coder, in the paper's Huffman code, and at their entropy.
 
-    python -m benchmarks.trials.entropy [FILE.snrv] [--epochs N] [--record NAME]
+    python -m benchmarks.trials.entropy [FILE.snrv] [--epochs N] [--record]
 
 Without a file, the package's clip is encoded first. All figures are bytes of the same symbols; scales,
 offsets and headers cost the same in each case and are left out.
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", nargs="?", type=Path, help="a .snrv file of a fitted model")
     parser.add_argument("--epochs", type=int, default=CLIP_EPOCHS, help="of the clip's fit, without a file")
-    parser.add_argument("--record", help="write results/NAME.json")
+    parser.add_argument("--record", action="store_true", help="add a line to results/trials/entropy.jsonl")
     options = parser.parse_args(argv)
     if options.file is not None:
         source, results = {"file": options.file.name}, measure(read_tensors(options.file))
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     ours, huffman, least = results["ours"], results["huffman"], results["entropy"]
     print(f"{'ours':>16}  {ours / huffman - 1:+.2%} against huffman, {ours / least - 1:+.2%} against entropy")
     if options.record:
-        print(write_record(options.record, {"source": source, "bytes": results}), file=sys.stderr)
+        print(write_record("trials/entropy", {"source": source}, {"bytes": results}), file=sys.stderr)
     if ours >= huffman or ours > (1 + WITHIN) * least:
         raise SystemExit("the coder misses its marks")
 

@@ -12,10 +12,9 @@ equal   `--rounding rdo`: rdo at the price at which it is to do the frames the s
 nnc     `--entropy nnc`: the decoder as an ISO/IEC 15938-17 bitstream, dependent quantisation, at several QPs; -38 is
         the paper's. Embeddings are on plain grids. Only where nncodec is installed.
 
-The record is results/rounding/CLIP-SIZE-EPOCHS.json.
+The record is a line of results/trials/rounding/CLIP.jsonl.
 """
 
-import json
 import sys
 import time
 from argparse import Namespace
@@ -32,6 +31,7 @@ from benchmarks.bdrate import bd_rate, quality_at
 from benchmarks.datasets import Dataset
 from benchmarks.page import Section, Table, Text
 from benchmarks.plots import draw_lines
+from benchmarks.record import Record
 from benchmarks.tasks import SUBJECTS
 from bitstream.container import write_stream
 from bitstream.types import DecoderConfig, QuantizedTensor, Stream, VideoInfo
@@ -117,23 +117,20 @@ def run(dataset: Dataset, frames: Frames, options: Namespace) -> dict[str, Any]:
         curves["nnc"] = [{"qp": qp, **point(Nnc(qp, EMBED_BITS))} for qp in QPS]
     points = {name: [(point["bytes"], point["psnr"]) for point in curve] for name, curve in curves.items()}
     values = {
-        "kind": "rounding",
-        "dataset": dataset.to_json(),
-        "settings": {"size": options.size, "device": options.device, **asdict(settings)},
-        "config": asdict(config),
         "fitted_psnr": trainer.results["fit"],
         "unrounded_psnr": trainer.results["prune"],
         "seconds_sensitivities": subject.seconds,
         "curves": curves,
         "bd_rate_against_plain": {name: asdict(bd_rate(points["plain"], points[name])) for name in points},
     }
-    record.write_record(f"rounding/{dataset.name}-{options.size}-{options.epochs}", values)
+    same = {"dataset": dataset.to_json(), "config": asdict(config)}
+    same["settings"] = {"size": options.size, "device": options.device, **asdict(settings)}
+    record.write_record(f"trials/rounding/{dataset.name}", same, values)
     return values
 
 
-def section(path: Path, folder: Path) -> Section:
+def section(values: Record, folder: Path) -> Section:
     """What a record tells: bits a parameter, and dB that rounding takes."""
-    values = json.loads(path.read_text())
     fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values["config"].items()}
     config = DecoderConfig(**fields)
     count = decoder_parameters(config) + embedding_parameters(config, values["dataset"]["frames"])
@@ -145,7 +142,8 @@ def section(path: Path, folder: Path) -> Section:
     }
     shown = {SHOWN[key]: [pair for pair in line if pair[1] < MOST_LOST] for key, line in lines.items()}
     title = f"Rounding the same weights: {values['dataset']['name']}"
-    figure = draw_lines(shown, ("bits a parameter (file on disk)", "dB lost"), title, f"rounding-{path.stem}", folder)
+    stem = f"rounding-{values['dataset']['name']}-{values['settings']['size']}"
+    figure = draw_lines(shown, ("bits a parameter (file on disk)", "dB lost"), title, stem, folder)
     rows = []
     for key, line in lines.items():
         delta = values["bd_rate_against_plain"][key]["value"]

@@ -5,16 +5,15 @@
 
 A trial is a row of `TRIALS`. All start from the same weights and see the frames in the same order; figures are those
 of the networks as fitted, before pruning and coding. `--halve` scales a clip to half its width and height, to look at
-many trials in little time. Each run leaves a record in results/schedules/CLIP-SIZE. With `--table`, records are put
+many trials in little time. Each run leaves a line in results/trials/schedules/CLIP.jsonl. With `--table`, they are put
 side by side; "as paper" is how many epochs of the paper's recipe reach the same, read between its runs.
 """
 
-import json
 import math
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from itertools import groupby
 from statistics import fmean
@@ -24,6 +23,7 @@ import numpy as np
 import torch
 
 from benchmarks import record, tasks
+from benchmarks.record import Record
 from benchmarks.tasks import Subject
 from benchmarks.trials.ways import TRIALS, Fit, halve
 from snerv_codec.evaluation.metrics import psnr, ssim
@@ -38,20 +38,20 @@ def run(options: Namespace) -> None:
             frames = halve(torch.from_numpy(frames)).numpy()
         config = Subject().config(frames, len(frames), options.size)
         clip = FrameSet(tasks.place(frames, options), config)
-        name = f"{dataset.name}{'-half' if options.halve else ''}-{options.size}"
+        name = f"trials/schedules/{dataset.name}"
         for trial in options.trials:
-            path = f"schedules/{name}/{trial}-{options.epochs}-{options.seed}"
-            if record.read_record(path) is not None:
+            same = {"dataset": dataset.to_json(), "halved": options.halve, "trial": trial}
+            same |= {"settings": asdict(TRIALS[trial]), "epochs": options.epochs, "seed": options.seed}
+            same |= {"config": asdict(config)}
+            if record.find_record(name, same) is not None:
                 continue
             values = measure(Fit(clip, config, TRIALS[trial], epochs=options.epochs, seed=options.seed), frames)
-            about = {"kind": "schedules", "dataset": dataset.to_json(), "halved": options.halve}
-            about |= {"trial": trial, "settings": asdict(TRIALS[trial])}
-            about |= {"epochs": options.epochs, "seed": options.seed, "threads": torch.get_num_threads()}
-            record.write_record(path, {**about, **Subject().describe(config, len(frames)), **values})
-            print(name, trial, options.epochs, options.seed, _brief(values), flush=True)
+            about = {**Subject().describe(config, len(frames)), "threads": torch.get_num_threads()}
+            record.write_record(name, same, {**about, **values})
+            print(dataset.name, trial, options.epochs, options.seed, _brief(values), flush=True)
 
 
-def measure(fit: Fit, frames: Frames) -> dict[str, Any]:
+def measure(fit: Fit, frames: Frames) -> Record:
     """Run a fit: mean PSNR in dB and SSIM of its frames, and the time it took; or that it diverged."""
     wall, busy = time.perf_counter(), time.process_time()
     try:
@@ -63,7 +63,7 @@ def measure(fit: Fit, frames: Frames) -> dict[str, Any]:
     return {"psnr": fmean(psnr(*pair) for pair in pairs), "ssim": fmean(ssim(*pair) for pair in pairs), **times}
 
 
-def _brief(values: dict[str, Any]) -> str:
+def _brief(values: Record) -> str:
     if "diverged" in values:
         return str(values["diverged"])
     return f"{values['psnr']:.2f} dB, SSIM {values['ssim']:.4f}, {values['cpu_seconds']:.0f} s"
@@ -71,12 +71,13 @@ def _brief(values: dict[str, Any]) -> str:
 
 def table() -> Iterator[str]:
     """The records side by side: for each clip, epochs and trial the means over seeds, the best first."""
-    for folder in sorted((record.RESULTS / "schedules").iterdir()):
-        runs = [json.loads(path.read_text()) for path in folder.glob("*.json")]
-        rows = [_row(list(group)) for _, group in groupby(sorted(runs, key=_kind), key=_kind)]
+    names = sorted(path.stem for path in (record.RESULTS / "trials" / "schedules").glob("*.jsonl"))
+    records = [values for name in names for values in record.read_records(f"trials/schedules/{name}")]
+    for title, runs in _grouped(records, _clip):
+        rows = [_row(group) for _, group in _grouped(runs, _kind)]
         curve = sorted((row["psnr"], row["epochs"]) for row in rows if row["trial"] == "paper")
         paper_time = {row["epochs"]: row["cpu_seconds"] for row in rows if row["trial"] == "paper"}
-        yield f"\n{folder.name}"
+        yield f"\n{title}"
         yield f"{'trial':>22} {'epochs':>6} {'seeds':>5} {'PSNR':>6} {'SSIM':>6} {'as paper':>8} {'time':>5}"
         for row in sorted(rows, key=lambda row: (row["epochs"], -row["psnr"])):
             time = row["cpu_seconds"] / paper_time.get(row["epochs"], math.nan)
@@ -98,11 +99,22 @@ def equivalent(curve: list[tuple[float, int]], value: float) -> str:
     return f"{math.exp(float(np.interp(value, levels, np.log(epochs)))):.0f}"
 
 
-def _kind(values: dict[str, Any]) -> tuple[int, str]:
+def _grouped(records: Iterable[Record], key: Callable[[Record], Any]) -> Iterator[tuple[Any, list[Record]]]:
+    """Records that `key` is the same of, in its order."""
+    return ((value, list(group)) for value, group in groupby(sorted(records, key=key), key=key))
+
+
+def _clip(values: Record) -> str:
+    """The clip and the model's size, for people."""
+    half = ", halved" if values["halved"] else ""
+    return f"{values['dataset']['name']}{half}, {sum(values['parameters'].values()):,} parameters"
+
+
+def _kind(values: Record) -> tuple[int, str]:
     return values["epochs"], values["trial"]
 
 
-def _row(group: list[dict[str, Any]]) -> dict[str, Any]:
+def _row(group: list[Record]) -> Record:
     """Means over the seeds of one trial; NaN where one diverged."""
     means = {key: fmean(run.get(key, math.nan) for run in group) for key in ("psnr", "ssim", "cpu_seconds")}
     return {"trial": group[0]["trial"], "epochs": group[0]["epochs"], "seeds": len(group), **means}

@@ -128,13 +128,13 @@ def test_the_mean_is_over_sequences_and_refused_with_one_of_them():
 @needs_library
 def test_the_command_reads_records_and_prints_the_overlap(tmp_path, capsys):
     for codec, points in (("old", ANCHOR), ("new", TEST)):
-        for number, (rate, quality) in enumerate(points):
-            path = tmp_path / "rd" / "clip" / codec / f"{number}.json"
-            path.parent.mkdir(parents=True, exist_ok=True)
+        lines = [{"status": "failed", "reason": "no space left"}]
+        for rate, quality in points:
             values = {"rate": {"bytes": int(rate), "bpp": rate}, "quality": {"psnr": quality, "vmaf": 2 * quality}}
-            path.write_text(json.dumps({"status": "done", **values}))
-        failed = tmp_path / "rd" / "clip" / codec / "failed.json"
-        failed.write_text(json.dumps({"status": "failed", "reason": "no space left"}))
+            lines.append({"status": "done", **values})
+        path = tmp_path / "rd" / "clip" / f"{codec}.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     (old, new) = sorted(load_curves(tmp_path), key=lambda curve: curve.codec, reverse=True)
     assert [len(new.points), len(new.failed)] == [4, 1]
     assert [rate for rate, _ in old.values(METRICS[0])] == sorted(rate for rate, _ in ANCHOR)

@@ -7,9 +7,8 @@ import pytest
 from benchmarks.paper import claims
 
 
-def write(folder, model, psnr, epochs=60, optimizer="adam"):
-    folder.mkdir(parents=True, exist_ok=True)
-    values = {
+def values_of(model, psnr, epochs=60, optimizer="adam"):
+    return {
         "model": model,
         "settings": {"size": "300k", "epochs": epochs, "seed": 0, "optimizer": optimizer},
         "parameters": {"decoder": 290_000, "embeddings": 10_000},
@@ -17,7 +16,12 @@ def write(folder, model, psnr, epochs=60, optimizer="adam"):
         "psnr": psnr,
         "ms_ssim": 0.97,
     }
-    (folder / f"{model}.json").write_text(json.dumps(values))
+
+
+def write(results, clip, *lines):
+    path = results / "paper" / "regression" / f"{clip}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 @pytest.mark.parametrize(
@@ -35,17 +39,19 @@ def test_verdicts(published, ours, expected):
     assert claims.verdict(published, ours) == expected
 
 
-def test_a_page_from_records(tmp_path, capsys):
-    folder = tmp_path / "regression" / "clip-300k-60"
-    write(folder, "b", 30.5)
-    write(folder, "hnerv", 31.0)
-    write(tmp_path / "regression" / "clip-300k-60-muon", "b", 32.25, optimizer="muon")
-    write(tmp_path / "regression" / "clip-300k-60-muon", "hnerv", 32.0, optimizer="muon")
-    write(tmp_path / "regression" / "clip-300k-9", "b", 20.0, epochs=9)
-    write(tmp_path / "regression" / "other-300k-60", "t", 44.0)
+def test_tables_from_records(tmp_path, capsys):
+    write(
+        tmp_path,
+        "clip",
+        values_of("b", 20.0, epochs=9),
+        values_of("b", 30.5),
+        values_of("hnerv", 31.0),
+        values_of("b", 32.25, optimizer="muon"),
+        values_of("hnerv", 32.0, optimizer="muon"),
+    )
+    write(tmp_path, "other", values_of("t", 44.0))
     claims.main(["--clip", "clip", "--results", str(tmp_path)])
-    page = (tmp_path / "report" / "claims.md").read_text()
-    assert capsys.readouterr().out.strip() == page.strip()
+    page = capsys.readouterr().out
     assert "| regression: B − HNeRV | +1.58 | -0.50 | contradicted | +0.25 | seen |" in page
     assert "| regression: B − T | +0.55 | – | not measured | – | not measured |" in page
     assert "| B | 300,000 | 2.00 | 30.50 | 0.9700 |" in page

@@ -13,7 +13,7 @@ pytest.importorskip("bjontegaard", reason="the extra bench is not installed")
 
 ENVIRONMENT = {"commit": "abc123", "changed": False, "cpu": "A CPU", "cores": 2, "gpu": "", "python": "3.11.7"}
 CURVES = {
-    "snerv-epochs9": [
+    "snerv": [
         (0.2, 28.0, 0.95, 70.0),
         (0.4, 31.0, 0.97, 80.0),
         (0.7, 33.0, 0.98, 86.0),
@@ -51,9 +51,11 @@ def results(tmp_path_factory):
             "load_before": 0.5,
         },
     }
+    (folder / "rd" / "bunny-small").mkdir(parents=True)
+    phases = [{"name": "fit", "epochs": 9, "schedule": "linear"}]
+    ours = {"model": "b", "recipe": "rd", "optimizer": "muon", "rate_weight": 0.01, "phases": phases}
     for codec, points in CURVES.items():
-        path = folder / "rd" / "bunny-small" / codec
-        path.mkdir(parents=True)
+        lines = []
         for number, (bpp, psnr, ms_ssim, vmaf) in enumerate(points):
             size = round(bpp * 384 * 192 * 33 / 8)
             values = {
@@ -63,20 +65,23 @@ def results(tmp_path_factory):
                 "rate": {"bytes": size, "bpp": bpp, "stream_bytes": size - 100, "stream_bpp": bpp},
                 "quality": {"psnr": psnr, "ms_ssim": ms_ssim, "vmaf": vmaf, "vmaf_model": "v1", "vmaf_version": "9"},
             }
-            (path / f"p{number}.json").write_text(json.dumps(common | values))
-    failed = {"status": "failed", "codec": "x265-medium", "point": "p9", "reason": "the <disk> is full"}
-    (folder / "rd" / "bunny-small" / "x265-medium" / "p9.json").write_text(json.dumps(common | failed))
+            settings = {**ours, "size": f"{number}k"} if codec == "snerv" else {}
+            lines.append({**common, **values, "settings": settings})
+        if codec == "x265-medium":
+            lines.append({**common, "status": "failed", "codec": codec, "point": "p9", "reason": "the <disk> is full"})
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        (folder / "rd" / "bunny-small" / f"{codec}.jsonl").write_text(text)
     ceiling = {"quality": {"psnr": 43.21, "ms_ssim": 0.999, "vmaf": 99.0}}
-    (folder / "rd" / "bunny-small" / "ceiling-420.json").write_text(json.dumps(ceiling))
-    report.main(["--results", str(folder)])
+    (folder / "rd" / "bunny-small" / "ceiling-420.jsonl").write_text(json.dumps(ceiling))
+    report.main(["--results", str(folder), "--output", str(folder / "report")])
     return folder
 
 
 def test_the_table_has_the_bd_rates_of_the_records(results):
     text = (results / "report" / "report.md").read_text()
-    ours, anchor = ([(bpp, psnr) for bpp, psnr, *_ in CURVES[name]] for name in ("snerv-epochs9", "x264-medium"))
+    ours, anchor = ([(bpp, psnr) for bpp, psnr, *_ in CURVES[name]] for name in ("snerv", "x264-medium"))
     delta = bd_rate(anchor, ours)
-    assert f"| snerv-epochs9 on bunny-small | {delta.value:+.0f} % ({delta.overlap:.0%})" in text
+    assert f"| snerv rd 9 on bunny-small | {delta.value:+.0f} % ({delta.overlap:.0%})" in text
     assert re.search(rf"\| x264-medium \| {re.escape(f'{delta.value:+.0f}')} %", text)
 
 
@@ -121,7 +126,7 @@ def test_figures_are_files_too(results):
     folder = results / "report"
     for metric in ("psnr", "ms-ssim", "vmaf"):
         assert (folder / f"bunny-small-{metric}.png").read_bytes().startswith(b"\x89PNG")
-        assert "snerv-epochs9" in (folder / f"bunny-small-{metric}.svg").read_text()
+        assert "snerv rd 9" in (folder / f"bunny-small-{metric}.svg").read_text()
 
 
 def test_a_selection_of_codecs_and_an_empty_one(results, tmp_path):
@@ -137,7 +142,7 @@ def test_ways_of_ours_are_held_against_each_other():
         "snerv-rd": [(0.1, 28.0), (0.2, 31.0), (0.35, 33.0), (0.55, 35.0)],
     }
     curves = [
-        Curve("clip", name, tuple({"rate": {"bpp": bpp}, "quality": {"psnr": psnr}} for bpp, psnr in line), ())
+        Curve("clip", "snerv", name, tuple({"rate": {"bpp": bpp}, "quality": {"psnr": psnr}} for bpp, psnr in line))
         for name, line in points.items()
     ]
     table = report.among_table(curves, list(points))

@@ -20,8 +20,7 @@ def test_a_toy_record_and_its_section(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(rounding, "PRICES", np.array([1e-8, 1e-6]))
     clip = write_clip(tmp_path / "toy.mkv", width=48, height=32, frames=3)
     rounding.main(["--dataset", str(clip), "--size", "60k", "--epochs", "20", "--device", "cpu"])
-    path = tmp_path / "results" / "rounding" / "toy-60k-20.json"
-    values = json.loads(path.read_text())
+    values = json.loads((tmp_path / "results" / "trials" / "rounding" / "toy.jsonl").read_text())
     plain = values["curves"]["plain"]
     assert [point["bits"] for point in plain] == list(rounding.WEIGHT_BITS)
     assert plain[0]["bytes"] > plain[-1]["bytes"]
@@ -30,7 +29,7 @@ def test_a_toy_record_and_its_section(tmp_path, monkeypatch, capsys):
     assert all(ours["bytes"] < theirs["bytes"] for ours, theirs in zip(equal, plain, strict=True))
     assert f"{plain[0]['bytes']:,} bytes" in capsys.readouterr().out
 
-    section = rounding.section(path, tmp_path)
+    section = rounding.section(values, tmp_path)
     text, figure, table = section.blocks
     assert f"{values['unrounded_psnr']:.2f} dB before rounding" in text.text
     assert (tmp_path / figure.png).read_bytes().startswith(b"\x89PNG")

@@ -79,8 +79,9 @@ def test_records_and_their_table(toy, tmp_path, capsys):
     arguments = ["--dataset", str(toy), "--size", "150k", "--halve", "--device", "cpu", "--trials", "paper", "muon"]
     assert schedules.main([*arguments, "--epochs", "2"]) == 0
     assert schedules.main([*arguments, "--epochs", "3"]) == 0
-    folder = tmp_path / "results" / "schedules" / "toy-half-150k"
-    values = json.loads((folder / "muon-3-0.json").read_text())
+    lines = (tmp_path / "results" / "trials" / "schedules" / "toy.jsonl").read_text().splitlines()
+    values = json.loads(lines[3])
+    assert (len(lines), values["epochs"], values["trial"]) == (4, 3, "muon")
     assert values["settings"]["optimizer"] == "muon"
     assert values["environment"]["versions"]["torch"]
     capsys.readouterr()

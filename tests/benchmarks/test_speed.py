@@ -62,7 +62,7 @@ def test_today_is_shown_beside_what_is_on_record(tmp_path, monkeypatch, capsys):
     for name, value in (("SIDES", {"cpu": 64}), ("REPEATS", 1), ("WARM_UP", 1), ("FRAMES", 4)):
         monkeypatch.setattr(speed, name, value)
     speed.main(["--device", "cpu", "--profile", "--record"])
-    values = json.loads((tmp_path / f"speed-cpu-{torch.get_num_threads()}.json").read_text())["results"]["toy"]
+    values = json.loads((tmp_path / "speed.jsonl").read_text())["results"]["toy"]
     assert values["step_ms"] == pytest.approx(values["ms_a_frame"]["paper"])
     rate = values["step_gflop"] / (values["step_ms"] / 1e3)
     assert values["fitting_share"] == pytest.approx(rate / values["matrix_gflops"])

@@ -21,7 +21,7 @@ def toy(tmp_path, monkeypatch):
 
 
 def read(path):
-    return json.loads(path.read_text())
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def test_the_boxes_of_the_two_tasks():
@@ -56,7 +56,7 @@ def test_the_floor_of_interpolation_is_the_mean_of_the_frames_beside():
 def test_a_toy_regression(toy, tmp_path, capsys):
     arguments = ["--dataset", str(toy), "--size", "150k", "--epochs", "2", "--device", "cpu"]
     assert regression.main([*arguments, "--models", "b", "hnerv"]) == 0
-    b, hnerv = (read(tmp_path / "results" / "regression" / "toy-150k-2" / f"{model}.json") for model in ("b", "hnerv"))
+    b, hnerv = read(tmp_path / "results" / "paper" / "regression" / "toy.jsonl")
     assert b["variant"]["full_size"] == "wavelet" != hnerv["variant"]["full_size"]
     assert abs(sum(b["parameters"].values()) - 150_000) < 0.1 * 150_000
     assert 5 < b["psnr"] < 60
@@ -66,8 +66,7 @@ def test_a_toy_regression(toy, tmp_path, capsys):
 def test_a_toy_interpolation(toy, tmp_path, capsys):
     arguments = ["--dataset", str(toy), "--size", "150k", "--epochs", "2", "--device", "cpu"]
     assert interpolation.main([*arguments, "--models", "t", "hnerv"]) == 0
-    folder = tmp_path / "results" / "interpolation" / "toy-150k-2"
-    t, hnerv = read(folder / "t.json"), read(folder / "hnerv.json")
+    t, hnerv = read(tmp_path / "results" / "paper" / "interpolation" / "toy.jsonl")
     frames = read_video(toy).frames
     floor = [psnr(frames[i], frame) for i, frame in zip((1, 3), interpolation.average(frames), strict=True)]
     assert t["average"]["psnr"] == hnerv["average"]["psnr"] == pytest.approx(np.mean(floor))
@@ -81,14 +80,13 @@ def test_a_toy_interpolation(toy, tmp_path, capsys):
 def test_a_toy_inpainting(toy, tmp_path):
     arguments = ["--dataset", str(toy), "--size", "150k", "--epochs", "2", "--box", "6", "--device", "cpu"]
     assert inpainting.main([*arguments, "--models", "b", "hnerv", "--tasks", "fixed", "--files"]) == 0
-    folder = tmp_path / "results" / "inpainting" / "toy-150k-2"
-    b, hnerv = read(folder / "b-fixed.json"), read(folder / "hnerv-fixed.json")
+    b, hnerv = read(tmp_path / "results" / "paper" / "inpainting" / "toy.jsonl")
     assert b["hidden"] == pytest.approx(5 * 36 / (32 * 48))
     assert b["masked"] == hnerv["masked"]
     assert "file" in b
     assert "file" not in hnerv
     assert abs(b["network"]["psnr"] - b["file"]["psnr"]) < 1
-    picture = read_video(folder / "b-fixed.png").frames
+    picture = read_video(tmp_path / "cache" / "inpainting" / "toy" / "b-fixed-2.png").frames
     assert picture.shape == (1, 32, 3 * 48, 3)
     assert (picture[0, 13:19, 21:27] == 0).all()  # the masked input, its middle box black
 
