@@ -61,7 +61,7 @@ def test_what_is_needed_is_pinned_and_numpy_1_only_where_nnc_is():
     assert "nncodec" not in pins
     assert "numpy==2" in (ROOT / "constraints.txt").read_text()
     assert "numpy==1" in (ROOT / "constraints-nnc.txt").read_text()
-    assert config["metadata"]["license"] == "Apache-2.0"
+    assert config["metadata"]["license_expression"] == "Apache-2.0"
     assert set(tomllib.loads((ROOT / "pyproject.toml").read_text())) == {"build-system", "tool"}
 
 
