@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from io import BytesIO
+from os import PathLike
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -23,6 +24,8 @@ from bitstream.videosection import read_video, write_video
 
 MAX_SUMMARY = 1 << 16  # bytes
 MAX_LOADED_VALUES = 1 << 28  # tensor values that `read_stream` keeps in memory at once
+
+Source = str | PathLike[str] | bytes | BinaryIO  # a path, the bytes of a whole file, or a file object that can seek
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +80,21 @@ def read_stream(data: bytes) -> Stream:
     Raises a `BitstreamError`; nothing else, whatever the bytes. A long video that is above
     `MAX_LOADED_VALUES` is to be read segment by segment, with `StreamFile`.
     """
-    file = StreamFile._open(BytesIO(data))
+    file = StreamFile(data)
     file.verify()
     return file.read_stream()
 
 
-def read_header(path: Path | str) -> StreamHeader:
-    """What `path` says of itself; decodes no tensor. Raises a `BitstreamError` or `OSError`."""
-    with StreamFile(path) as file:
+def read_header(source: Source) -> StreamHeader:
+    """What a file says of itself; decodes no tensor. Raises a `BitstreamError` or `OSError`."""
+    with StreamFile(source) as file:
         return file.header
 
 
 class StreamFile:
-    """A file that is open for random access; use it as a context manager.
+    """A file that is open for random access; use it as a context manager. Threads may share it.
+
+    It is given by its path, as its bytes, or as a binary file object, which this closes.
 
     Opening checks the prologue, the section list, and the checksums of the small sections; a segment's or
     a track's own when it is read. All methods raise a `BitstreamError` or `OSError`.
@@ -101,17 +106,14 @@ class StreamFile:
     _sections: SectionFile
     _segments: tuple[SectionEntry, ...]
 
-    def __init__(self, path: Path | str) -> None:
-        self._name = str(path)
+    def __init__(self, source: Source) -> None:
+        self._name = str(source) if isinstance(source, str | PathLike) else ""
         with naming(self._name), ExitStack() as on_error:
-            self._load(on_error.enter_context(Path(path).open("rb")))
+            if isinstance(source, str | PathLike):
+                self._load(on_error.enter_context(Path(source).open("rb")))
+            else:
+                self._load(BytesIO(source) if isinstance(source, bytes) else source)
             on_error.pop_all()
-
-    @classmethod
-    def _open(cls, file: BinaryIO) -> "StreamFile":
-        self = cls.__new__(cls)
-        self._load(file)
-        return self
 
     def __enter__(self) -> "StreamFile":
         return self

@@ -1,8 +1,12 @@
 """The frame of a stream: signature, version, and a list of checked sections (SPEC.md, "Sections")."""
 
+import errno
+import io
+import os
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from threading import Lock
 from typing import BinaryIO
 
 from bitstream.errors import Corrupt, LimitExceeded, NotAStream, Truncated, UnsupportedVersion
@@ -72,11 +76,15 @@ def write_section(kind: bytes, payload: bytes) -> bytes:
 class SectionFile:
     """The sections of an open file. Opening reads the prologue and the section headers alone.
 
+    Threads may share it, and a file on disk forked processes too: where a read starts is nobody else's business.
+
     Raises `NotAStream`, `UnsupportedVersion`, `Truncated`, `Corrupt` or `LimitExceeded`.
     """
 
     def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+        self._file, self._turn = file, Lock()
+        on_disk = isinstance(file, io.BufferedReader) and isinstance(file.raw, io.FileIO) and hasattr(os, "pread")
+        self._descriptor = file.fileno() if on_disk else None
         self.size = file.seek(0, 2)
         self.version = self._read_version()
         self.sections = tuple(self._scan())
@@ -90,11 +98,23 @@ class SectionFile:
         return bytes(body[HEADER_SIZE:])
 
     def _read(self, offset: int, size: int) -> bytes:
-        self._file.seek(offset)
-        data = self._file.read(size)
+        if self._file.closed:
+            raise OSError(errno.EBADF, "the file has been closed")
+        data = self._read_at(offset, size)
         if len(data) < size:
             raise Truncated(f"the stream ends at byte {offset + len(data)}, {offset + size} announced")
         return data
+
+    def _read_at(self, offset: int, size: int) -> bytes:
+        if self._descriptor is None:
+            with self._turn:
+                self._file.seek(offset)
+                return self._file.read(size)
+        parts, end = [], offset + size
+        while offset < end and (part := os.pread(self._descriptor, end - offset, offset)):
+            parts.append(part)
+            offset += len(part)
+        return b"".join(parts)
 
     def _read_version(self) -> tuple[int, int]:
         start = self._read(0, min(self.size, len(SIGNATURE)))

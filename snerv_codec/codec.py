@@ -4,11 +4,13 @@ import time
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from bitstream import nnc
-from bitstream.container import write_stream
+from bitstream.container import Source, write_stream
 from bitstream.segmentsection import coded_size
 from bitstream.types import Segment, Stream, VideoInfo
 from snerv_codec.encoding.footage import Footage, read_footage
@@ -18,6 +20,7 @@ from snerv_codec.evaluation import vmaf
 from snerv_codec.evaluation.metrics import Frames, bits_per_pixel, bits_per_second, ms_ssim, psnr
 from snerv_codec.events import Event, FrameDone, Planned, Warned
 from snerv_codec.media.mask import Mask
+from snerv_codec.media.sources import name_of
 from snerv_codec.media.timeline import cut, multiplied, select
 from snerv_codec.media.writer import KINDS, open_writer
 from snerv_codec.report import DecodeReport, EncodeReport, Quality
@@ -35,23 +38,28 @@ def _ignore(event: Event) -> None:
 
 
 def encode(
-    source: str | Path,
+    source: Any,
     output: str | Path,
     settings: EncodeSettings | None = None,
     *,
     overwrite: bool = False,
     resume: bool = False,
     on_event: OnEvent = _ignore,
+    **choices: Any,
 ) -> EncodeReport:
     """Fit a model to the video `source` and write it to `output`; the report is of the file as decoded again.
+
+    `source` is a video file, "-", a folder of images, raw .yuv, or frames as an array or tensor, uint8 RGB
+    (T, H, W, 3) or (T, 3, H, W). Settings are an object or go by their names (`EncodeSettings.of`): an array needs its
+    `rate`, in frames a second.
 
     An interrupted run leaves its state in a work directory beside the output; `resume` goes on from there.
     Raises `UserError` and its kinds; no error leaves an output or harms an older one.
     """
     from snerv_codec.encoding.segment_job import fit, open_checkpoint
 
-    started, settings, output = time.perf_counter(), settings or EncodeSettings(), Path(output)
-    check_target(output, overwrite=overwrite, source=source)
+    started, settings, output = time.perf_counter(), EncodeSettings.either(settings, choices), Path(output)
+    check_target(output, overwrite=overwrite, source=source if isinstance(source, str | PathLike) else None)
     if output.suffix.lower() in KINDS:
         raise OutputError(f"{output}: what encode writes is no {output.suffix} video; name it {output.stem}.snrv")
     if settings.entropy == "nnc":
@@ -62,7 +70,7 @@ def encode(
     info, config = footage.info, decoder_config(footage.info, settings)
     if settings.target is not None and settings.target.kind == "vmaf":
         vmaf.require(info.width, info.height)
-    on_event(Planned(make_plan(str(source), info, config, settings)))
+    on_event(Planned(make_plan(name_of(source), info, config, settings)))
 
     def wrap(segment: Segment) -> Stream:
         return Stream(video=info, segments=(segment,), tracks=footage.tracks, summary=settings.summary())
@@ -78,7 +86,7 @@ def encode(
     ended = time.perf_counter()
     return EncodeReport(
         output=str(output),
-        source=str(source),
+        source=name_of(source),
         config=config,
         target=settings.target,
         reached=fitted.reached,
@@ -101,7 +109,7 @@ def encode(
 
 
 def decode(
-    source: str | Path,
+    source: Source,
     output: str | Path,
     *,
     frames: tuple[int, int | None] | None = None,
@@ -116,7 +124,7 @@ def decode(
     overwrite: bool = False,
     on_event: OnEvent = _ignore,
 ) -> DecodeReport:
-    """Turn the `.snrv` file `source` into a video, of which `frames` selects (start, stop).
+    """Turn the `.snrv` file `source`, a path, bytes or a file object, into a video; `frames` selects (start, stop).
 
     `rate` 2 inserts a frame between any two, 3 inserts two, and so on, by blending their embeddings; the
     duration stays, and the sound in step. `audio` and `subtitles` false leave these out. `output`
@@ -127,7 +135,8 @@ def decode(
 
     started = time.perf_counter()
     if str(output) != "-":
-        check_target(Path(output), overwrite=overwrite, folder=Path(output).suffix == "", source=source)
+        path = source if isinstance(source, str | PathLike) else None
+        check_target(Path(output), overwrite=overwrite, folder=Path(output).suffix == "", source=path)
     with Decoder(source, device=device, batch=batch, precision=precision) as decoder:
         chosen = select(frames, len(decoder))
         wanted = {"audio": audio, "subtitle": subtitles}

@@ -1,22 +1,34 @@
 """Frames out of a `.snrv` file, in any order."""
 
 from bisect import bisect_right
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Iterator, Sequence
+from functools import cached_property, partial
 from itertools import takewhile
-from pathlib import Path
+from os import PathLike
+from threading import Lock
 from types import TracebackType
-from typing import NamedTuple, overload
+from typing import Any, NamedTuple, Self
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from bitstream.container import StreamFile
+from bitstream.container import Source, StreamFile
 from bitstream.errors import naming
 from bitstream.types import Segment, SideTrack, VideoInfo
 from snerv_codec.compression.packing import unpack_decoder, unpack_embeddings
 from snerv_codec.errors import SettingsError
+from snerv_codec.frames import (
+    Frame,
+    FrameBatch,
+    Layout,
+    Output,
+    Packer,
+    Pixels,
+    Timeline,
+    VideoMetadata,
+    describe,
+    indices_of,
+)
 from snerv_codec.model.blocks import place
 from snerv_codec.model.decoder import to_pixels
 from snerv_codec.model.sizing import decoding_memory
@@ -24,91 +36,125 @@ from snerv_codec.runtime.capture import Captured, Work
 from snerv_codec.runtime.machine import choose_device, require_memory
 from snerv_codec.runtime.precision import Precision, computing
 
-Frame = npt.NDArray[np.uint8]
-
 CUDA_BATCH = 4
+GPU_TURN = Lock()  # graphs are captured and replayed by one thread at a time
 
 
 class Decoder:
-    """A `.snrv` file as a sequence of frames: uint8 RGB arrays (H, W, 3).
+    """A `.snrv` file as a sequence of frames: uint8 RGB, arrays (H, W, 3) where nothing else is asked for.
 
-    Opening reads the header only; a segment's network is built when a frame of it is first asked for.
-    `len(d)`, `d[i]`, `d[-1]`, `d[a:b:c]` (T, H, W, 3) and iteration all give the same frames. Raises
-    `BitstreamError` for a bad file, `ResourceError` where device or memory do not suffice.
+    `source` is a path, the bytes of a file, or a binary file object that can seek. `output` "torch" gives tensors,
+    `layout` "NCHW" channels first. Opening reads the header only; a segment's network is built when a frame of it is
+    first asked for. `len(d)`, `d[i]`, `d[-1]`, `d[a:b:c]` (N, ...) and iteration all give the same frames; the methods
+    `get_frame...` give them with their times.
 
-    On a CPU frames are computed one by one, as convolutions may round differently in batches; `batch` is
-    for CUDA, where it is always filled up to the same size for the same reason. For `precision` see `SegmentPlayer`.
+    Threads may share a decoder, and it can be pickled: the copy, as in a worker process, opens the file again. On a
+    CPU frames are computed one by one, as convolutions may round differently in batches; `batch` is for CUDA, where it
+    is always filled up to the same size for the same reason. For `precision` see `SegmentPlayer`.
+
+    Raises `BitstreamError` for a bad file, `ResourceError` where device or memory do not suffice, `IndexError` for
+    frames and times that the video does not have, and `ValueError` after it was closed.
     """
 
     def __init__(
         self,
-        path: str | Path,
+        source: Source,
         *,
         device: str = "auto",
         batch: int | None = None,
         precision: Precision = "auto",
+        output: Output = "numpy",
+        layout: Layout = "NHWC",
     ) -> None:
         if batch is not None and batch < 1:
             raise SettingsError(f"batch {batch} is below 1")
+        self._packer = Packer(output, layout)
+        self._arguments = {"device": device, "batch": batch, "precision": precision, "output": output, "layout": layout}
         self._device = choose_device(device)
-        self._path, self._file = Path(path), StreamFile(path)
+        self._source, self._file = source, StreamFile(source)
         self._batch, self._precision = batch, precision
         self._player: SegmentPlayer | None = None
+        self._closed, self._turn = False, Lock()
 
     @property
     def info(self) -> VideoInfo:
-        """Size, timestamps, colour and the like."""
+        """Size, timestamps, colour and the like, as the file holds them."""
         return self._file.header.video
+
+    @cached_property
+    def metadata(self) -> VideoMetadata:
+        """The same for people: sizes, times in seconds, rates."""
+        return describe(self.info, self._file.header.file_size)
 
     def tracks(self) -> tuple[SideTrack, ...]:
         """Sound and subtitles, as packets."""
+        self._require_open()
         return self._file.read_tracks()
 
     def __len__(self) -> int:
         return self.info.frame_count
 
-    @overload
-    def __getitem__(self, index: int) -> Frame: ...
-    @overload
-    def __getitem__(self, index: slice) -> Frame: ...
-    def __getitem__(self, index: int | slice) -> Frame:
+    def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
-            numbers = range(len(self))[index]
-            frames = np.empty((len(numbers), self.info.height, self.info.width, 3), np.uint8)
-            for i, frame in enumerate(self.frames(numbers)):
-                frames[i] = frame
-            return frames
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"frame {index} is not in a video of {len(self)} frames")
-        number = index % len(self)
-        return next(self.frames(range(number, number + 1)))
+            return self._packer.batch(self._stacked(range(len(self))[index]))
+        return self._packer.frame(next(self.frames(indices_of([index], len(self)))))
 
-    def __iter__(self) -> Iterator[Frame]:
-        return self.frames(range(len(self)))
+    def __iter__(self) -> Iterator[Any]:
+        return map(self._packer.frame, self.frames(range(len(self))))
 
-    def frames(self, numbers: range, rate: int = 1) -> Iterator[Frame]:
-        """The frames with these numbers, in this order; memory does not grow with their count.
+    def get_frame_at(self, index: int) -> Frame:
+        """Frame number `index`, from 0 or, where negative, from the end."""
+        return self.get_frames_at([index])[0]
+
+    def get_frames_at(self, indices: Sequence[int]) -> FrameBatch:
+        """The frames with these numbers, in this order; a number may come again."""
+        numbers = indices_of(indices, len(self))
+        starts, ends = self._times.starts[numbers], self._times.ends[numbers]
+        times = map(self._packer.times, (starts, ends - starts))
+        return FrameBatch(self._packer.batch(self._stacked(numbers)), *times)
+
+    def get_frames_in_range(self, start: int, stop: int, step: int = 1) -> FrameBatch:
+        """The frames `start`, `start` + `step`, ... before `stop`, as slices select them."""
+        return self.get_frames_at(range(len(self))[start:stop:step])
+
+    def get_frame_played_at(self, seconds: float) -> Frame:
+        """The frame that is shown at a time."""
+        return self.get_frame_at(self._times.played_at(seconds))
+
+    def get_frames_played_at(self, seconds: Sequence[float]) -> FrameBatch:
+        """The frames that are shown at these times, in this order."""
+        return self.get_frames_at([self._times.played_at(float(time)) for time in seconds])
+
+    def get_frames_played_in_range(self, start_seconds: float, stop_seconds: float) -> FrameBatch:
+        """The frames that are shown from one time up to another, that one at the start included."""
+        return self.get_frames_at(self._times.played_in(start_seconds, stop_seconds))
+
+    def frames(self, numbers: Sequence[int], rate: int = 1) -> Iterator[Pixels]:
+        """The frames with these numbers, in this order, as arrays (H, W, 3); memory does not grow with their count.
 
         At a `rate` above 1 the numbers count that many to a frame, and those between frames are
         interpolated: at rate 2, number 7 lies between frames 3 and 4.
         """
-        while numbers:
-            player = self._player_of(numbers[0] // rate)
-            here = sum(1 for _ in takewhile(player.numbers.__contains__, (number // rate for number in numbers)))
-            yield from player.play(numbers[:here], rate)
-            numbers = numbers[here:]
+        if rate < 1:
+            raise SettingsError(f"rate {rate} is below 1")
+        last = rate * (len(self) - 1)
+        wrong = next((number for number in numbers if not 0 <= number <= last), None)
+        if wrong is not None:
+            raise IndexError(f"frame {wrong} is not in 0..{last}")
+        return self._play(numbers, rate)
 
     def checksums(self) -> tuple[int, ...]:
         """CRC-32 of each frame's RGB bytes as its encoder saw them; empty where none were taken."""
+        self._require_open()
         segments = (self._file.read_segment(i) for i in range(len(self._file.header.segments)))
         return tuple(checksum for segment in segments for checksum in segment.frame_checksums)
 
     def close(self) -> None:
         """Release the network and the file."""
-        self._player = None
+        self._player, self._closed = None, True
         self._file.close()
 
-    def __enter__(self) -> "Decoder":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -116,15 +162,51 @@ class Decoder:
     ) -> None:
         self.close()
 
+    def __getstate__(self) -> dict[str, Any]:
+        if not isinstance(self._source, str | PathLike | bytes):
+            raise TypeError("a decoder of a file object cannot be pickled; give it the file's path or bytes")
+        return {"source": self._source, **self._arguments}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
+    def __repr__(self) -> str:
+        name = str(self._source) if isinstance(self._source, str | PathLike) else type(self._source).__name__
+        return f"Decoder({name}: {len(self)} frames of {self.info.width}x{self.info.height})"
+
+    @cached_property
+    def _times(self) -> Timeline:
+        return Timeline(self.info)
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise ValueError(f"{self!r} is closed")
+
+    def _stacked(self, numbers: Sequence[int]) -> Pixels:
+        frames = np.empty((len(numbers), self.info.height, self.info.width, 3), np.uint8)
+        for i, frame in enumerate(self.frames(numbers)):
+            frames[i] = frame
+        return frames
+
+    def _play(self, numbers: Sequence[int], rate: int) -> Iterator[Pixels]:
+        while numbers:
+            player = self._player_of(numbers[0] // rate)
+            here = sum(1 for _ in takewhile(player.numbers.__contains__, (number // rate for number in numbers)))
+            yield from player.play(numbers[:here], rate)
+            numbers = numbers[here:]
+
     def _player_of(self, number: int) -> "SegmentPlayer":
-        if self._player is None or number not in self._player.numbers:
-            self._player = None  # free the old network before the new one is built
-            starts = [entry.first_frame for entry in self._file.header.segments]
-            index = bisect_right(starts, number) - 1
-            segment = self._file.read_segment(index)
-            with naming(self._path):
-                self._player = SegmentPlayer(segment, self.info, self._device, self._batch, self._precision)
-        return self._player
+        """The player of the segment that frame `number` is of; one at a time is kept."""
+        with self._turn:
+            self._require_open()
+            if self._player is None or number not in self._player.numbers:
+                self._player = None  # free the old network before the new one is built
+                starts = [entry.first_frame for entry in self._file.header.segments]
+                index = bisect_right(starts, number) - 1
+                segment = self._file.read_segment(index)
+                with naming(self._source if isinstance(self._source, str | PathLike) else ""):
+                    self._player = SegmentPlayer(segment, self.info, self._device, self._batch, self._precision)
+            return self._player
 
 
 class _Submitted(NamedTuple):
@@ -161,7 +243,7 @@ class SegmentPlayer:
         self.embeddings, self.ll_ranges = tuple(values.to(device) for values in embeddings), ll_ranges.to(device)
         self.precision = self._choose_precision() if precision == "auto" else precision
 
-    def play(self, numbers: range, rate: int = 1) -> Iterator[Frame]:
+    def play(self, numbers: Sequence[int], rate: int = 1) -> Iterator[Pixels]:
         """Frames of this segment, one by one, as uint8 (H, W, 3); numbers and rate as in `Decoder.frames`.
 
         After the segment's last frame there is none of the same network to blend with: it stands still. A GPU is
@@ -187,12 +269,13 @@ class SegmentPlayer:
         with torch.inference_mode():
             if self.device.type != "cuda":
                 return _Submitted(work(filled), len(rows), None)
-            pixels = work(filled.pin_memory().to(self.device, non_blocking=True))
-            # The host's memory comes from a pool of PyTorch's, which keeps it while a frame of it is in use.
-            host = torch.empty(pixels.shape, dtype=torch.uint8, pin_memory=True)
-            host.copy_(pixels, non_blocking=True)
-            ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            ready.record(torch.cuda.current_stream(self.device))
+            with GPU_TURN:
+                pixels = work(filled.pin_memory().to(self.device, non_blocking=True))
+                # The host's memory comes from a pool of PyTorch's, which keeps it while a frame of it is in use.
+                host = torch.empty(pixels.shape, dtype=torch.uint8, pin_memory=True)
+                host.copy_(pixels, non_blocking=True)
+                ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
+                ready.record(torch.cuda.current_stream(self.device))
         return _Submitted(host, len(rows), ready)
 
     def _compute(self, rows: torch.Tensor, *, rate: int, precision: Precision) -> torch.Tensor:
@@ -211,7 +294,7 @@ class SegmentPlayer:
         return "float16" if int((exact - half).abs().max()) <= 1 else "float32"
 
 
-def _collect(submitted: _Submitted) -> Iterator[Frame]:
+def _collect(submitted: _Submitted) -> Iterator[Pixels]:
     if submitted.ready is not None:
         submitted.ready.synchronize()
     yield from submitted.pixels.numpy()[: submitted.wanted]

@@ -1,17 +1,22 @@
 """What a user may ask of an encode. Never stored in the file, except as a line of text."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from fractions import Fraction
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from bitstream import nnc
 from bitstream.types import Model, VideoInfo
 from snerv_codec.errors import SettingsError
 from snerv_codec.media.reader import Selection
-from snerv_codec.rate_control.targets import Target
-from snerv_codec.training.settings import RECIPES, FitSettings, Phase
+from snerv_codec.rate_control.targets import Target, TargetKind
+from snerv_codec.training.settings import RECIPES, FitSettings, Phase, PresetName
+
+TARGETS: dict[str, TargetKind] = {f"target_{kind}": kind for kind in get_args(TargetKind)}
 
 # Raise this where the same video and settings come to another file than before: what was measured then is of another
 # codec. Benchmarks keep it with each record.
@@ -22,7 +27,8 @@ CODEC_REVISION = 1
 class EncodeSettings:
     """All choices of an encode; the defaults are those of `snerv encode`.
 
-    `size` is the number of parameters, embeddings included ("3M", "350k").
+    `size` is the number of parameters, embeddings included ("3M", "350k", 350_000). `of` takes all settings by name,
+    those of `fit`, `source` and `target` too.
 
     With a `target` in bytes the file is at most that large, and not much smaller; with one of quality it looks at
     least that good, and not much better, where a model of this `size` can. Either takes recipe "rd". Without a
@@ -37,7 +43,7 @@ class EncodeSettings:
     `mask` is a picture, a folder of pictures or a video, white where pixels are missing and to be filled in.
     """
 
-    size: str | None = None
+    size: str | int | float | None = None
     model: Model = "b"
     channels: int | None = None
     blocks: int | None = None
@@ -52,6 +58,39 @@ class EncodeSettings:
     holdout: Literal["even"] | None = None
     mask: str | Path | None = None
     source: Selection = field(default_factory=Selection)
+
+    @classmethod
+    def of(cls, *, preset: PresetName = "default", **choices: Any) -> "EncodeSettings":
+        """Settings by their names alone: `of(size=1e6, epochs=3, target_psnr=34, crop=(640, 1280), rate=29.97)`.
+
+        The names are those of the fields here, in `FitSettings` and in `Selection`, and target_size (bytes),
+        target_bpp, target_bitrate (bits a second), target_psnr (dB) and target_vmaf, of which one may be given. None
+        stands for what the preset or the recipe has. Raises `SettingsError`.
+        """
+        given = {name: value for name, value in choices.items() if value is not None}
+        targets = {name: Target(kind, given.pop(name)) for name, kind in TARGETS.items() if name in given}
+        if len(targets) > 1:
+            raise SettingsError(f"{' and '.join(targets)} cannot both be met; give one of them")
+        if "rate" in given:
+            given["rate"] = _exact_rate(given["rate"])
+        kinds = {kind: {field.name for field in fields(kind)} for kind in (cls, FitSettings, Selection)}
+        kinds[cls] -= {"fit", "source", "target"}
+        known = set().union(*kinds.values())
+        for name in given.keys() - known:
+            close = get_close_matches(name, [*known, *TARGETS], 1)
+            raise SettingsError(f"there is no setting {name!r}" + (f"; {close[0]!r} is the nearest" if close else ""))
+        own, fit, source = ({k: v for k, v in given.items() if k in names} for names in kinds.values())
+        if targets:
+            fit.setdefault("recipe", "rd")
+            own["target"] = next(iter(targets.values()))
+        return cls(**own, fit=FitSettings.preset(preset, **fit), source=Selection(**source))
+
+    @classmethod
+    def either(cls, settings: "EncodeSettings | None", choices: Mapping[str, Any]) -> "EncodeSettings":
+        """`settings`, or what `choices` name where there are none. Raises `SettingsError` where there are both."""
+        if settings is not None and choices:
+            raise SettingsError(f"settings and {', '.join(choices)} beside them; give either")
+        return settings or cls.of(**choices)
 
     def __post_init__(self) -> None:
         if self.model not in get_args(Model):
@@ -88,3 +127,14 @@ class EncodeSettings:
         epochs = " + ".join(f"{phase.epochs} {phase.name}" for phase in self.phases() if phase.epochs)
         made = f"recipe {self.fit.recipe}, {self.fit.optimizer}, epochs {epochs}, seed {self.fit.seed}"
         return f"snerv {version('snerv-codec')}: {made}"
+
+
+def _exact_rate(value: Any) -> Fraction:
+    """Frames a second: 25, 29.97, "30000/1001" or a `Fraction`."""
+    try:
+        rate = Fraction(str(value))
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if rate <= 0:
+        raise SettingsError(f"rate {value!r} is not a number of frames a second, such as 25 or '30000/1001'")
+    return rate

@@ -72,7 +72,7 @@ def by_file(subject: Subject, dataset: Dataset, known: Mask, settings: FitSettin
     asked = EncodeSettings(size=options.size, model=subject.model, mask=masks, fit=settings, device=options.device)
     encode(dataset.master, path, asked, overwrite=True)
     with Decoder(path, device=options.device) as decoder:
-        return decoder[:]
+        return np.asarray(decoder[:], np.uint8)
 
 
 def run(name: str, task: str, dataset: Dataset, frames: Frames, options: Namespace) -> dict[str, Any]:

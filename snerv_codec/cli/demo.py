@@ -51,7 +51,6 @@ def _new_folder() -> Path:
 def _run(source: Path, folder: Path, size: str, epochs: int, overwrite: bool) -> None:
     from snerv_codec import codec
     from snerv_codec.settings import EncodeSettings
-    from snerv_codec.training.settings import FitSettings
 
     coded, decoded, picture = (folder / f"{source.stem}{suffix}" for suffix in (".snrv", ".decoded.mp4", ".png"))
     page = coded.with_suffix(".html")
@@ -59,7 +58,7 @@ def _run(source: Path, folder: Path, size: str, epochs: int, overwrite: bool) ->
         for each in (coded, decoded, picture, page):  # all of them before the work starts
             check_target(each, overwrite=overwrite, source=source)
     folder.mkdir(parents=True, exist_ok=True)
-    settings = EncodeSettings(size=size, fit=FitSettings.preset("default", epochs=epochs))
+    settings = EncodeSettings.of(size=size, epochs=epochs)
     with View(as_json=False) as view:
         report = codec.encode(source, coded, settings, overwrite=overwrite, on_event=view)
         codec.decode(coded, decoded, overwrite=overwrite, on_event=view)

@@ -3,7 +3,6 @@
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,16 +17,13 @@ from snerv_codec.cli.jobs import for_each, pair_up
 from snerv_codec.cli.progress import View, watched
 from snerv_codec.cli.render import plan_rows, report_rows, table
 from snerv_codec.cli.report import make_page
-from snerv_codec.media.reader import Selection
 from snerv_codec.media.sources import RAW
-from snerv_codec.rate_control.targets import Target, TargetKind
 from snerv_codec.runtime.files import check_target
 from snerv_codec.runtime.precision import Precision
-from snerv_codec.settings import EncodeSettings
+from snerv_codec.settings import TARGETS, EncodeSettings
 from snerv_codec.training.settings import PRESETS, Compile, FitSettings, OptimizerName, RecipeName, ScheduleName
 
 FIT = FitSettings()
-TARGETS: dict[str, TargetKind] = {f"target_{kind}": kind for kind in get_args(TargetKind)}
 EXAMPLES = (
     ("snerv encode in.mp4 --size 1M", "a million parameters, to in.snrv"),
     ("snerv encode in.mp4 -o out.snrv --target-psnr 34", "as few bytes as that quality takes"),
@@ -208,20 +204,9 @@ def command(
 
 def settings_of(chosen: Mapping[str, Any]) -> EncodeSettings:
     """The settings that the options, by the names of the fields they fill, stand for."""
-    targets = [Target(kind, chosen[name]) for name, kind in TARGETS.items() if chosen[name] is not None]
-    if len(targets) > 1:
+    if sum(chosen[name] is not None for name in TARGETS) > 1:
         raise click.UsageError(f"Only one of {', '.join(f'--target-{kind}' for kind in TARGETS.values())} can be met.")
-
-    def of(kind: type) -> dict[str, Any]:
-        return {field.name: chosen[field.name] for field in fields(kind) if field.name in chosen}
-
-    recipe = chosen["recipe"] or ("rd" if targets else FIT.recipe)
-    return EncodeSettings(
-        **of(EncodeSettings),
-        target=targets[0] if targets else None,
-        fit=FitSettings.preset(chosen["preset"], **{**of(FitSettings), "recipe": recipe}),
-        source=Selection(**of(Selection)),
-    )
+    return EncodeSettings.of(**chosen)
 
 
 def _show_plans(sources: tuple[str, ...], settings: EncodeSettings, as_json: bool) -> None:

@@ -2,7 +2,7 @@
 
 import zlib
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -37,7 +37,7 @@ class Footage:
         return {"frames": zlib.crc32(self.frames.data), "known": known}
 
 
-def read_footage(source: str | Path, settings: EncodeSettings, *, memory: int | None = None) -> Footage:
+def read_footage(source: Any, settings: EncodeSettings, *, memory: int | None = None) -> Footage:
     """Read what `settings` select of `source`. Raises as `read_video` and `read_mask` do."""
     video = read_video(source, settings.source, memory=memory)
     known = None

@@ -3,13 +3,14 @@
 import time
 from dataclasses import replace
 from math import prod
-from pathlib import Path
+from typing import Any
 
 from bitstream import nnc
 from bitstream.segmentsection import MAX_SEGMENT_VALUES
 from bitstream.types import DecoderConfig, VideoInfo
 from snerv_codec.errors import SettingsError
 from snerv_codec.media.reader import read_video
+from snerv_codec.media.sources import name_of
 from snerv_codec.media.timeline import odd_frames
 from snerv_codec.report import Plan
 from snerv_codec.runtime.machine import available_memory, choose_device
@@ -29,14 +30,14 @@ TRIAL_HEIGHT, TRIAL_WIDTH, TRIAL_SIZE = 192, 384, 300_000  # of a model to time 
 TRIAL_BATCH, TRIAL_STEPS = 4, 5
 
 
-def plan(source: str | Path, settings: EncodeSettings | None = None) -> Plan:
-    """What `encode` would do with `source`, without fitting anything."""
-    settings = settings or EncodeSettings()
+def plan(source: Any, settings: EncodeSettings | None = None, **choices: Any) -> Plan:
+    """What `encode` would do with `source`, without fitting anything; settings as there."""
+    settings = EncodeSettings.either(settings, choices)
     info = read_video(source, settings.source, keep=False, memory=available_memory()).info
     if settings.holdout is not None:
         info = odd_frames(info)
     config = decoder_config(info, settings)
-    made = make_plan(str(source), info, config, settings)
+    made = make_plan(name_of(source), info, config, settings)
     return replace(made, predicted_seconds=made.epochs * info.frame_count * seconds_a_frame(config, settings))
 
 
@@ -145,7 +146,7 @@ def _budget(info: VideoInfo, settings: EncodeSettings) -> int:
 
     target = settings.target_bytes(info)
     if settings.size is not None or target is None:
-        return parse_size(settings.size or DEFAULT_SIZE)
+        return parse_size(str(settings.size or DEFAULT_SIZE))
     return max(1, round(8 * target / TARGET_BITS))
 
 

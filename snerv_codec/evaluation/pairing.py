@@ -10,8 +10,9 @@ from bitstream.sections import SIGNATURE
 from bitstream.types import Color
 from snerv_codec.errors import SettingsError
 from snerv_codec.evaluation.metrics import Frames
+from snerv_codec.media.arrays import centred
 from snerv_codec.media.color import measured_in
-from snerv_codec.media.reader import Selection, centred, open_video
+from snerv_codec.media.reader import Selection, open_video
 from snerv_codec.runtime.machine import available_memory
 
 

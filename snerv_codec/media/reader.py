@@ -16,6 +16,7 @@ import numpy.typing as npt
 from bitstream.types import MAX_FRAME_SIDE, MAX_FRAMES, MIN_FRAME_SIDE, SideTrack, VideoInfo
 from snerv_codec.errors import InputError, ResourceError, SettingsError
 from snerv_codec.media import color
+from snerv_codec.media.arrays import centred, from_array
 from snerv_codec.media.sources import (
     DEFAULT_RATE,
     choose_stream,
@@ -65,15 +66,17 @@ class Video:
 
 
 def read_video(
-    source: str | Path, selection: Selection | None = None, *, keep: bool = True, memory: int | None = None
+    source: Any, selection: Selection | None = None, *, keep: bool = True, memory: int | None = None
 ) -> Video:
-    """Read all selected frames of `source`: a video, "-" (y4m on standard input), a folder, or raw .yuv.
+    """Read all selected frames of `source`: a video, "-" (y4m on standard input), a folder, raw .yuv, or an array.
 
     With `keep` false the frames are counted and dropped. Raises `InputError` for a source that is missing,
     damaged or not a video, `SettingsError` for a selection that it cannot give, and `ResourceError` before
     the frames take more than `memory` bytes, or decoding them does.
     """
-    with open_video(source, selection, memory=memory) as stream:
+    if not isinstance(source, str | os.PathLike):
+        return Video(*from_array(source, selection or Selection()), ())
+    with open_video(os.fspath(source), selection, memory=memory) as stream:
         frames = _collect(stream, memory) if keep else np.empty((0, 0, 0, 3), np.uint8)
         stream.skip()
         return Video(stream.info(), frames, stream.tracks(), tuple(stream.warnings()))
@@ -126,12 +129,6 @@ def _collect(video: "VideoStream", memory: int | None) -> Frames:
         count += 1
     frames.resize((count, *frames.shape[1:]), refcheck=False)
     return frames
-
-
-def centred(height: int, width: int, crop: tuple[int, int]) -> tuple[slice, slice]:
-    """Rows and columns of a centred `crop`, (height, width), of a frame."""
-    top, left = (height - crop[0]) // 2, (width - crop[1]) // 2
-    return slice(top, top + crop[0]), slice(left, left + crop[1])
 
 
 class VideoStream:

@@ -3,6 +3,7 @@
 A source is always a file: never a URL, and never a list of other files.
 """
 
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -30,8 +31,10 @@ DEFAULT_RATE = Fraction(25)
 MISSING = Fraction(1)  # seconds by which a file may end before the time it tells
 
 
-def name_of(source: str | Path) -> str:
+def name_of(source: Any) -> str:
     """What messages call a source."""
+    if not isinstance(source, str | os.PathLike):
+        return f"array of shape {tuple(source.shape)}" if hasattr(source, "shape") else "array"
     return "standard input" if str(source) == "-" else str(source)
 
 

@@ -14,7 +14,9 @@ from snerv_codec.errors import OutputError
 FRAME_NAME = re.compile(r"frame_\d+\.png")  # of the files in a folder of frames
 
 
-def check_target(target: Path, *, overwrite: bool, folder: bool = False, source: str | Path | None = None) -> None:
+def check_target(
+    target: Path, *, overwrite: bool, folder: bool = False, source: str | os.PathLike[str] | None = None
+) -> None:
     """Raise `OutputError` where `target`, a file or a `folder`, cannot or must not be written.
 
     `source` must be another file. Only a file replaces a file, and only a folder of frames a folder of frames.
