@@ -78,7 +78,7 @@ def _render(result: "Evaluation") -> str:
         rows["of which"] = f"{result.video_bytes:,} bytes, {result.video_bpp:.4f} bpp for the video without sound"
     rows["PSNR"] = f"{mean['psnr']:.3f} dB RGB, mean of frames; {mean['psnr_of_mean_mse']:.3f} dB of the mean error"
     planes = ", ".join(f"{name.upper()} {mean[f'psnr_{name}']:.3f}" for name in "yuv")
-    rows["PSNR YUV"] = f"{mean['psnr_yuv']:.3f} dB (6Y+U+V)/8; {planes} ({result.matrix}, 4:4:4)"
+    rows["PSNR YUV"] = f"{mean['psnr_yuv']:.3f} dB (6Y+U+V)/8; {planes} ({result.matrix}, 4:2:0)"
     rows["SSIM"] = f"{mean['ssim']:.5f} (RGB)"
     if "ms_ssim" in mean:
         rows["MS-SSIM"] = f"{mean['ms_ssim']:.5f} (RGB)"

@@ -15,6 +15,7 @@ from snerv_codec.evaluation.metrics import (
     low_percentile,
     mse,
     psnr_of_mse,
+    psnr_planes,
     psnr_yuv,
     similarities,
 )
@@ -37,7 +38,7 @@ class Evaluation:
     `per_frame` has "psnr" and "mse" (RGB), "psnr_y", "psnr_u", "psnr_v", "ssim", and where the frame's size and
     the machine allow "ms_ssim" and "vmaf". `summary` has their means (of "psnr" the mean of the frames' PSNRs),
     "psnr_of_mean_mse", "psnr_yuv" = (6Y + U + V) / 8, "vmaf_harmonic" and "vmaf_low" (the first percentile).
-    PSNRs are in dB, at most 100. `matrix` names what converted RGB to Y, U and V, at full chroma resolution.
+    PSNRs are in dB, at most 100. `matrix` names what converted RGB to Y, U and V, which are compared in 4:2:0.
     `bytes` and `bpp` are those of the distorted file, None for a folder or a pipe; `video_bytes` and `video_bpp` leave
     sound and subtitles out. `source_size` is the reference's (height, width) before a crop.
     """
@@ -139,8 +140,7 @@ def _measure(pair: Pair, meter: VmafMeter | None, on_event: OnEvent) -> dict[str
         if meter:
             meter.add(*(converter.to_planes(frame, vmaf_color) for frame in frames))
         error, (similarity, multiscale) = mse(*frames), similarities(*frames)
-        planes = zip(*(converter.to_planes(frame, color) for frame in frames), strict=True)
-        y, u, v = (psnr_of_mse(mse(*plane)) for plane in planes)
+        y, u, v = psnr_planes(*(converter.to_planes(frame, color) for frame in frames))
         row = {"psnr": psnr_of_mse(error), "mse": error, "psnr_y": y, "psnr_u": u, "psnr_v": v, "ssim": similarity}
         rows.append(row if multiscale is None else row | {"ms_ssim": multiscale})
         on_event(FrameDone("evaluate", len(rows), expected))

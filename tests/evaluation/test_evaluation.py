@@ -97,8 +97,11 @@ def test_yuv_figures_follow_the_matrix_and_range_of_the_reference(color, red, bl
         luma_and_chroma(with_errors, red, blue, color.full_range),
         strict=True,
     )
+    close = 0.2 if color.full_range else 0.05  # dB; the scaler cuts chroma of full range off instead of rounding it
     for plane, mine, other in planes:
-        assert result.per_frame[f"psnr_{plane}"] == pytest.approx(psnrs(mine, other), abs=0.05)
+        if plane != "y":  # in 4:2:0
+            mine, other = (each.reshape(len(each), 18, 2, 25, 2).mean((2, 4)) for each in (mine, other))
+        assert result.per_frame[f"psnr_{plane}"] == pytest.approx(psnrs(mine, other), abs=close)
     y, u, v = (result.summary[f"psnr_{plane}"] for plane in "yuv")
     assert result.summary["psnr_yuv"] == pytest.approx((6 * y + u + v) / 8)
 

@@ -14,6 +14,7 @@ from snerv_codec.evaluation.metrics import (
     ms_ssim,
     mse,
     psnr,
+    psnr_planes,
     psnr_yuv,
     similarities,
     ssim,
@@ -102,6 +103,27 @@ def test_similarities_leave_the_callers_threads_alone():
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("size", [(6, 8), (5, 7), (1, 4)])
+def test_psnr_of_planes_halves_chroma_sample_by_sample(size):
+    reference, other = noise((3, *size)), noise((3, *size), 1)
+
+    def halved(plane):
+        rows, columns = -(-size[0] // 2), -(-size[1] // 2)
+        small = np.zeros((rows, columns))
+        for y in range(rows):
+            for x in range(columns):
+                down, right = min(2 * y + 1, size[0] - 1), min(2 * x + 1, size[1] - 1)
+                corners = [(2 * y, 2 * x), (2 * y, right), (down, 2 * x), (down, right)]
+                small[y, x] = np.mean([float(plane[corner]) for corner in corners])
+        return small
+
+    pairs = [(reference[0].astype(float), other[0].astype(float))]
+    pairs += [(halved(a), halved(b)) for a, b in zip(reference[1:], other[1:], strict=True)]
+    expected = [10 * np.log10(255**2 / np.mean((a - b) ** 2)) for a, b in pairs]
+    assert psnr_planes(reference, other) == pytest.approx(expected)
+    assert psnr_planes(reference, reference) == (100, 100, 100)
 
 
 def test_pooling():
