@@ -8,6 +8,7 @@ It is an optional dependency. Of it, only what imports neither torch nor torchvi
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -36,6 +37,8 @@ BASE_MEMORY = 1 << 30  # bytes that the child may map besides its tensors: the i
 MEMORY_A_VALUE = 64
 BASE_SECONDS = 30
 VALUES_A_SECOND = 100_000  # a slow machine's; a fast one decodes millions
+PATIENCE = 10  # seconds that pass for one of processor time, on a machine that is busy with other things
+OVERTIME = {getattr(signal, name) for name in ("SIGXCPU", "SIGKILL") if hasattr(signal, name)}
 
 
 def require() -> None:
@@ -76,9 +79,12 @@ def decode(tensors: NncTensors) -> dict[str, Floats]:
         "seconds": int(seconds),
     }
     try:
-        done = _run("decode", header, tensors.data, timeout=seconds)
+        done = _run("decode", header, tensors.data, timeout=PATIENCE * seconds)
+        late = -done.returncode in OVERTIME
     except subprocess.TimeoutExpired:
-        raise LimitExceeded(f"the NNC bitstream takes more than {seconds:.0f} s to decode") from None
+        late = True
+    if late:
+        raise LimitExceeded(f"the NNC bitstream takes more than {seconds:.0f} s of processor time to decode")
     if done.returncode or len(done.stdout) != VALUE.itemsize * values:
         raise Corrupt(f"the NNC bitstream does not hold the decoder's tensors: {_last_line(done.stderr)}")
     flat = np.frombuffer(done.stdout, VALUE).astype(np.float32)

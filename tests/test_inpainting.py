@@ -131,7 +131,7 @@ def test_the_decoder_fills_the_hole(tmp_path, mask):
     source.mkdir()
     for number, frame in enumerate(frames):
         write_image(source / f"{number}.png", frame)
-    fit = FitSettings(epochs=80, prune_epochs=0, learning_rate=5e-3)
+    fit = FitSettings(epochs=20, prune_epochs=0, optimizer="muon")
     report = encode(source, tmp_path / "a.snrv", replace(QUICK, mask=mask, fit=fit))
     assert report.known == pytest.approx(1 - 60 / (18 * 34))
     with Decoder(tmp_path / "a.snrv", device="cpu") as decoder:

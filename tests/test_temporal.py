@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from bitstream.container import StreamFile, read_header, write_stream
+from bitstream.container import StreamFile, write_stream
 from bitstream.types import DecoderConfig, QuantizedTensor, Segment, Stream, VideoInfo
 from snerv_codec import Decoder, EncodeSettings, decode, encode
 from snerv_codec.cli.main import main
@@ -80,8 +80,10 @@ def test_a_video_comes_back_and_every_frame_from_its_own_embeddings(clip, tmp_pa
     coded = tmp_path / "a.snrv"
     report = encode(clip(count), coded, EncodeSettings(size="250k", model=model, fit=FIT, device="cpu"))
     assert report.config.model == model
-    entry = read_header(coded).segments[0]
-    assert entry.config == report.config
+    with StreamFile(coded) as file:
+        segment = file.read_segment(0)
+    assert segment.config == report.config
+    assert [(tensor.name, tensor.bits) for tensor in segment.embeddings] == [("embeddings", 6), ("temporal", 6)]
     with Decoder(coded, device="cpu") as decoder:
         frames = decoder[:]
         assert frames.shape == (count, 26, 41, 3)
@@ -91,22 +93,20 @@ def test_a_video_comes_back_and_every_frame_from_its_own_embeddings(clip, tmp_pa
     assert len(list((tmp_path / "frames").iterdir())) == count
 
 
-def test_the_temporal_embeddings_matter(clip, tmp_path):
+@pytest.mark.parametrize("model", ["t", "t2d"])
+def test_the_temporal_embeddings_matter(tmp_path, model):
     """A frame decoded with another's temporal embedding is another frame."""
     coded, swapped = tmp_path / "a.snrv", tmp_path / "b.snrv"
-    encode(clip(3), coded, EncodeSettings(size="120k", model="t", fit=FIT, device="cpu"))
-    with StreamFile(coded) as file:
-        stream = file.read_stream()
+    stream = golden_stream(model)
     segment = stream.segments[0]
-    names = [tensor.name for tensor in segment.embeddings]
-    assert names == ["embeddings", "temporal"]
     frame, temporal = segment.embeddings
-    assert (frame.bits, temporal.bits) == (6, 6)
-    symbols = np.roll(temporal.symbols.reshape(temporal.shape), 1, axis=0).ravel()
-    turned = replace(temporal, symbols=symbols)
-    changed = replace(segment, embeddings=(frame, turned), frame_checksums=())
-    swapped.write_bytes(write_stream(replace(stream, segments=(changed,))))
-    assert not np.array_equal(Decoder(coded, device="cpu")[1], Decoder(swapped, device="cpu")[1])
+    much = np.float16(4096)  # to outweigh the rest
+    large = replace(temporal, scales=much * temporal.scales, offsets=much * temporal.offsets)
+    turned = replace(large, symbols=np.roll(temporal.symbols.reshape(temporal.shape), 1, axis=0).ravel())
+    for path, each in ((coded, large), (swapped, turned)):
+        path.write_bytes(write_stream(replace(stream, segments=(replace(segment, embeddings=(frame, each)),))))
+    mine, other = (Decoder(path, device="cpu")[1].astype(int) for path in (coded, swapped))
+    assert np.abs(mine - other).mean() > 1
 
 
 def test_the_plan_names_the_model_and_counts_its_embeddings(clip):

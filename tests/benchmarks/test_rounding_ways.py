@@ -17,9 +17,10 @@ def test_a_toy_record_and_its_section(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(record, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(datasets, "CACHE", tmp_path / "cache")
     monkeypatch.setattr(rounding, "QPS", (-38, -26))
+    monkeypatch.setattr(rounding, "WEIGHT_BITS", (8, 5))
     monkeypatch.setattr(rounding, "PRICES", np.array([1e-8, 1e-6]))
     clip = write_clip(tmp_path / "toy.mkv", width=48, height=32, frames=3)
-    rounding.main(["--dataset", str(clip), "--size", "60k", "--epochs", "20", "--device", "cpu"])
+    rounding.main(["--dataset", str(clip), "--size", "60k", "--epochs", "4", "--device", "cpu"])
     values = json.loads((tmp_path / "results" / "trials" / "rounding" / "toy.jsonl").read_text())
     plain = values["curves"]["plain"]
     assert [point["bits"] for point in plain] == list(rounding.WEIGHT_BITS)

@@ -73,4 +73,4 @@ def test_today_is_shown_beside_what_is_on_record(tmp_path, monkeypatch, capsys):
     (line,) = (line for line in capsys.readouterr().out.splitlines() if "fitting_share" in line)
     _, today, on_record, change = line.split()
     assert float(on_record) == pytest.approx(values["fitting_share"], rel=1e-3)
-    assert float(change.rstrip("%")) / 100 == pytest.approx(float(today) / float(on_record) - 1, abs=0.01)
+    assert float(change.rstrip("%")) / 100 == pytest.approx(float(today) / float(on_record) - 1, rel=0.01, abs=0.01)

@@ -49,7 +49,7 @@ def forge(data: bytes, kind: bytes, change) -> bytes:
 def read_guarded(data: bytes) -> str:
     """The name of the error, or "" where there is none; fails where it takes much time or memory."""
     tracemalloc.start()
-    start = time.monotonic()
+    start = time.process_time()  # a busy neighbour takes none of it
     error: BitstreamError | None = None
     try:
         read_stream(data)
@@ -58,7 +58,7 @@ def read_guarded(data: bytes) -> str:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < MEMORY
-    assert time.monotonic() - start < SECONDS
+    assert time.process_time() - start < SECONDS
     if error is None:
         return ""
     assert len(str(error).splitlines()) == 1

@@ -2,7 +2,6 @@
 
 import os
 import struct
-import time
 from contextlib import suppress
 from dataclasses import replace
 from importlib.util import find_spec
@@ -126,11 +125,9 @@ def test_hostile_bitstreams_cannot_harm_the_process():
         damaged = bytearray(coded.data)
         for place in rng.integers(0, len(damaged), rng.integers(1, 5)):
             damaged[place] = rng.integers(256)
-        start = time.monotonic()
         with suppress(BitstreamError):
             decoded = nnc.decode(NncTensors(SHAPES, bytes(damaged)))
             assert {name: values.shape for name, values in decoded.items()} == dict(SHAPES)
-        assert time.monotonic() - start < nnc.BASE_SECONDS + 5
 
 
 def test_the_child_has_limits_of_time_and_memory(monkeypatch, tmp_path):
@@ -142,12 +139,13 @@ def test_the_child_has_limits_of_time_and_memory(monkeypatch, tmp_path):
     (package / "approximator.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setattr(nnc, "BASE_SECONDS", 2)
     monkeypatch.setattr(nnc, "find_spec", lambda name: True)
     coded = NncTensors((("w", (4,)),), b"")
     (package / "coder.py").write_text("def decode(*a, **k):\n    while True: pass")
-    with pytest.raises((LimitExceeded, Corrupt)):
-        nnc.decode(coded)
+    with monkeypatch.context() as hasty:
+        hasty.setattr(nnc, "BASE_SECONDS", 1)
+        with pytest.raises(LimitExceeded, match="takes more than 1 s of processor time"):
+            nnc.decode(coded)
     if os.name == "posix":
         (package / "coder.py").write_text("def decode(*a, **k):\n    bytearray(8 << 30)")
         with pytest.raises(Corrupt, match="MemoryError"):
