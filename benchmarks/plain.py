@@ -10,8 +10,7 @@ import torch.nn.functional as F
 from pytorch_msssim import ssim
 from torch import Tensor, nn
 
-from bitstream.types import DecoderConfig
-from snerv_codec.model.decoder import stage_kernel, stage_widths
+from bitstream.models import DecoderConfig
 from snerv_codec.model.wavelet import dwt, idwt
 
 ENCODER_WIDTH = 64
@@ -54,10 +53,10 @@ class PlainDecoder(nn.Module):
 
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
-        self.strides, self.blocks, widths = config.strides, config.blocks, stage_widths(config)
+        self.strides, self.blocks, widths = config.strides, config.blocks, config.widths
         self.stem = nn.Conv2d(config.embedding_shape[0], widths[0], 1)
         self.up = nn.ModuleList(
-            nn.Conv2d(widths[i], widths[i + 1] * s * s, stage_kernel(i), padding=stage_kernel(i) // 2)
+            nn.Conv2d(widths[i], widths[i + 1] * s * s, config.kernels[i], padding=config.kernels[i] // 2)
             for i, s in enumerate(self.strides)
         )
         self.lift, self.merge, self.residuals = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()

@@ -24,11 +24,13 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks.plain import PlainTrainer
 from benchmarks.record import find_record, write_record
 from bitstream.container import read_stream, write_stream
-from bitstream.types import DecoderConfig, Segment, Stream, VideoInfo
+from bitstream.models import DecoderConfig
+from bitstream.types import Segment, Stream, VideoInfo
 from snerv_codec.compression.packing import pack_segment
 from snerv_codec.compression.rounding import Plain
 from snerv_codec.compression.values import values_of
 from snerv_codec.decoding import SegmentPlayer
+from snerv_codec.model.architectures import paper_config
 from snerv_codec.model.sizing import decoding_memory, fitting_memory, model_cost
 from snerv_codec.runtime.machine import choose_device
 from snerv_codec.runtime.precision import Precision, kernels
@@ -37,9 +39,9 @@ from snerv_codec.training.settings import Compile, FitSettings
 from snerv_codec.training.trainer import Trainer
 
 CONFIGS = {
-    "192x384 C0 41 N_RB 2": DecoderConfig((16, 2, 4), (3, 2, 2, 2, 2), 41, 2),
-    "640x1280 C0 111 N_RB 6": DecoderConfig((16, 2, 4), (5, 4, 2, 2, 2), 111, 6),
-    "960x1920 C0 100 N_RB 6": DecoderConfig((16, 2, 4), (5, 4, 3, 2, 2), 100, 6),
+    "192x384 C0 41 N_RB 2": paper_config((16, 2, 4), (3, 2, 2, 2, 2), 41, 2),
+    "640x1280 C0 111 N_RB 6": paper_config((16, 2, 4), (5, 4, 2, 2, 2), 111, 6),
+    "960x1920 C0 100 N_RB 6": paper_config((16, 2, 4), (5, 4, 3, 2, 2), 100, 6),
 }
 WAYS: dict[str, list[tuple[Precision, Compile, int]]] = {
     "cpu": [("float32", "none", 1), ("bfloat16", "none", 1), ("float32", "none", 4)],

@@ -1,10 +1,10 @@
 """Stream <-> bytes, and random access to the segments of a file.
 
-INFO | INDX | SEGM or SNNC ... | text | trak pdat ... | DONE, each a checked section (bitstream.sections).
+INFO | text | trak pdat ... | SEGM or SNNC ... | INDX | DONE, each a checked section (bitstream.sections).
 Opening a file reads INFO, INDX and the headers of the rest, so a segment costs one read wherever it lies.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -16,13 +16,15 @@ from typing import BinaryIO
 from bitstream import sections
 from bitstream.errors import Corrupt, LimitExceeded, naming
 from bitstream.indexsection import SegmentEntry, read_index, write_index
+from bitstream.models import DecoderConfig, UnknownModel
 from bitstream.sections import SectionEntry, SectionFile, write_prologue, write_section
-from bitstream.segmentsection import count_values, read_segment, write_segment
+from bitstream.segmentsection import CodedSegment, read_segment, write_segment
 from bitstream.tracksection import TrackSummary, read_track, summarize_track, write_track
 from bitstream.types import Segment, SideTrack, Stream, VideoInfo
 from bitstream.videosection import read_video, write_video
 
 MAX_SUMMARY = 1 << 16  # bytes
+OFFSET_SIZE = 8  # bytes of the end mark, which says where the index lies
 MAX_LOADED_VALUES = 1 << 28  # tensor values that `read_stream` keeps in memory at once
 
 Source = str | PathLike[str] | bytes | BinaryIO  # a path, the bytes of a whole file, or a file object that can seek
@@ -41,37 +43,92 @@ class StreamHeader:
     file_size: int
 
 
+class StreamWriter:
+    """Writes a file section by section, so that no more than one segment is in memory at a time.
+
+    What is known before the first segment goes first: the video, the summary, and the side tracks. Then `add`
+    takes the segments in order, and `finish` writes the index and the end mark; a file without them is seen to be
+    truncated. `write` is given the bytes, in order. Methods raise `LimitExceeded` for what no reader would accept,
+    and `ValueError` for segments that are not those of the video.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[bytes], object],
+        video: VideoInfo,
+        tracks: Iterable[SideTrack] = (),
+        summary: str = "",
+    ) -> None:
+        self._sink, self._video = write, video
+        self._entries: list[SegmentEntry] = []
+        self._offset = self._frames = 0
+        self._write(write_prologue())
+        self._section(sections.VIDEO, write_video(video))
+        if summary:
+            text = summary.encode()
+            if len(text) > MAX_SUMMARY:
+                raise LimitExceeded(f"a summary of {len(text)} bytes is above the limit of {MAX_SUMMARY}")
+            self._section(sections.SUMMARY, text)
+        for track in tracks:
+            description, packets = write_track(track)
+            self._section(sections.TRACK, description)
+            self._section(sections.PACKETS, packets)
+
+    def size_with(self, segment: CodedSegment) -> int:
+        """Bytes of the file if this segment were added now, and were the last."""
+        entries = [*self._entries, self._entry(segment)]
+        return self._offset + len(segment.section) + sum(map(len, _end(entries, self._offset + len(segment.section))))
+
+    def add(self, segment: CodedSegment) -> None:
+        """Append the segment that holds the next frames."""
+        _require_covers(segment.config, self._video)
+        left = self._video.frame_count - self._frames
+        if segment.frame_count > left:
+            raise ValueError(f"a segment of {segment.frame_count} frames where the video has {left} left")
+        self._entries.append(self._entry(segment))
+        self._frames += segment.frame_count
+        self._write(segment.section)
+
+    def finish(self) -> None:
+        """Write the index and the end mark."""
+        if self._frames != self._video.frame_count:
+            raise ValueError(f"segments hold {self._frames} frames, the video {self._video.frame_count}")
+        for part in _end(self._entries, self._offset):
+            self._write(part)
+
+    def _entry(self, segment: CodedSegment) -> SegmentEntry:
+        return SegmentEntry(
+            first_frame=self._frames,
+            frame_count=segment.frame_count,
+            config=segment.config,
+            offset=self._offset,
+            length=len(segment.section),
+            tensor_count=segment.tensor_count,
+            value_count=segment.value_count,
+        )
+
+    def _section(self, kind: bytes, payload: bytes) -> None:
+        self._write(write_section(kind, payload))
+
+    def _write(self, data: bytes) -> None:
+        self._sink(data)
+        self._offset += len(data)
+
+
+def _end(entries: list[SegmentEntry], offset: int) -> tuple[bytes, bytes]:
+    """The index, which lies at `offset`, and the end mark."""
+    index = write_section(sections.INDEX, write_index(entries))
+    return index, write_section(sections.END, offset.to_bytes(OFFSET_SIZE, "little"))
+
+
 def write_stream(stream: Stream) -> bytes:
     """The file that holds `stream`. Raises `LimitExceeded` for one that no reader would accept."""
-    parts, entries, offset = [], [], 0
+    file = BytesIO()
+    writer = StreamWriter(file.write, stream.video, stream.tracks, stream.summary)
     for segment in stream.segments:
-        kind = sections.NNC_SEGMENT if segment.nnc else sections.SEGMENT
-        part = write_section(kind, write_segment(segment))
-        entries.append(
-            SegmentEntry(
-                first_frame=segment.first_frame,
-                frame_count=segment.frame_count,
-                config=segment.config,
-                offset=offset,
-                length=len(part),
-                tensor_count=len(segment.shapes) + len(segment.embeddings),
-                value_count=count_values(segment),
-            )
-        )
-        parts.append(part)
-        offset += len(part)
-    if stream.summary:
-        summary = stream.summary.encode()
-        if len(summary) > MAX_SUMMARY:
-            raise LimitExceeded(f"a summary of {len(summary)} bytes is above the limit of {MAX_SUMMARY}")
-        parts.append(write_section(sections.SUMMARY, summary))
-    for track in stream.tracks:
-        description, packets = write_track(track)
-        parts.append(write_section(sections.TRACK, description))
-        parts.append(write_section(sections.PACKETS, packets))
-    video = write_section(sections.VIDEO, write_video(stream.video))
-    index = write_section(sections.INDEX, write_index(entries))
-    return b"".join((write_prologue(), video, index, *parts, write_section(sections.END, b"")))
+        writer.add(write_segment(segment))
+    writer.finish()
+    return file.getvalue()
 
 
 def read_stream(data: bytes) -> Stream:
@@ -127,23 +184,18 @@ class StreamFile:
         """Close the file."""
         self._file.close()
 
+    def coded_segment(self, index: int) -> CodedSegment:
+        """Segment number `index`, counted from 0, as bytes to copy; `IndexError` where there is none."""
+        entry = self.header.segments[index]
+        with naming(self._name):
+            section = self._sections.whole(self._segments[index])
+        return CodedSegment(entry.frame_count, entry.config, entry.tensor_count, entry.value_count, section)
+
     def read_segment(self, index: int) -> Segment:
         """Segment number `index`, counted from 0; `IndexError` where there is none."""
-        entry = self.header.segments[index]
-        section = self._segments[index]
-        with naming(self._name):
-            with _contradictions_are_corrupt():
-                segment = read_segment(
-                    self._sections.payload(section),
-                    entry.first_frame,
-                    entry.frame_count,
-                    entry.config,
-                    nnc=section.type == sections.NNC_SEGMENT,
-                )
-            tensors = len(segment.shapes) + len(segment.embeddings)
-            if (tensors, count_values(segment)) != (entry.tensor_count, entry.value_count):
-                raise Corrupt(f"segment {index} does not hold the tensors that the index announces")
-            return segment
+        coded = self.coded_segment(index)
+        with naming(self._name), _contradictions_are_corrupt():
+            return read_segment(coded, self.header.segments[index].first_frame)
 
     def read_tracks(self) -> tuple[SideTrack, ...]:
         """All side tracks with their packets."""
@@ -170,18 +222,20 @@ class StreamFile:
         self._file = file
         self._sections = SectionFile(file)
         self._segments = tuple(self._of_type(sections.SEGMENT, sections.NNC_SEGMENT))
-        table = self._sections.sections
-        if [section.type for section in table[:2]] != [sections.VIDEO, sections.INDEX]:
-            raise Corrupt("the stream does not start with INFO and INDX")
-        if len(self._of_type(sections.VIDEO)) > 1 or len(self._of_type(sections.INDEX)) > 1:
-            raise Corrupt("the stream has more than one INFO or INDX")
+        table, index = self._sections.sections, self._of_type(sections.INDEX)
+        if table[0].type != sections.VIDEO or len(self._of_type(sections.VIDEO)) > 1:
+            raise Corrupt("the stream does not start with its one INFO")
+        if len(index) != 1 or int.from_bytes(self._sections.payload(table[-1]), "little") != index[0].offset:
+            raise Corrupt("the end mark does not name the one INDX")
+        if table[-1].size != OFFSET_SIZE:
+            raise Corrupt(f"an end mark of {table[-1].size} bytes")
         read = self._sections.payload
         with _contradictions_are_corrupt():
             self.header = StreamHeader(
                 version=self._sections.version,
                 video=read_video(read(table[0])),
                 summary=self._read_summary(),
-                segments=read_index(read(table[1])),
+                segments=read_index(read(index[0])),
                 tracks=tuple(summarize_track(read(track)) for track, _ in self._track_pairs()),
                 sections=table,
                 file_size=self._sections.size,
@@ -190,17 +244,17 @@ class StreamFile:
 
     def _check_index(self) -> None:
         """The index and the segment sections must tell the same story, and cover the video."""
-        header, origin = self.header, self._sections.sections[1].end
-        listed = [(origin + entry.offset, entry.length) for entry in header.segments]
+        header = self.header
+        listed = [(entry.offset, entry.length) for entry in header.segments]
         found = [(section.offset, section.end - section.offset) for section in self._segments]
         if listed != found:
             raise Corrupt("the segment index does not match the segments")
         video, frames = header.video, sum(entry.frame_count for entry in header.segments)
         if frames != video.frame_count:
             raise Corrupt(f"segments hold {frames} frames, the video {video.frame_count}")
-        for height, width in (entry.config.padded_size for entry in header.segments):
-            if height < video.height or width < video.width:
-                raise Corrupt(f"a {width}x{height} decoder cannot make {video.width}x{video.height} frames")
+        with _contradictions_are_corrupt():
+            for entry in header.segments:
+                _require_covers(entry.config, video)
 
     def _read_summary(self) -> str:
         found = self._of_type(sections.SUMMARY)
@@ -224,6 +278,15 @@ class StreamFile:
             if track.end != its_packets.offset:
                 raise Corrupt("a side track's packets do not follow it")
             yield track, its_packets
+
+
+def _require_covers(config: DecoderConfig | UnknownModel, video: VideoInfo) -> None:
+    """Raise `ValueError` where a decoder's frames are smaller than the video's."""
+    if isinstance(config, UnknownModel):
+        return
+    height, width = config.padded_size
+    if height < video.height or width < video.width:
+        raise ValueError(f"a {width}x{height} decoder cannot make {video.width}x{video.height} frames")
 
 
 @contextmanager

@@ -97,6 +97,11 @@ class Reader:
         self.what = what
 
     @property
+    def size(self) -> int:
+        """Bytes in all, read or not."""
+        return len(self._data)
+
+    @property
     def remaining(self) -> int:
         """Bytes not yet read."""
         return len(self._data) - self._position

@@ -14,7 +14,7 @@ from bitstream.fields import Reader, Writer
 
 # Not text, and harmed by whoever strips the eighth bit, translates line ends or stops at ^Z.
 SIGNATURE = b"\x8fSNRV\r\n\x1a"
-VERSION = (1, 0)
+VERSION = (2, 0)
 PROLOGUE_SIZE = 14
 HEADER_SIZE = 13
 CHECKSUM_SIZE = 4
@@ -73,6 +73,11 @@ def write_section(kind: bytes, payload: bytes) -> bytes:
     return b"".join((header, payload, checksum.to_bytes(CHECKSUM_SIZE, "little")))
 
 
+def payload_of(section: bytes) -> bytes:
+    """The payload of a whole section."""
+    return section[HEADER_SIZE:-CHECKSUM_SIZE]
+
+
 class SectionFile:
     """The sections of an open file. Opening reads the prologue and the section headers alone.
 
@@ -89,13 +94,16 @@ class SectionFile:
         self.version = self._read_version()
         self.sections = tuple(self._scan())
 
+    def whole(self, section: SectionEntry) -> bytes:
+        """A section with its header and its checksum, which is verified."""
+        data = self._read(section.offset, section.end - section.offset)
+        if zlib.crc32(memoryview(data)[:-CHECKSUM_SIZE]) != int.from_bytes(data[-CHECKSUM_SIZE:], "little"):
+            raise Corrupt(f"the checksum of section {section.name} at byte {section.offset} does not match")
+        return data
+
     def payload(self, section: SectionEntry) -> bytes:
         """A section's payload, its checksum verified."""
-        data = self._read(section.offset, section.end - section.offset)
-        body = memoryview(data)[:-CHECKSUM_SIZE]
-        if zlib.crc32(body) != int.from_bytes(data[-CHECKSUM_SIZE:], "little"):
-            raise Corrupt(f"the checksum of section {section.name} at byte {section.offset} does not match")
-        return bytes(body[HEADER_SIZE:])
+        return payload_of(self.whole(section))
 
     def _read(self, offset: int, size: int) -> bytes:
         if self._file.closed:
@@ -136,8 +144,8 @@ class SectionFile:
             yield section
             offset = section.end
             if section.type == END:
-                if section.size or offset != self.size:
-                    raise Corrupt(f"{section.size + self.size - offset} bytes follow the end mark")
+                if offset != self.size:
+                    raise Corrupt(f"{self.size - offset} bytes follow the end mark")
                 return
         raise LimitExceeded(f"more than {MAX_SECTIONS} sections")
 

@@ -1,26 +1,22 @@
 """The SEGM and SNNC sections: the tensors of a run of frames (SPEC.md, "SEGM")."""
 
 import zlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from math import prod
 
 from bitstream.drafts import encode_tensors
 from bitstream.entropy import Grid, decode_tensor
 from bitstream.errors import Corrupt, LimitExceeded, UnsupportedVersion
 from bitstream.fields import Reader, Writer
-from bitstream.types import (
-    MAX_DIMENSIONS,
-    MAX_NAME,
-    MAX_TENSOR_VALUES,
-    DecoderConfig,
-    NncTensors,
-    QuantizedTensor,
-    Segment,
-)
+from bitstream.models import DecoderConfig, UnknownModel
+from bitstream.sections import CHECKSUM_SIZE, NNC_SEGMENT, SEGMENT, payload_of, write_section
+from bitstream.types import MAX_DIMENSIONS, MAX_NAME, MAX_TENSOR_VALUES, NncTensors, QuantizedTensor, Segment
 
 MAX_TENSORS = 1 << 12
 MAX_DIRECTORY = 1 << 20  # bytes, once inflated
 MAX_SEGMENT_VALUES = 1 << 28
+MAX_SIDE = 1 << 24  # bytes of a segment's side values
 # A tensor of one value only takes no bytes for its symbols, so bytes must bound values some other way. The
 # sparsest network worth sending spends more than 0.01 bit a value, about 800 values a byte.
 MAX_VALUES_PER_BYTE = 1 << 10
@@ -45,6 +41,11 @@ class _Row:
     def axis(self) -> int | None:
         return None if self.grid == 0 else self.grid - 1
 
+    @property
+    def grid_count(self) -> int:
+        """Number of scales, and of offsets."""
+        return 1 if self.axis is None else self.shape[self.axis]
+
 
 def check_values(values: int, size: int) -> None:
     """Raise `LimitExceeded` where a section of `size` bytes may not hold `values` symbols."""
@@ -53,81 +54,113 @@ def check_values(values: int, size: int) -> None:
         raise LimitExceeded(f"{values} tensor values is above the limit of {limit} for {size} bytes")
 
 
-def count_values(segment: Segment) -> int:
-    """Symbols in all of a segment's tensors."""
-    weights = sum(prod(shape) for _, shape in segment.shapes)
-    return weights + sum(prod(tensor.shape) for tensor in segment.embeddings)
+@dataclass(frozen=True, slots=True)
+class CodedSegment:
+    """A segment as bytes: what a file needs of it, whether it was just coded or is copied from another file.
+
+    `section` is the whole section, header and checksum included. `tensor_count` and `value_count` include the
+    embeddings.
+    """
+
+    frame_count: int
+    config: DecoderConfig | UnknownModel
+    tensor_count: int
+    value_count: int
+    section: bytes
+
+    @property
+    def symbol_bytes(self) -> int:
+        """Bytes of the coded symbols of all tensors, their tables included."""
+        fields = Reader(payload_of(self.section), "segment")
+        flags = fields.uint(1)
+        rows, _ = _read_directory(fields)
+        fields.blob(MAX_SIDE)
+        grids = sum(4 * row.grid_count for row in rows if row.coder != ELSEWHERE)
+        return fields.remaining - grids - _checksums_size(flags, self.frame_count)
+
+    def with_checksums(self, checksums: Sequence[int]) -> "CodedSegment":
+        """The segment, which has none yet, with the CRC-32 of each decoded frame."""
+        payload = bytearray(payload_of(self.section))
+        if payload[0] & HAS_CHECKSUMS or len(checksums) != self.frame_count:
+            raise ValueError(f"{len(checksums)} checksums for {self.frame_count} frames, or there are some already")
+        payload[0] |= HAS_CHECKSUMS
+        payload += b"".join(checksum.to_bytes(CHECKSUM_SIZE, "little") for checksum in checksums)
+        return replace(self, section=write_section(self.section[:4], bytes(payload)))
 
 
-def coded_size(segment: Segment) -> int:
-    """Bytes of the coded symbols of all tensors, their tables included."""
-    tensors = (*segment.tensors, *segment.embeddings)
-    coded = sum(len(data) for _, data in encode_tensors(tensors))
-    return coded + (len(segment.nnc.data) if segment.nnc else 0)
-
-
-def write_segment(segment: Segment) -> bytes:
-    """Payload of the section, a SNNC where the segment has an NNC bitstream. Raises `LimitExceeded`."""
+def write_segment(segment: Segment) -> CodedSegment:
+    """Code a segment, as SNNC where it has an NNC bitstream. Raises `LimitExceeded`."""
     rows = [_Row(name, shape, 0, 0, ELSEWHERE, 0) for name, shape in segment.nnc.shapes] if segment.nnc else []
     parts = Writer()
-    tensors = (*segment.tensors, *segment.embeddings)
-    for tensor, (coder, data) in zip(tensors, encode_tensors(tensors), strict=True):
+    for tensor, (coder, data) in zip(segment.all_tensors, encode_tensors(segment.all_tensors), strict=True):
         grid = 0 if tensor.axis is None else tensor.axis + 1
         rows.append(_Row(tensor.name, tensor.shape, tensor.bits, grid, coder, len(data)))
         parts.float16s(tensor.scales)
         parts.float16s(tensor.offsets)
         parts.raw(data)
-    out = Writer()
-    out.uint(HAS_CHECKSUMS if segment.frame_checksums else 0, 1)
+    out, side = Writer(), Writer()
+    out.uint(0, 1)
     _write_directory(out, rows, len(segment.embeddings))
-    out.float16s(segment.ll_ranges)
-    for checksum in segment.frame_checksums:
-        out.uint(checksum, 4)
+    side.float16s(segment.side)
+    out.blob(side.finish(), MAX_SIDE)
     out.raw(parts.finish())
-    if segment.nnc:
-        out.raw(segment.nnc.data)
-    check_values(count_values(segment), len(out))
-    return out.finish()
+    out.raw(segment.nnc.data if segment.nnc else b"")
+    values = sum(prod(row.shape) for row in rows)
+    check_values(values, len(out))
+    section = write_section(NNC_SEGMENT if segment.nnc else SEGMENT, out.finish())
+    coded = CodedSegment(segment.frame_count, segment.config, len(rows), values, section)
+    return coded.with_checksums(segment.frame_checksums) if segment.frame_checksums else coded
 
 
-def read_segment(
-    payload: bytes, first_frame: int, frame_count: int, config: DecoderConfig, *, nnc: bool = False
-) -> Segment:
-    """Inverse of `write_segment`, for a SNNC section with `nnc`.
+def read_segment(coded: CodedSegment, first_frame: int) -> Segment:
+    """Inverse of `write_segment`.
 
-    Raises `BitstreamError`, or `ValueError` where the values contradict.
+    Raises `BitstreamError`, of which `UnsupportedVersion` for a model that this version does not know, or
+    `ValueError` where the values contradict.
     """
-    fields = Reader(payload, "segment")
+    config, frames, nnc = coded.config, coded.frame_count, coded.section[:4] == NNC_SEGMENT
+    if isinstance(config, UnknownModel):
+        raise UnsupportedVersion(f"decoder model {config.number} is not known to this version; install a newer one")
+    fields = Reader(payload_of(coded.section), "segment")
     flags = fields.uint(1)
     if flags & ~HAS_CHECKSUMS:
-        raise UnsupportedVersion(f"segment flags {flags} are not known to this reader")
-    rows = _read_directory(fields, len(config.embedding_shapes))
-    check_values(sum(prod(row.shape) for row in rows), len(payload))
-    ll_ranges = fields.float16s(2 * frame_count).reshape(frame_count, 2)
-    packed = fields.raw(4 * frame_count if flags & HAS_CHECKSUMS else 0)
-    count = len(rows) - len(config.embedding_shapes)
-    weights, embeddings = rows[:count], rows[count:]
+        raise UnsupportedVersion(f"segment flags {flags} are not known to this version; install a newer one")
+    rows, count = _read_directory(fields)
+    if count != len(config.embedding_shapes):
+        raise Corrupt(f"{count} tensors of embeddings where the segment's model has {len(config.embedding_shapes)}")
+    values = sum(prod(row.shape) for row in rows)
+    check_values(values, fields.size)
+    if (len(rows), values) != (coded.tensor_count, coded.value_count):
+        raise Corrupt("the segment does not hold the tensors that the index announces")
+    weights, embeddings = rows[:-count], rows[-count:]
     if nnc and any((row.bits, row.grid, row.coder, row.size) != (0, 0, ELSEWHERE, 0) for row in weights):
         raise Corrupt("a tensor of an NNC segment is coded apart")
-    tensors = [] if nnc else [_read_tensor(fields, row) for row in weights]
-    embedded = [_read_tensor(fields, row) for row in embeddings]
-    shapes = tuple((row.name, row.shape) for row in weights)
-    bitstream = NncTensors(shapes, fields.raw(fields.remaining)) if nnc else None
+    side = Reader(fields.blob(MAX_SIDE), "side values")
+    side_values = side.float16s(frames * config.layout.frame_values).reshape(frames, -1)
+    side.finish()
+    tensors = () if nnc else tuple(_read_tensor(fields, row) for row in weights)
+    embedded = tuple(_read_tensor(fields, row) for row in embeddings)
+    shapes, size = tuple((row.name, row.shape) for row in weights), _checksums_size(flags, frames)
+    bitstream = NncTensors(shapes, fields.raw(max(fields.remaining - size, 0))) if nnc else None
+    packed = fields.raw(size)
     fields.finish()
     return Segment(
         first_frame=first_frame,
         config=config,
-        tensors=tuple(tensors),
-        embeddings=tuple(embedded),
-        ll_ranges=ll_ranges,
-        frame_checksums=tuple(int.from_bytes(packed[i : i + 4], "little") for i in range(0, len(packed), 4)),
+        tensors=tensors,
+        embeddings=embedded,
+        side=side_values,
+        frame_checksums=tuple(int.from_bytes(packed[i : i + 4], "little") for i in range(0, size, CHECKSUM_SIZE)),
         nnc=bitstream,
     )
 
 
+def _checksums_size(flags: int, frames: int) -> int:
+    return CHECKSUM_SIZE * frames if flags & HAS_CHECKSUMS else 0
+
+
 def _read_tensor(fields: Reader, row: _Row) -> QuantizedTensor:
-    grids = 1 if row.axis is None else row.shape[row.axis]
-    scales, offsets = fields.float16s(grids), fields.float16s(grids)
+    scales, offsets = fields.float16s(row.grid_count), fields.float16s(row.grid_count)
     grid = Grid(row.shape, row.bits, scales, offsets, row.axis)
     symbols = decode_tensor(row.coder, fields.raw(row.size), grid)
     return QuantizedTensor(row.name, row.shape, row.bits, symbols, scales, offsets, row.axis)
@@ -159,12 +192,11 @@ def _write_directory(out: Writer, rows: list[_Row], embeddings: int) -> None:
     out.blob(data, MAX_DIRECTORY)
 
 
-def _read_directory(fields: Reader, embeddings: int) -> list[_Row]:
+def _read_directory(fields: Reader) -> tuple[list[_Row], int]:
+    """The rows, and how many of them, the last ones, are embeddings."""
     table = Reader(_inflate(fields.uint(1), fields.blob(MAX_DIRECTORY)), "tensor directory")
-    count, found = table.varint(MAX_TENSORS), table.varint()
-    if found != embeddings:
-        raise Corrupt(f"{found} tensors of embeddings where the segment's model has {embeddings}")
-    if count <= embeddings:
+    count, embeddings = table.varint(MAX_TENSORS), table.varint()
+    if not 0 < embeddings < count:
         raise Corrupt("a segment needs embeddings and one more tensor")
     names = [table.string(MAX_NAME) for _ in range(count)]
     shapes = [_read_shape(table) for _ in range(count)]
@@ -175,7 +207,7 @@ def _read_directory(fields: Reader, embeddings: int) -> list[_Row]:
     for row in rows:
         if row.grid > len(row.shape):
             raise UnsupportedVersion(f"{row.name}: grid {row.grid} is not known for {len(row.shape)} axes")
-    return rows
+    return rows, embeddings
 
 
 def _read_shape(table: Reader) -> tuple[int, ...]:

@@ -3,16 +3,15 @@
 import time
 import zlib
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from bitstream import nnc
-from bitstream.container import Source, write_stream
-from bitstream.segmentsection import coded_size
-from bitstream.types import Segment, Stream, VideoInfo
+from bitstream.container import Source, StreamWriter
+from bitstream.segmentsection import CodedSegment
+from bitstream.types import Segment, VideoInfo
 from snerv_codec.encoding.footage import Footage, read_footage
 from snerv_codec.encoding.planning import decoder_config, make_plan
 from snerv_codec.errors import OutputError, SettingsError
@@ -72,15 +71,20 @@ def encode(
         vmaf.require(info.width, info.height)
     on_event(Planned(make_plan(name_of(source), info, config, settings)))
 
-    def wrap(segment: Segment) -> Stream:
-        return Stream(video=info, segments=(segment,), tracks=footage.tracks, summary=settings.summary())
+    nowhere = StreamWriter(lambda data: None, info, footage.tracks, settings.summary())
+
+    def file_size(segment: CodedSegment) -> int:
+        return nowhere.size_with(segment.with_checksums((0,) * segment.frame_count))
 
     with open_checkpoint(output, footage, config, settings, resume=resume, overwrite=overwrite) as checkpoint:
-        fitted = fit(footage, config, settings, checkpoint, wrap, resume=resume, on_event=on_event)
+        fitted = fit(footage, config, settings, checkpoint, file_size, resume=resume, on_event=on_event)
         trained = time.perf_counter()
-        stream = wrap(_with_checksums(fitted.segment, info, settings.device))
+        segment = fitted.coded.with_checksums(_checksums(fitted.segment, info, settings.device))
         with atomic_path(output, overwrite=overwrite) as beside:
-            beside.write_bytes(write_stream(stream))
+            with beside.open("wb") as file:
+                writer = StreamWriter(file.write, info, footage.tracks, settings.summary())
+                writer.add(segment)
+                writer.finish()
             quality, interpolated, decoding = _measure(beside, footage, settings.device, on_event)
         checkpoint.finish()
     ended = time.perf_counter()
@@ -92,7 +96,7 @@ def encode(
         reached=fitted.reached,
         frames=info.frame_count,
         bytes_total=output.stat().st_size,
-        bytes_tracks=sum(len(packet.data) for track in stream.tracks for packet in track.packets),
+        bytes_tracks=sum(len(packet.data) for track in footage.tracks for packet in track.packets),
         bpp=bits_per_pixel(output.stat().st_size, info.width, info.height, info.frame_count),
         bitrate=bits_per_second(output.stat().st_size, info.duration),
         quality=quality,
@@ -101,7 +105,7 @@ def encode(
         fitted_psnr=fitted.results["fit"],
         pruned_psnr=fitted.results["prune"],
         estimated_bytes=fitted.estimated_bytes,
-        bytes_symbols=coded_size(fitted.segment),
+        bytes_symbols=segment.symbol_bytes,
         seconds_fitting=trained - started,
         seconds_decoding=decoding,
         seconds_total=ended - started,
@@ -170,12 +174,12 @@ def differing_frames(source: str | Path, *, device: str = "auto", on_event: OnEv
     return differing
 
 
-def _with_checksums(segment: Segment, info: VideoInfo, device: str) -> Segment:
-    """The segment with the CRC-32 of each frame that it decodes to here."""
+def _checksums(segment: Segment, info: VideoInfo, device: str) -> list[int]:
+    """The CRC-32 of each frame that the segment decodes to here."""
     from snerv_codec.decoding import SegmentPlayer
 
     player = SegmentPlayer(segment, info, choose_device(device))
-    return replace(segment, frame_checksums=tuple(zlib.crc32(frame.data) for frame in player.play(player.numbers)))
+    return [zlib.crc32(frame.data) for frame in player.play(player.numbers)]
 
 
 def _measure(path: Path, footage: Footage, device: str, on_event: OnEvent) -> tuple[Quality, Quality | None, float]:

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bitstream.types import DecoderConfig, Model
+from bitstream.models import DecoderConfig, Model
 from snerv_codec.rate_control.targets import Target
 
 
@@ -22,7 +22,8 @@ class Plan:
     rate: str
     device: str
     model: Model
-    channels: int
+    widths: tuple[int, ...]
+    kernels: tuple[int, ...]
     blocks: int
     strides: tuple[int, ...]
     embedding_shape: tuple[int, int, int]

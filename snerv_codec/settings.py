@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from bitstream import nnc
-from bitstream.types import Model, VideoInfo
+from bitstream.models import Model
+from bitstream.types import VideoInfo
 from snerv_codec.errors import SettingsError
 from snerv_codec.media.reader import Selection
 from snerv_codec.rate_control.targets import Target, TargetKind

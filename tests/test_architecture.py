@@ -16,11 +16,19 @@ THIRD_PARTY = {"torch", "numpy", "av", "constriction", "click", "pytorch_msssim"
 # Folder or module: what it may import of ours and of others, besides the standard library and itself.
 ALLOWED = {
     "bitstream": {"numpy", "constriction", "nncodec"},
-    "snerv_codec.model": {"torch", "bitstream.types", "snerv_codec.errors"},
-    "snerv_codec.media": {"av", "numpy", "bitstream.types", "snerv_codec.errors", "snerv_codec.runtime.files"},
+    "snerv_codec.model": {"torch", "bitstream.models", "snerv_codec.errors"},
+    "snerv_codec.media": {
+        "av",
+        "numpy",
+        "bitstream.models",
+        "bitstream.types",
+        "snerv_codec.errors",
+        "snerv_codec.runtime.files",
+    },
     "snerv_codec.training": {
         "torch",
         "numpy",
+        "bitstream.models",
         "bitstream.types",
         "snerv_codec.model",
         "snerv_codec.compression",

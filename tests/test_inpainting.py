@@ -8,7 +8,6 @@ import torch
 from clips import moving_picture
 from conftest import QUICK
 
-from bitstream.types import DecoderConfig
 from snerv_codec import Decoder, encode
 from snerv_codec.cli.main import main
 from snerv_codec.errors import InputError, SettingsError
@@ -17,6 +16,7 @@ from snerv_codec.events import EpochDone
 from snerv_codec.media.mask import read_mask
 from snerv_codec.media.reader import Selection, read_video
 from snerv_codec.media.writer import open_writer, write_image
+from snerv_codec.model.architectures import paper_config
 from snerv_codec.settings import EncodeSettings
 from snerv_codec.training.frames import FrameSet
 from snerv_codec.training.settings import FitSettings
@@ -81,8 +81,8 @@ def test_masks_that_do_not_fit_are_refused(clip, tmp_path, mask):
         EncodeSettings(holdout="even", mask=mask)
 
 
-CONFIG = DecoderConfig((16, 2, 3), (2, 2, 2, 1, 1), 12, 1)  # 32x48
-TEMPORAL = DecoderConfig((16, 2, 3), (2, 2, 2, 1, 1), 12, 1, "t", (3, 4, 6))
+CONFIG = paper_config((16, 2, 3), (2, 2, 2, 1, 1), 12, 1)  # 32x48
+TEMPORAL = paper_config((16, 2, 3), (2, 2, 2, 1, 1), 12, 1, "t", (3, 4, 6))
 
 
 @pytest.mark.parametrize("config", [CONFIG, TEMPORAL])

@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from bitstream.container import StreamFile, write_stream
-from bitstream.types import DecoderConfig, QuantizedTensor, Segment, Stream, VideoInfo
+from bitstream.types import QuantizedTensor, Segment, Stream, VideoInfo
 from snerv_codec import Decoder, EncodeSettings, decode, encode
 from snerv_codec.cli.main import main
 from snerv_codec.encoding.planning import plan
 from snerv_codec.errors import SettingsError
 from snerv_codec.media.writer import write_image
-from snerv_codec.model import decoder as network
+from snerv_codec.model.architectures import build_decoder, paper_config
 from snerv_codec.training.settings import FitSettings
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -26,9 +26,9 @@ FIT = FitSettings(epochs=2, prune_epochs=1)
 
 def golden_stream(model):
     """Two frames of 30x16 whose weights depend on their names' order alone."""
-    config = DecoderConfig((4, 1, 2), (2, 2, 2, 1, 1), 12, 1, model, (3, 2, 4))
+    config = paper_config((4, 1, 2), (2, 2, 2, 1, 1), 12, 1, model, (3, 2, 4))
     with torch.device("meta"):
-        shapes = {name: tuple(p.shape) for name, p in network.Decoder(config).named_parameters()}
+        shapes = {name: tuple(p.shape) for name, p in build_decoder(config).named_parameters()}
     rng = np.random.RandomState(1)  # the legacy generator: its numbers never change
 
     def tensor(name, shape, spread):

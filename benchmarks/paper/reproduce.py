@@ -26,7 +26,7 @@ import snerv_codec
 from benchmarks import datasets, record, tasks
 from benchmarks.page import Section, Table, markdown
 from benchmarks.paper.tables import FITS, TABLES, Fit
-from bitstream.types import DecoderConfig
+from bitstream.models import DecoderConfig
 from snerv_codec.errors import UserError
 from snerv_codec.events import EpochDone
 from snerv_codec.media.reader import Frames, Selection, read_video

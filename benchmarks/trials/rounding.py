@@ -34,7 +34,8 @@ from benchmarks.plots import draw_lines
 from benchmarks.record import Record
 from benchmarks.tasks import SUBJECTS
 from bitstream.container import write_stream
-from bitstream.types import DecoderConfig, QuantizedTensor, Stream, VideoInfo
+from bitstream.models import DecoderConfig
+from bitstream.types import QuantizedTensor, Stream, VideoInfo
 from snerv_codec.compression.packing import pack_segment
 from snerv_codec.compression.rounding import Nnc, Plain, RateDistortion, Rounded, Rounding
 from snerv_codec.compression.sensitivity import round_for_rate, sensitivities, weigh
@@ -117,6 +118,7 @@ def run(dataset: Dataset, frames: Frames, options: Namespace) -> dict[str, Any]:
         curves["nnc"] = [{"qp": qp, **point(Nnc(qp, EMBED_BITS))} for qp in QPS]
     points = {name: [(point["bytes"], point["psnr"]) for point in curve] for name, curve in curves.items()}
     values = {
+        "parameters": decoder_parameters(config) + embedding_parameters(config, len(frames)),
         "fitted_psnr": trainer.results["fit"],
         "unrounded_psnr": trainer.results["prune"],
         "seconds_sensitivities": subject.seconds,
@@ -131,10 +133,7 @@ def run(dataset: Dataset, frames: Frames, options: Namespace) -> dict[str, Any]:
 
 def section(values: Record, folder: Path) -> Section:
     """What a record tells: bits a parameter, and dB that rounding takes."""
-    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values["config"].items()}
-    config = DecoderConfig(**fields)
-    count = decoder_parameters(config) + embedding_parameters(config, values["dataset"]["frames"])
-    whole = values["unrounded_psnr"]
+    count, whole = values["parameters"], values["unrounded_psnr"]
     lines = {
         key: [(8 * point["bytes"] / count, whole - point["psnr"]) for point in curve]
         for key, curve in values["curves"].items()

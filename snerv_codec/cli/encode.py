@@ -9,7 +9,7 @@ from typing import Any, get_args
 import click
 
 from bitstream import nnc
-from bitstream.types import Model
+from bitstream.models import Model
 from snerv_codec.cli import options
 from snerv_codec.cli.config import read_config
 from snerv_codec.cli.help import Command, option, section

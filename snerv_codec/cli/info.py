@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from bitstream.container import StreamHeader, read_header
+from bitstream.models import DecoderConfig, UnknownModel
 from snerv_codec.cli.render import show_decoder, table
 from snerv_codec.evaluation.metrics import bits_per_pixel, bits_per_second
 
@@ -48,7 +49,7 @@ def _describe(source: Path, header: StreamHeader) -> dict[str, Any]:
                 "bytes": entry.length,
                 "tensors": entry.tensor_count,
                 "values": entry.value_count,
-                **asdict(entry.config),
+                **_describe_decoder(entry.config),
             }
             for entry in header.segments
         ],
@@ -58,6 +59,12 @@ def _describe(source: Path, header: StreamHeader) -> dict[str, Any]:
         ],
         "sections": [{"type": section.name, "bytes": section.end - section.offset} for section in header.sections],
     }
+
+
+def _describe_decoder(config: DecoderConfig | UnknownModel) -> dict[str, Any]:
+    if isinstance(config, UnknownModel):
+        return {"model": None, "model_number": config.number}
+    return asdict(config)
 
 
 def _render(values: dict[str, Any]) -> str:

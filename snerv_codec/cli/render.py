@@ -63,9 +63,11 @@ def show_quality(quality: Quality) -> str:
 
 def show_decoder(config: Mapping[str, Any]) -> str:
     """The fields of a `DecoderConfig`, by name, in one line."""
+    if config["model"] is None:
+        return f"model {config['model_number']}, which this version does not know"
     shapes = [config["embedding_shape"], *([config["temporal_shape"]] * 2 if config["temporal_shape"] else [])]
     return (
-        f"model {config['model']}, C0 {config['channels']}, N_RB {config['blocks']}, "
+        f"model {config['model']}, C0 {config['widths'][0]}, N_RB {config['blocks']}, "
         f"strides {','.join(map(str, config['strides']))}, "
         f"embedding {' + '.join('x'.join(map(str, shape)) for shape in shapes)}"
     )

@@ -2,16 +2,17 @@
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bitstream import nnc
 from bitstream.errors import Corrupt
-from bitstream.types import DecoderConfig, QuantizedTensor, Segment
+from bitstream.models import DecoderConfig
+from bitstream.types import QuantizedTensor, Segment
 from snerv_codec.compression.quantize import Floats, array, dequantize
 from snerv_codec.compression.rounding import Rounding
 from snerv_codec.compression.values import Values
 from snerv_codec.errors import SettingsError
-from snerv_codec.model.decoder import Decoder
+from snerv_codec.model.architectures import build_decoder
 
 LARGEST = float(np.finfo(np.float16).max)  # of a grid's numbers
 
@@ -31,12 +32,12 @@ def pack_segment(
     return Segment(
         first_frame=first_frame,
         config=config,
-        ll_ranges=ll_ranges.cpu().numpy().astype(np.float16),
+        side=ll_ranges[:, : config.layout.frame_values].cpu().numpy().astype(np.float16),
         **rounding(arrays)._asdict(),
     )
 
 
-def unpack_decoder(segment: Segment) -> Decoder:
+def unpack_decoder(segment: Segment) -> nn.Module:
     """The decoder a segment holds, on the CPU.
 
     Raises `Corrupt` where its tensors are not the network's, `MissingExtra` where they need NNC and it is
@@ -47,14 +48,14 @@ def unpack_decoder(segment: Segment) -> Decoder:
         wrong = next(name for name in (*expected, *found) if found.get(name) != expected.get(name))
         raise Corrupt(f"tensor {wrong!r} has shape {found.get(wrong)} where the decoder needs {expected.get(wrong)}")
     with torch.device("meta"):
-        decoder = Decoder(segment.config)
+        decoder = build_decoder(segment.config)
     decoder.load_state_dict(_weights(segment), assign=True)
     return decoder.requires_grad_(False).eval()
 
 
 def unpack_embeddings(segment: Segment) -> tuple[tuple[Tensor, ...], Tensor]:
-    """Embeddings (T, *shape) for each shape and LL ranges (T, 2) as the decoder takes them, float32 on the CPU."""
-    return tuple(map(_tensor, segment.embeddings)), torch.from_numpy(segment.ll_ranges.astype(np.float32))
+    """Embeddings (T, *shape) for each shape and side values, as the decoder takes them, float32 on the CPU."""
+    return tuple(map(_tensor, segment.embeddings)), torch.from_numpy(segment.side.astype(np.float32))
 
 
 def _require_range(values: Values[Floats]) -> None:
@@ -66,7 +67,7 @@ def _require_range(values: Values[Floats]) -> None:
 
 def _shapes(config: DecoderConfig) -> dict[str, tuple[int, ...]]:
     with torch.device("meta"):
-        return {name: tuple(parameter.shape) for name, parameter in Decoder(config).named_parameters()}
+        return {name: tuple(parameter.shape) for name, parameter in build_decoder(config).named_parameters()}
 
 
 def _weights(segment: Segment) -> dict[str, Tensor]:

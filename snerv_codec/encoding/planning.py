@@ -6,8 +6,9 @@ from math import prod
 from typing import Any
 
 from bitstream import nnc
+from bitstream.models import DecoderConfig
 from bitstream.segmentsection import MAX_SEGMENT_VALUES
-from bitstream.types import DecoderConfig, VideoInfo
+from bitstream.types import VideoInfo
 from snerv_codec.errors import SettingsError
 from snerv_codec.media.reader import read_video
 from snerv_codec.media.sources import name_of
@@ -118,7 +119,8 @@ def make_plan(source: str, info: VideoInfo, config: DecoderConfig, settings: Enc
         rate=f"{float(info.rate):g}",
         device=str(choose_device(settings.device)),
         model=config.model,
-        channels=config.channels,
+        widths=config.widths,
+        kernels=config.kernels,
         blocks=config.blocks,
         strides=config.strides,
         embedding_shape=config.embedding_shape,

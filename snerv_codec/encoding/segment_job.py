@@ -1,14 +1,14 @@
 """From footage to the segment of a file: the training, with its work directory, and the packing."""
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from bitstream.container import write_stream
-from bitstream.segmentsection import coded_size
-from bitstream.types import DecoderConfig, Segment, Stream
+from bitstream.models import DecoderConfig
+from bitstream.segmentsection import CodedSegment, write_segment
+from bitstream.types import Segment
 from snerv_codec.compression.quantize import MAX_DEADZONE
 from snerv_codec.encoding.footage import Footage
 from snerv_codec.encoding.planning import require_room
@@ -31,16 +31,17 @@ TOLERANCE = 0.1  # dB, or of VMAF, that a file may stay below its target
 AIM = 0.995  # share of a target in bytes that training goes for: what it misses it by, rounding makes up for at a price
 HALVINGS = 10  # in the search for how much rounding has to make up for
 
-Wrap = Callable[[Segment], Stream]  # a whole file around a segment
+FileSize = Callable[[CodedSegment], int]  # bytes of the whole file around a segment, its checksums included
 
 
 class Fitted(NamedTuple):
-    """A segment without checksums; `results` is the PSNR in dB at the end of each phase of training.
+    """A segment without checksums, and its bytes; `results` is the PSNR in dB at the end of each phase of training.
 
     `reached` is its quality in the unit of a target that asks for one.
     """
 
     segment: Segment
+    coded: CodedSegment
     results: dict[str, float]
     estimated_bytes: float | None
     reached: float | None = None
@@ -51,15 +52,16 @@ def fit(
     config: DecoderConfig,
     settings: EncodeSettings,
     checkpoint: "Checkpoint",
-    wrap: Wrap,
+    file_size: FileSize,
     *,
     resume: bool,
     on_event: Callable[[Event], None],
 ) -> Fitted:
-    """Train a model of `config` on `footage` and put it on the grids of the file that `wrap` makes of it.
+    """Train a model of `config` on `footage` and put it on the grids of a file.
 
-    Goes on from the checkpoint where `resume` asks for it and there is one. With a target in bytes that file
-    is not larger; raises `SettingsError` where it cannot be met. One of quality that cannot be met is an event.
+    Goes on from the checkpoint where `resume` asks for it and there is one. With a target in bytes the file is not
+    larger, by `file_size`; raises `SettingsError` where it cannot be met. One of quality that cannot be met is an
+    event.
     """
     from snerv_codec.rate_control.steering import Steering
     from snerv_codec.training.trainer import Trainer
@@ -72,7 +74,7 @@ def fit(
         on_event(Warned(f"{checkpoint.directory}: holds no interrupted run; starting from the beginning"))
     judge = _judge(settings, footage)
     if limit is not None and steering.budget is None:
-        steering.budget = _budget(limit, _Packing(trainer, config, settings)(scale=1), wrap)
+        steering.budget = _budget(limit, _Packing(trainer, config, settings)(scale=1), file_size)
     if judge is not None:
         steering.find_goal = lambda: judge.goal(_Packing(trainer, config, settings))
     for phase in settings.phases():
@@ -83,9 +85,9 @@ def fit(
         if reached < judge.target.value - TOLERANCE:
             short = f"the target, {judge.target}, is out of this fit's reach, which came to {reached:.2f}"
             on_event(Warned(f"{short}; raise --size or --epochs"))
-        return Fitted(segment, trainer.results, trainer.estimated_bytes, reached)
-    segment = pack() if limit is None else _pack_within(limit, pack, wrap)
-    return Fitted(segment, trainer.results, trainer.estimated_bytes)
+        return Fitted(segment, write_segment(segment), trainer.results, trainer.estimated_bytes, reached)
+    segment, coded = _pack_within(limit, pack, file_size)
+    return Fitted(segment, coded, trainer.results, trainer.estimated_bytes)
 
 
 def open_checkpoint(
@@ -167,25 +169,24 @@ def _rounding(trainer: "Trainer", values: "Values[Tensor]", settings: EncodeSett
     return RateDistortion(sensitivities(trainer.decoder, embeddings, frames.ll_ranges, size), plain)
 
 
-def _budget(limit: int, segment: Segment, wrap: Wrap) -> float:
+def _budget(limit: int, segment: Segment, file_size: FileSize) -> float:
     """Bytes to aim at for the symbols of weights and embeddings. Raises `SettingsError` where there is no room."""
-    rest = _file_size(segment, wrap) - coded_size(segment)
-    require_room(limit, rest, sum(tensor.symbols.size for tensor in segment.all_tensors))
+    coded = write_segment(segment)
+    rest = file_size(coded) - coded.symbol_bytes
+    require_room(limit, rest, coded.value_count)
     return AIM * limit - rest
 
 
-def _file_size(segment: Segment, wrap: Wrap) -> int:
-    return len(write_stream(wrap(replace(segment, frame_checksums=(0,) * segment.frame_count))))
-
-
-def _pack_within(limit: int, pack: _Packing, wrap: Wrap) -> Segment:
+def _pack_within(limit: int | None, pack: _Packing, file_size: FileSize) -> tuple[Segment, CodedSegment]:
     """The segment that makes a file of at most `limit` bytes, with the least rounding towards zero that it takes."""
     segment = pack()
-    if _file_size(segment, wrap) <= limit:
-        return segment
+    coded = write_segment(segment)
+    if limit is None or file_size(coded) <= limit:
+        return segment, coded
     low, high = 0.0, MAX_DEADZONE
     segment = pack(deadzone=high)
-    smallest = _file_size(segment, wrap)
+    coded = write_segment(segment)
+    smallest = file_size(coded)
     if smallest > limit:
         raise SettingsError(
             f"a file of {limit:,} bytes is too small for this model, which takes {smallest:,}; "
@@ -194,8 +195,9 @@ def _pack_within(limit: int, pack: _Packing, wrap: Wrap) -> Segment:
     for _ in range(HALVINGS):
         middle = (low + high) / 2
         candidate = pack(deadzone=middle)
-        if _file_size(candidate, wrap) <= limit:
-            high, segment = middle, candidate
+        written = write_segment(candidate)
+        if file_size(written) <= limit:
+            high, segment, coded = middle, candidate, written
         else:
             low = middle
-    return segment
+    return segment, coded

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from bitstream.types import MAX_FRAME_SIDE, MAX_FRAMES, MIN_FRAME_SIDE, Color, VideoInfo
+from bitstream.models import MAX_FRAME_SIDE
+from bitstream.types import MAX_FRAMES, MIN_FRAME_SIDE, Color, VideoInfo
 from snerv_codec.errors import InputError, SettingsError
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from bitstream.types import MAX_FRAME_SIDE, MAX_FRAMES, MIN_FRAME_SIDE, SideTrack, VideoInfo
+from bitstream.models import MAX_FRAME_SIDE
+from bitstream.types import MAX_FRAMES, MIN_FRAME_SIDE, SideTrack, VideoInfo
 from snerv_codec.errors import InputError, ResourceError, SettingsError
 from snerv_codec.media import color
 from snerv_codec.media.arrays import centred, from_array

@@ -16,7 +16,8 @@ import av
 import av.error
 import av.stream
 
-from bitstream.types import MAX_FRAME_SIDE, MIN_FRAME_SIDE
+from bitstream.models import MAX_FRAME_SIDE
+from bitstream.types import MIN_FRAME_SIDE
 from snerv_codec.errors import InputError, SettingsError
 from snerv_codec.media import color
 

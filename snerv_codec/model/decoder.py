@@ -1,6 +1,6 @@
 """The decoder: a frame's embeddings to the frame. Its weights are what a `.snrv` file holds.
 
-embedding (N, 16, h, w)
+embedding (N, E, h, w), five blocks as in the paper (there may be 3 to 6; the last three features are fused)
   │ stem 1x1, GELU                                     C_0
   │ up.0, up.1, up.2                 strides s_1 s_2 s_3 → u_3, C_3
   ├─ up.3                            s_4 → u_4, C_4   ─┐
@@ -14,21 +14,16 @@ The models differ in `up` alone: for "t" and "t2d" see `model.temporal`.
 """
 
 from collections.abc import Sequence
-from fractions import Fraction
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bitstream.types import STAGES, DecoderConfig
+from bitstream.models import DecoderConfig
 from snerv_codec.model.blocks import FusionBlock, HighBands, UpBlock
-from snerv_codec.model.temporal import TemporalPath
 from snerv_codec.model.wavelet import idwt
 
-MIN_WIDTH = 12
-WIDTH_RATIO = Fraction(5, 6)  # each stage is narrower by 1.2
-MAX_KERNEL = 5
 RANGE_STEP = 2**-10  # of 16-bit floats between 1 and 2; a frame of a lesser range is flat
 
 
@@ -40,25 +35,13 @@ class Prediction(NamedTuple):
     high: Tensor  # (N, 9, H/2, W/2), RGB of LH, of HL, of HH
 
 
-def stage_widths(config: DecoderConfig, *, stages: int = STAGES) -> tuple[int, ...]:
-    """C_0, ..., C_5: the width after the stem and after each up-sampling block."""
-    widths = [config.channels]
-    for _ in range(stages):
-        widths.append(max(round(widths[-1] * WIDTH_RATIO), MIN_WIDTH))  # ties go to even
-    return tuple(widths)
-
-
-def stage_kernel(stage: int) -> int:
-    """Kernel of up-sampling block `stage`, counted from 0: 1, 3, 5, 5, 5."""
-    return min(1 + 2 * stage, MAX_KERNEL)
-
-
 class SpatialPath(nn.ModuleList):
     """The backbone's NeRV blocks, one for each stride."""
 
-    def __init__(self, strides: Sequence[int], widths: Sequence[int]) -> None:
+    def __init__(self, strides: Sequence[int], widths: Sequence[int], kernels: Sequence[int]) -> None:
         super().__init__(
-            UpBlock(widths[i], widths[i + 1], stride=stride, kernel=stage_kernel(i)) for i, stride in enumerate(strides)
+            UpBlock(narrow, wide, stride=stride, kernel=kernel)
+            for narrow, wide, stride, kernel in zip(widths[:-1], widths[1:], strides, kernels, strict=True)
         )
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -88,13 +71,13 @@ class FusionUnit(nn.ModuleList):
 
 
 class Decoder(nn.Module):
-    """SNeRV's decoder (paper, sections 3.2 and 3.3), determined by `config` alone."""
+    """SNeRV's decoder (paper, sections 3.2 and 3.3), determined by `config` and the way `up` that its model has."""
 
-    def __init__(self, config: DecoderConfig) -> None:
+    def __init__(self, config: DecoderConfig, up: nn.Module) -> None:
         super().__init__()
-        strides, widths = config.strides, stage_widths(config)
+        strides, widths = config.strides, config.widths
         self.stem = nn.Conv2d(config.embedding_shape[0], widths[0], 1)
-        self.up: nn.Module = SpatialPath(strides, widths) if config.model == "b" else TemporalPath(config, widths)
+        self.up = up
         self.fuse: nn.Module = FusionUnit(strides, widths, blocks=config.blocks)
         self.low = nn.Conv2d(widths[-1], 3, 3, padding=1)
         self.high: nn.Module = HighBands(widths[-1])

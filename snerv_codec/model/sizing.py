@@ -11,12 +11,13 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from bitstream.types import MAX_CHANNELS, STAGES, DecoderConfig, Model
+from bitstream.models import LAYOUTS, MAX_CHANNELS, DecoderConfig, Model
 from snerv_codec.errors import SettingsError
-from snerv_codec.model.decoder import stage_widths
-from snerv_codec.model.temporal import MOMENTS, STILL_BLOCKS, WIDENING
+from snerv_codec.model.architectures import ARCHITECTURES, paper_config, paper_widths
+from snerv_codec.model.temporal import STILL_BLOCKS
 from snerv_codec.model.variants import FORMAT, Variant, build_networks, input_shapes
 
+PAPER_STAGES = 5
 EMBEDDING_CHANNELS = 16
 PAPER_POSITIONS = 8  # 2 x 4 in all of the paper's configurations
 STRIDE_CHOICES = (5, 4, 3, 2, 1)
@@ -94,11 +95,11 @@ def choose_config(
     shape = _embedding_shape(height, width, strides)
     paper_blocks, positions = PAPER_MODELS[min(PAPER_MODELS, key=lambda size: abs(log2(size / budget)))]
     base = _config(shape, strides, 1 if channels is None else channels, paper_blocks if blocks is None else blocks)
-    if model != "b":
+    if LAYOUTS[model].temporal:
         size = _temporal_size(base, temporal_size, positions, TEMPORAL_SHARE * budget / frames)
         base = replace(base, model=model, temporal_shape=(TEMPORAL_CHANNELS, *size))
     elif temporal_size is not None:
-        raise SettingsError("a temporal size is for models t and t2d; model b has no temporal embeddings")
+        raise SettingsError(f"a temporal size is for models t and t2d; model {model} has no temporal embeddings")
     return base if channels is not None else _widest(base, frames, budget, variant)
 
 
@@ -107,14 +108,14 @@ def _widest(base: DecoderConfig, frames: int, budget: int, variant: Variant) -> 
     embeddings = embedding_parameters(base, frames)
 
     def excess(count: int) -> int:
-        return decoder_parameters(replace(base, channels=count), variant) + embeddings - budget
+        return decoder_parameters(_with_channels(base, count), variant) + embeddings - budget
 
     low, high = 1, MAX_CHANNELS
     while low < high:  # the widest decoder that does not exceed the budget, or one channel
         middle = (low + high + 1) // 2
         low, high = (middle, high) if excess(middle) <= 0 else (low, middle - 1)
     best = low
-    if base.model == "b":  # the paper's extension stays within: at 3M it has 103 channels, though 104 are closer
+    if not ARCHITECTURES[base.model].within_budget:
         best = min((low, min(low + 1, MAX_CHANNELS)), key=lambda count: abs(excess(count)))
         closest = abs(excess(best))
         while best < MAX_CHANNELS and abs(excess(best + 1)) <= closest + TIE * budget:
@@ -127,7 +128,7 @@ def _widest(base: DecoderConfig, frames: int, budget: int, variant: Variant) -> 
         )
     if excess(best) < -BUDGET_TOLERANCE * budget and best == MAX_CHANNELS:
         raise SettingsError(f"a size of {budget:,} parameters is too large; ask for {excess(best) + budget:,} at most")
-    return replace(base, channels=best)
+    return _with_channels(base, best)
 
 
 def temporal_sizes(config: DecoderConfig) -> list[tuple[int, int]]:
@@ -188,14 +189,7 @@ def model_cost(config: DecoderConfig, frames: int, variant: Variant = FORMAT) ->
 
 def decoding_memory(config: DecoderConfig, batch: int) -> int:
     """Bytes that decoding `batch` frames at once takes: weights, and features that are alive together."""
-    height, width = config.padded_size
-    widths = stage_widths(config)
-    pixels = height * width // 4  # of the LL band, where the widest features are
-    last = config.strides[-1] ** 2
-    features = widths[-1] * (last + 5) + widths[-2] * 3 + 9 * 3  # values at each LL pixel
-    if config.model != "b":  # its last block: three moments lifted, then widened, before and after the activation
-        features = max(features, MOMENTS * (widths[-1] * (1 + 2 * WIDENING) + widths[-2]))
-    return 4 * (decoder_parameters(config) + batch * pixels * features)
+    return 4 * (decoder_parameters(config) + batch * ARCHITECTURES[config.model].peak_features(config))
 
 
 def fitting_memory(config: DecoderConfig, batch: int, variant: Variant = FORMAT) -> int:
@@ -228,7 +222,7 @@ def embedding_parameters(config: DecoderConfig, frames: int) -> int:
 
 
 def _stride_sets() -> Iterator[tuple[int, ...]]:
-    return combinations_with_replacement(STRIDE_CHOICES, STAGES)  # each in descending order
+    return combinations_with_replacement(STRIDE_CHOICES, PAPER_STAGES)  # each in descending order
 
 
 def _embedding_shape(height: int, width: int, strides: tuple[int, ...]) -> tuple[int, int, int]:
@@ -238,9 +232,13 @@ def _embedding_shape(height: int, width: int, strides: tuple[int, ...]) -> tuple
 
 def _config(shape: tuple[int, int, int], strides: tuple[int, ...], channels: int, blocks: int) -> DecoderConfig:
     try:
-        return DecoderConfig(shape, strides, channels, blocks)
+        return paper_config(shape, strides, channels, blocks)
     except ValueError as error:
         raise SettingsError(f"no such decoder: {error}") from error
+
+
+def _with_channels(config: DecoderConfig, channels: int) -> DecoderConfig:
+    return replace(config, widths=paper_widths(channels, len(config.strides)))
 
 
 @cache

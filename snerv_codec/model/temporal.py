@@ -9,13 +9,11 @@ embedding (N, 16, h, w), after the stem                     temporal (N, 2·3, h
                               │ blocks.4                         → u_5, C_5
 """
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bitstream.types import DecoderConfig
+from bitstream.models import DecoderConfig
 from snerv_codec.model.blocks import LEAKY_SLOPE
 
 MOMENTS = 3  # before, current, after
@@ -84,8 +82,9 @@ class ResidualUpBlock(nn.Module):
 class TemporalPath(nn.Module):
     """The features of blocks 3, 4 and 5 from the stem's output and the temporal embeddings."""
 
-    def __init__(self, config: DecoderConfig, widths: Sequence[int], *, widening: int = WIDENING) -> None:
+    def __init__(self, config: DecoderConfig, *, over_time: bool, widening: int = WIDENING) -> None:
         super().__init__()
+        widths = config.widths
         assert config.temporal_shape is not None
         width = widths[STILL_BLOCKS]
         self.enter = nn.Conv2d(config.temporal_shape[0], width, 1)
@@ -99,7 +98,7 @@ class TemporalPath(nn.Module):
                 stride=stride,
                 moments=1 if i < STILL_BLOCKS else MOMENTS,
                 moments_out=1 if i < STILL_BLOCKS or i == last else MOMENTS,
-                over_time=config.model == "t",
+                over_time=over_time,
                 widening=WIDENING if i < STILL_BLOCKS else widening,
             )
             for i, stride in enumerate(config.strides)

@@ -12,17 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bitstream.types import DecoderConfig
+from bitstream.models import DecoderConfig
 from snerv_codec.errors import SettingsError
+from snerv_codec.model.architectures import build_decoder, build_encoder, paper_kernels, paper_widths
 from snerv_codec.model.blocks import UpBlock
-from snerv_codec.model.decoder import (
-    Decoder,
-    Prediction,
-    SpatialPath,
-    scale_low,
-    stage_kernel,
-    stage_widths,
-)
+from snerv_codec.model.decoder import Decoder, Prediction, SpatialPath, scale_low
 from snerv_codec.model.encoder import DownPath, Encoder
 from snerv_codec.model.temporal import MOMENTS, STILL_BLOCKS, WIDENING, TemporalPath
 from snerv_codec.model.wavelet import dwt
@@ -67,26 +61,30 @@ def build_networks(config: DecoderConfig, variant: Variant = FORMAT) -> tuple[nn
 
     Raises `SettingsError` where the model lacks what the variant would change.
     """
-    if config.model == "b" and not (variant.tub and variant.widening == WIDENING):
-        raise SettingsError("model b has no temporal blocks to replace or to widen")
-    if config.model != "b" and not variant.wavelet:
+    if not config.layout.temporal and not (variant.tub and variant.widening == WIDENING):
+        raise SettingsError(f"model {config.model} has no temporal blocks to replace or to widen")
+    if config.layout.temporal and not variant.wavelet:
         raise SettingsError("a decoder without the wavelet is a variant of model b")
-    encoder = Encoder(config)
+    encoder = build_encoder(config)
     if not variant.wavelet:
         strides = pixel_strides(config, variant)
+        assert isinstance(encoder, Encoder)
         encoder.paths[0] = DownPath(strides, config.embedding_shape[0])
         return encoder, PixelDecoder(config, strides)
-    decoder, widths = Decoder(config), stage_widths(config)
+    decoder = build_decoder(config)
+    if variant == FORMAT:
+        return encoder, decoder
+    assert isinstance(decoder, Decoder)
     if not variant.fusion:
         decoder.fuse = _Finest()
     if not variant.restorer:
-        decoder.high = nn.Conv2d(widths[-1], 9, 3, padding=1)
+        decoder.high = nn.Conv2d(config.widths[-1], 9, 3, padding=1)
     if not variant.tub:
         assert isinstance(decoder.up, TemporalPath)
         for i in range(STILL_BLOCKS, len(config.strides)):
             decoder.up.blocks[i] = _MomentUpBlock(config, i)
     elif variant.widening != WIDENING:
-        decoder.up = TemporalPath(config, widths, widening=variant.widening)
+        decoder.up = TemporalPath(config, over_time=config.model == "t", widening=variant.widening)
     return encoder, decoder
 
 
@@ -95,7 +93,7 @@ def input_shapes(config: DecoderConfig, variant: Variant = FORMAT) -> list[tuple
     height, width = config.padded_size
     if not variant.wavelet:
         return [(3, height, width)]
-    return [(3, height // 2, width // 2)] * (1 if config.temporal_shape is None else MOMENTS)
+    return [(3, height // 2, width // 2)] * (MOMENTS if config.layout.temporal else 1)
 
 
 def pixel_strides(config: DecoderConfig, variant: Variant) -> tuple[int, ...]:
@@ -111,9 +109,10 @@ class PixelDecoder(nn.Module):
 
     def __init__(self, config: DecoderConfig, strides: Sequence[int]) -> None:
         super().__init__()
-        widths = stage_widths(config, stages=len(strides))
+        stages = len(strides)
+        widths, kernels = paper_widths(config.widths[0], stages), paper_kernels(stages)
         self.stem = nn.Conv2d(config.embedding_shape[0], widths[0], 1)
-        self.up = SpatialPath(strides, widths)
+        self.up = SpatialPath(strides, widths, kernels)
         self.head = nn.Conv2d(widths[-1], 3, 3, padding=1)
 
     def forward(self, embeddings: Sequence[Tensor], ll_range: Tensor) -> Prediction:
@@ -134,7 +133,6 @@ class _MomentUpBlock(UpBlock):
     moments_out = 1
 
     def __init__(self, config: DecoderConfig, stage: int) -> None:
-        widths = stage_widths(config)
         moments = MOMENTS if stage == STILL_BLOCKS else 1
-        kernel = stage_kernel(stage)
-        super().__init__(moments * widths[stage], widths[stage + 1], stride=config.strides[stage], kernel=kernel)
+        narrow, wide = config.widths[stage : stage + 2]
+        super().__init__(moments * narrow, wide, stride=config.strides[stage], kernel=config.kernels[stage])

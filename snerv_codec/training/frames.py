@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bitstream.types import DecoderConfig
+from bitstream.models import DecoderConfig
 from snerv_codec.model.decoder import Prediction, scale_low, to_pixels
 from snerv_codec.model.variants import FORMAT, Variant
 from snerv_codec.model.wavelet import dwt, low_in_time
@@ -59,7 +59,7 @@ class FrameSet:
         self.frames, self.variant = frames, variant
         self.device = frames.device if device is None else device
         self.height, self.width = frames.shape[1:3]
-        self.temporal = config.temporal_shape is not None
+        self.temporal = config.layout.temporal
         height, width = config.padded_size
         self.border = (0, width - self.width, 0, height - self.height)
         self.fitted = torch.tensor(fitted or range(len(frames)), device=frames.device)

@@ -4,8 +4,10 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
-from bitstream.types import MAX_BITS, Model
+from bitstream.models import Model
+from bitstream.types import MAX_BITS
 from snerv_codec.errors import SettingsError
+from snerv_codec.model.architectures import ARCHITECTURES
 from snerv_codec.runtime.precision import Precision
 
 RecipeName = Literal["paper", "hinerv", "rd"]
@@ -17,8 +19,6 @@ Compile = Literal["auto", "none", "graph", "full"]
 
 MAX_SEED = (1 << 64) - 1  # what torch takes
 WARMUP_START = 0.1  # of the learning rate
-# Share of training in which the rate rises.
-WARMUP: dict[Model, float] = {"b": 0.1, "t": 0.2, "t2d": 0.2}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +188,7 @@ class FitSettings:
     def phases(self, model: Model = "b") -> tuple[Phase, ...]:
         """The fit of `model` and what its recipe has after it, phases of no epochs included."""
         recipe = RECIPES[self.recipe]
-        warmup = WARMUP[model] if self.warmup is None else self.warmup
+        warmup = ARCHITECTURES[model].warmup if self.warmup is None else self.warmup
         prune = recipe.prune if self.prune is None else self.prune
         tune = max(1, round(self.epochs * recipe.prune_epochs)) if self.prune_epochs is None else self.prune_epochs
         fitting = max(1, round(self.epochs * recipe.fit_epochs)) if self.grid_epochs is None else self.epochs

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from bitstream.types import DecoderConfig
+from bitstream.models import DecoderConfig
 from snerv_codec.compression.prune import magnitude_masks
 from snerv_codec.compression.values import Values, values_of
 from snerv_codec.errors import SettingsError

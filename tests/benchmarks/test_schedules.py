@@ -11,12 +11,12 @@ from clips import moving_picture, write_clip
 from benchmarks import datasets, record
 from benchmarks.trials import schedules
 from benchmarks.trials.ways import TRIALS, Fit, Trial, halve, rate
-from bitstream.types import DecoderConfig
+from snerv_codec.model.architectures import paper_config
 from snerv_codec.training.frames import FrameSet
 from snerv_codec.training.settings import FitSettings, Phase
 from snerv_codec.training.trainer import Trainer
 
-CONFIG = DecoderConfig((16, 2, 2), (2, 2, 2, 1, 1), 12, 1)  # 32x32
+CONFIG = paper_config((16, 2, 2), (2, 2, 2, 1, 1), 12, 1)  # 32x32
 
 
 def clip(frames):

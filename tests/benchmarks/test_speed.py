@@ -7,12 +7,12 @@ import torch
 
 from benchmarks import record, speed
 from benchmarks.plain import PlainTrainer
-from bitstream.types import DecoderConfig
+from snerv_codec.model.architectures import paper_config
 from snerv_codec.training.frames import FrameSet
 from snerv_codec.training.settings import FitSettings
 from snerv_codec.training.trainer import Trainer
 
-CONFIG = DecoderConfig((16, 2, 3), (2, 2, 2, 2, 1), 16, 2)
+CONFIG = paper_config((16, 2, 3), (2, 2, 2, 2, 1), 16, 2)
 
 
 def handed_over(trainer):

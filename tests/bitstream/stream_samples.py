@@ -6,16 +6,8 @@ from math import prod
 
 import numpy as np
 
-from bitstream.types import (
-    Color,
-    DecoderConfig,
-    Packet,
-    QuantizedTensor,
-    Segment,
-    SideTrack,
-    Stream,
-    VideoInfo,
-)
+from bitstream.models import DecoderConfig
+from bitstream.types import Color, Packet, QuantizedTensor, Segment, SideTrack, Stream, VideoInfo
 
 
 def tensor(name: str, shape: tuple[int, ...], bits: int = 8, axis: int | None = None) -> QuantizedTensor:
@@ -44,10 +36,10 @@ def tiny_stream() -> Stream:
     embeddings = QuantizedTensor("embeddings", (2, 2, 1, 1), 6, np.array([1, 63, 0, 2], np.uint16), half, -half)
     segment = Segment(
         first_frame=0,
-        config=DecoderConfig((2, 1, 1), (2, 2, 2, 1, 1), 12, 0),
+        config=DecoderConfig((2, 1, 1), (2, 2, 2, 1, 1), (12,) * 6, (1, 3, 5, 5, 5), 0),
         tensors=(weight,),
         embeddings=(embeddings,),
-        ll_ranges=np.array([[0, 1], [0.25, 2]], np.float16),
+        side=np.array([[0, 1], [0.25, 2]], np.float16),
     )
     video = VideoInfo(16, 16, Fraction(1, 25), (0, 1), 1, Fraction(25))
     return Stream(video, (segment,), summary="hi")
@@ -64,7 +56,7 @@ def temporal_stream() -> Stream:
 
 def rich_stream() -> Stream:
     """One of everything: two segments, checksums, grids along an axis, uneven times, two side tracks."""
-    config = DecoderConfig((4, 1, 2), (2, 2, 2, 2, 1), 12, 1)
+    config = DecoderConfig((4, 1, 2), (2, 2, 2, 2, 1), (12,) * 6, (1, 3, 5, 5, 5), 1)
     first = Segment(
         first_frame=0,
         config=config,
@@ -76,14 +68,14 @@ def rich_stream() -> Stream:
             QuantizedTensor("zero", (300,), 8, np.zeros(300, np.uint16), *np.zeros((2, 1), np.float16)),
         ),
         embeddings=(tensor("embeddings", (3, 4, 1, 2), bits=6),),
-        ll_ranges=np.array([[0, 2], [0.5, 1], [0.25, 1.5]], np.float16),
+        side=np.array([[0, 2], [0.5, 1], [0.25, 1.5]], np.float16),
         frame_checksums=(0, 1, 0xFFFFFFFF),
     )
     second = replace(
         first,
         first_frame=3,
         embeddings=(tensor("embeddings", (1, 4, 1, 2), bits=16),),
-        ll_ranges=np.zeros((1, 2), np.float16),
+        side=np.zeros((1, 2), np.float16),
         frame_checksums=(),
     )
     video = VideoInfo(

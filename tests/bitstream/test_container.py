@@ -1,8 +1,11 @@
+import pickle
 import subprocess
 import sys
+import tracemalloc
 import zlib
 from dataclasses import replace
 from fractions import Fraction
+from io import BytesIO
 
 import numpy as np
 import pytest
@@ -12,12 +15,14 @@ from stream_samples import rich_stream, temporal_stream, tensor, tiny_stream
 
 import bitstream.errors
 from bitstream import container
-from bitstream.container import StreamFile, read_header, read_stream, write_stream
+from bitstream.container import StreamFile, StreamWriter, read_header, read_stream, write_stream
 from bitstream.drafts import encode_tensor
 from bitstream.errors import BitstreamError, Corrupt, LimitExceeded, NotAStream, Truncated, UnsupportedVersion
-from bitstream.indexsection import read_index
-from bitstream.sections import SIGNATURE, VERSION, write_prologue, write_section
-from bitstream.types import Color, DecoderConfig, Packet, Segment, SideTrack, Stream, VideoInfo
+from bitstream.indexsection import read_index, write_index
+from bitstream.models import LAYOUTS, DecoderConfig, UnknownModel, write_config
+from bitstream.sections import SIGNATURE, VERSION, payload_of, write_prologue, write_section
+from bitstream.segmentsection import write_segment
+from bitstream.types import Color, Packet, Segment, SideTrack, Stream, VideoInfo
 
 
 @st.composite
@@ -56,8 +61,12 @@ def streams(draw):
             tensors.append(tensor(name, shape, draw(st.integers(1, 16)), axis))
         model = draw(st.sampled_from(["b", "t", "t2d"]))
         temporal = None if model == "b" else draw(st.sampled_from([(3, 4, 8), (1, 2, 4), (2, 1, 2)]))
-        width, blocks = draw(st.integers(1, 99)), draw(st.integers(0, 9))
-        config = DecoderConfig((3, 1, 2), (2, 2, 2, 2, 1), width, blocks, model, temporal)
+        blocks = draw(st.integers(0, 9))
+        stages = draw(st.integers(LAYOUTS[model].least_stages, 6))
+        strides = (2, 2, 4, *draw(st.lists(st.integers(1, 3), min_size=stages - 3, max_size=stages - 3)))
+        widths = tuple(draw(st.lists(st.integers(1, 1024), min_size=stages + 1, max_size=stages + 1)))
+        kernels = tuple(draw(st.lists(st.sampled_from(range(1, 16, 2)), min_size=stages, max_size=stages)))
+        config = DecoderConfig((3, 1, 2), strides, widths, kernels, blocks, model, temporal)
         checksums = tuple(range(frames)) if draw(st.booleans()) else ()
         embeddings = tuple(tensor(f"e{i}", (frames, *shape), 6) for i, shape in enumerate(config.embedding_shapes))
         ranges = np.array(draw(st.lists(st.floats(0, 2, width=16), min_size=2 * frames, max_size=2 * frames)))
@@ -121,32 +130,33 @@ def test_the_header_says_what_the_file_holds(tmp_path, monkeypatch):
     sound = header.tracks[0]
     assert (sound.kind, sound.codec, sound.language) == ("audio", "aac", "eng")
     assert (sound.packet_count, sound.data_size, sound.duration) == (4, 6, Fraction(4096, 48000))
-    names = ["INFO", "INDX", "SEGM", "SEGM", "text", "trak", "pdat", "trak", "pdat", "DONE"]
+    names = ["INFO", "text", "trak", "pdat", "trak", "pdat", "SEGM", "SEGM", "INDX", "DONE"]
     assert [section.name for section in header.sections] == names
     assert sum(section.size + 17 for section in header.sections) + 14 == header.file_size
 
 
-def with_index_end(stream, end):
-    """The file of `stream` with other last bytes in the payload of its index."""
-    info, index, *rest = sections_of(write_stream(stream))
-    payload = index[13:-4]
-    changed = write_section(b"INDX", payload[: len(payload) - len(end)] + end)
-    return write_prologue() + b"".join((info, changed, *rest))
+def with_config(stream, change):
+    """The file of `stream`, whose decoder configuration and its model's number are others."""
+    *parts, index, end = sections_of(write_stream(stream))
+    entries = read_index(payload_of(index))
+    number, data = change(*write_config(entries[0].config))
+    forged = write_section(b"INDX", write_index([replace(entries[0], config=UnknownModel(number, data))]))
+    return write_prologue() + b"".join((*parts, forged, end))
 
 
 def test_temporal_models_need_their_embeddings_and_a_shape_that_fits():
     stream = temporal_stream()
     assert read_stream(write_stream(stream)) == stream
     segment = stream.segments[0]
-    assert with_index_end(stream, b"\x03\x02\x02") == write_stream(stream)
+    ending = lambda end: with_config(stream, lambda number, data: (number, data[:-3] + end))  # noqa: E731
+    assert ending(b"\x03\x02\x02") == write_stream(stream)
     for end in (b"\x03\x02\x01", b"\x03\x03\x03", b"\x03\x08\x08", b"\x03\x00\x02", b"\x00\x02\x02"):
         with pytest.raises(Corrupt, match="temporal shape|embedding shape"):
-            read_stream(with_index_end(stream, end))
+            read_stream(ending(end))
     with pytest.raises(Corrupt, match="embeddings"):  # another shape than the tensor has
-        read_stream(with_index_end(stream, b"\x03\x04\x04"))
-    payload, plain = container.write_segment(segment), replace(segment.config, model="b", temporal_shape=None)
+        read_stream(ending(b"\x03\x04\x04"))
     with pytest.raises(Corrupt, match="2 tensors of embeddings where the segment's model has 1"):
-        container.read_segment(payload, 0, 2, plain)
+        read_stream(with_config(stream, lambda number, data: (0, data[:-3])))
     with pytest.raises(ValueError, match="embeddings"):
         replace(segment, embeddings=segment.embeddings[:1])
     with pytest.raises(ValueError, match="temporal embeddings missing or extra"):
@@ -155,11 +165,113 @@ def test_temporal_models_need_their_embeddings_and_a_shape_that_fits():
         replace(segment.config, temporal_shape=None)
 
 
-def test_a_model_of_the_future_is_named_as_such():
-    data = bytearray(sections_of(write_stream(tiny_stream()))[1][13:-4])
-    data[6] = 3  # the model byte of the worked example
-    with pytest.raises(UnsupportedVersion, match="decoder model 3"):
-        read_index(bytes(data))
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"strides": (2, 2)}, "strides"),
+        ({"strides": (1,) * 7}, "strides"),
+        ({"strides": (2, 2, 2, 1, 17)}, "strides"),
+        ({"widths": (12,) * 5}, "widths"),
+        ({"widths": (0, *(12,) * 5)}, "widths"),
+        ({"widths": (1025, *(12,) * 5)}, "widths"),
+        ({"kernels": (1, 3, 5, 5)}, "kernels"),
+        ({"kernels": (1, 3, 5, 4, 5)}, "kernels"),
+        ({"kernels": (1, 3, 5, 5, 17)}, "kernels"),
+        ({"blocks": 65}, "blocks"),
+        ({"embedding_shape": (1 << 20, 2, 1)}, "embedding shape"),
+        ({"model": "x"}, "model 'x' is unknown"),
+    ],
+)
+def test_configurations_that_make_no_decoder(changes, message):
+    with pytest.raises(ValueError, match=message):
+        replace(tiny_stream().segments[0].config, **changes)
+
+
+def test_a_segment_of_an_unknown_model_leaves_the_others_readable(tmp_path):
+    stream, path, copy = rich_stream(), tmp_path / "video.snrv", tmp_path / "copy.snrv"
+    *parts, index, end = sections_of(write_stream(stream))
+    first, second = read_index(payload_of(index))
+    unknown = UnknownModel(7, b"who knows")
+    forged = write_section(b"INDX", write_index([replace(first, config=unknown), second]))
+    path.write_bytes(write_prologue() + b"".join((*parts, forged, end)))
+    with StreamFile(path) as file:
+        assert [entry.config for entry in file.header.segments] == [unknown, second.config]
+        assert file.read_segment(1) == stream.segments[1]
+        file.verify()
+        with pytest.raises(UnsupportedVersion, match=r"video.snrv: decoder model 7 is not known"):
+            file.read_segment(0)
+        with copy.open("wb") as target:
+            writer = StreamWriter(target.write, file.header.video)
+            for number in range(2):
+                writer.add(file.coded_segment(number))
+            writer.finish()
+    assert read_header(copy).segments[0].config == unknown
+
+
+def test_segments_are_copied_as_bytes(tmp_path):
+    """The second segment of a file alone, and two files in one."""
+    stream, path = rich_stream(), tmp_path / "video.snrv"
+    path.write_bytes(write_stream(stream))
+    with StreamFile(path) as file:
+        first, second = file.coded_segment(0), file.coded_segment(1)
+    assert first == write_segment(stream.segments[0])
+    video = replace(stream.video, timestamps=(0, 1, 2, 3, 4))
+    out = BytesIO()
+    writer = StreamWriter(out.write, video)
+    writer.add(second)
+    writer.add(second)
+    assert writer.size_with(first) == len(written(video, second, second, first))
+    with pytest.raises(ValueError, match="2 frames, the video 5"):
+        writer.finish()
+    writer.add(first)
+    with pytest.raises(ValueError, match="a segment of 1 frames where the video has 0 left"):
+        writer.add(second)
+    writer.finish()
+    segments = read_stream(out.getvalue()).segments
+    expected = [(stream.segments[i], start) for i, start in ((1, 0), (1, 1), (0, 2))]
+    assert list(segments) == [replace(segment, first_frame=start) for segment, start in expected]
+    with pytest.raises(ValueError, match="a 32x32 decoder cannot make 60x33 frames|cannot make"):
+        StreamWriter(BytesIO().write, replace(video, height=99)).add(first)
+
+
+def written(video, *segments):
+    out = BytesIO()
+    writer = StreamWriter(out.write, video)
+    for segment in segments:
+        writer.add(segment)
+    writer.finish()
+    return out.getvalue()
+
+
+def test_a_coded_segment_tells_its_symbols_and_takes_checksums_later():
+    for segment in (*rich_stream().segments, *tiny_stream().segments, *temporal_stream().segments):
+        coded = write_segment(segment)
+        assert coded.symbol_bytes == sum(len(encode_tensor(each)[1]) for each in segment.all_tensors)
+        if not segment.frame_checksums:
+            checksums = tuple(range(segment.frame_count))
+            later = coded.with_checksums(checksums)
+            assert later == write_segment(replace(segment, frame_checksums=checksums))
+            assert pickle.loads(pickle.dumps(later)) == later
+            with pytest.raises(ValueError, match="there are some already"):
+                later.with_checksums(checksums)
+        with pytest.raises(ValueError, match="checksums for"):
+            coded.with_checksums((1,) * (segment.frame_count + 1))
+
+
+def test_a_writer_holds_one_segment_at_a_time():
+    """What it keeps of a segment is the entry in the index."""
+    segment = replace(rich_stream().segments[1])
+    large = replace(segment, tensors=tuple(tensor(f"t{i}", (64, 64, 16)) for i in range(8)))
+    coded, count = write_segment(large), 50
+    video = replace(rich_stream().video, timestamps=tuple(range(count)))
+    tracemalloc.start()
+    writer = StreamWriter(lambda data: None, video)
+    for _ in range(count):
+        writer.add(coded.with_checksums((0,)))
+    writer.finish()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 * len(coded.section)
 
 
 def sections_of(data):
@@ -191,7 +303,7 @@ def test_sections_with_unknown_flags_are_of_an_unknown_type():
     assert flagged(b"text") == replace(stream, summary="")
     with pytest.raises(Corrupt, match="packets are missing"):
         flagged(b"trak")  # theirs are of a known type and belong to none
-    for name in (b"INFO", b"INDX", b"SEGM", b"DONE"):
+    for name in (b"INFO", b"SEGM", b"INDX", b"DONE"):
         with pytest.raises(UnsupportedVersion, match=f"{name.decode()}, flags 1"):
             flagged(name)
     parts = [with_flags(part, 1) if part[:4] in (b"trak", b"pdat") else part for part in parts]
@@ -210,9 +322,9 @@ def test_versions():
         start = SIGNATURE + bytes((major, minor))
         return read_stream(start + zlib.crc32(start).to_bytes(4, "little") + body)
 
-    assert read(1, 9) == tiny_stream()
-    for major in (0, 2):
-        with pytest.raises(UnsupportedVersion, match=f"version {major}.0"):
+    assert read(2, 9) == tiny_stream()
+    for major in (0, 1, 3):
+        with pytest.raises(UnsupportedVersion, match=rf"version {major}.0; this reader knows 2\.x"):
             read(major, 0)
 
 
@@ -223,28 +335,45 @@ def test_other_files_are_not_streams(data):
 
 
 def test_sections_out_of_place():
-    info, index, segment, text, end = sections_of(write_stream(tiny_stream()))
+    info, text, segment, index, end = sections_of(write_stream(tiny_stream()))
     track = write_section(b"trak", b"")
     for order in (
-        (index, info, segment, end),
-        (info, index, end),
-        (info, index, segment, segment, end),
-        (info, index, text, segment, end),
-        (info, info, index, segment, end),
-        (info, index, segment, index, end),
-        (info, index, segment, text, text, end),
-        (info, index, segment, track, end),
-        (info, index, segment, write_section(b"pdat", b""), track, end),
-        (info, index, segment, write_section(b"text", b"\xff"), end),
-        (info, index, segment, write_section(b"text", b""), end),
-        (info, index, segment, write_section(b"DONE", b"!")),
-        (info, index, segment, end, b"!"),
+        (text, info, segment, index, end),
+        (info, text, index, segment, end),
+        (info, text, segment, end),
+        (info, text, index, end),
+        (info, text, segment, segment, index, end),
+        (info, text, segment, write_section(b"newt", b""), index, end),
+        (info, info, text, segment, index, end),
+        (info, text, segment, index, index, end),
+        (info, text, segment, index, write_section(b"DONE", b"")),
+        (info, text, segment, index, write_section(b"DONE", (0xA1).to_bytes(9, "little"))),
+        (info, text, segment, index, write_section(b"DONE", (0xA0).to_bytes(8, "little"))),
+        (info, text, segment, index, end, b"!"),
         (end,),
+        *(
+            (info, *others, text, segment, moved, write_section(b"DONE", at.to_bytes(8, "little")))
+            for others in (
+                (text,),
+                (track,),
+                (write_section(b"pdat", b""), track),
+                (write_section(b"text", b"\xff"),),
+                (write_section(b"text", b""),),
+            )
+            for shift in (sum(map(len, others)),)
+            for moved, at in ((write_section(b"INDX", moved_index(index, shift)), 0xA1 + shift),)
+        ),
     ):
         with pytest.raises(Corrupt):
             read_stream(write_prologue() + b"".join(order))
     with pytest.raises(Truncated):
-        read_stream(write_prologue() + info + index + segment)
+        read_stream(write_prologue() + info + text + segment + index)
+
+
+def moved_index(index, shift):
+    """The payload of an index whose segments lie `shift` bytes further on."""
+    entries = read_index(payload_of(index))
+    return write_index([replace(entry, offset=entry.offset + shift) for entry in entries])
 
 
 def test_the_writer_keeps_the_readers_limits(monkeypatch):

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import range_oracle
+import spec_reader
 from stream_samples import rich_stream, tiny_stream
 
 import bitstream
 from bitstream.container import StreamFile, read_stream, write_stream
-from bitstream.drafts import encode_symbols, encode_tensor
-from bitstream.entropy import Grid, decode_tensor
+from bitstream.drafts import encode_symbols
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SPEC = (Path(bitstream.__file__).parent / "SPEC.md").read_text()
@@ -51,12 +51,17 @@ def test_the_worked_table():
     assert (coder, data[2:6].hex()) == (1, "870a3600")
 
 
-def test_a_decoder_in_plain_integers_reads_the_golden_tensors():
-    with StreamFile(GOLDEN / "rich.snrv") as file:
-        tensors = file.read_segment(0).tensors
-    for tensor in tensors:
-        coder, data = encode_tensor(tensor)
-        grid = (tensor.shape, tensor.bits, tensor.scales, tensor.offsets, tensor.axis)
-        decoded = range_oracle.decode_tensor(coder, data, *grid)
-        assert np.array_equal(decoded, tensor.symbols)
-        assert np.array_equal(decode_tensor(coder, data, Grid(*grid)), decoded)
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.snrv")), ids=lambda path: path.stem)
+def test_a_reader_written_from_the_specification_finds_the_same(path):
+    with StreamFile(path) as file:
+        expected = file.read_stream().segments
+    segments = spec_reader.read_segments(path.read_bytes())
+    assert len(segments) == len(expected)
+    for segment, ours in zip(segments, expected, strict=True):
+        assert all(getattr(ours.config, name) == value for name, value in vars(segment.config).items())
+        assert segment.side == [tuple(pair) for pair in ours.side.tolist()]
+        assert tuple(segment.checksums) == ours.frame_checksums
+        for tensor, our in zip((*segment.tensors, *segment.embeddings), ours.all_tensors, strict=True):
+            plain = ("name", "shape", "bits", "axis")
+            assert [getattr(tensor, key) for key in plain] == [getattr(our, key) for key in plain]
+            assert np.array_equal(tensor.symbols, our.symbols)

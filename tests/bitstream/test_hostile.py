@@ -4,6 +4,7 @@ import random
 import time
 import tracemalloc
 import zlib
+from dataclasses import replace
 from io import BytesIO
 
 import pytest
@@ -12,6 +13,7 @@ from stream_samples import rich_stream, temporal_stream, tiny_stream
 from bitstream.container import read_stream, write_stream
 from bitstream.errors import BitstreamError, Corrupt, LimitExceeded, NotAStream, Truncated, UnsupportedVersion
 from bitstream.fields import Writer
+from bitstream.indexsection import read_index, write_index
 from bitstream.sections import CHECKSUM_SIZE, HEADER_SIZE, SectionFile, write_prologue, write_section
 from bitstream.segmentsection import MAX_DIRECTORY, RAW_DEFLATE
 
@@ -38,10 +40,14 @@ def test_every_change_of_a_byte_is_found():
 
 
 def forge(data: bytes, kind: bytes, change) -> bytes:
-    """Change the payloads of one kind of section and put the checksums right."""
-    parts = [write_prologue()]
+    """Change the payloads of one kind of section, and put the checksums and the end mark right."""
+    parts, index = [write_prologue()], 0
     for section in SectionFile(BytesIO(data)).sections:
         payload = data[section.offset + HEADER_SIZE : section.end - CHECKSUM_SIZE]
+        if section.type == b"INDX":
+            index = sum(map(len, parts))
+        elif section.type == b"DONE":
+            payload = index.to_bytes(8, "little")
         parts.append(write_section(section.type, change(payload) if section.type == kind else payload))
     return b"".join(parts)
 
@@ -103,15 +109,8 @@ def segment_of(rows: bytes, coding: int = 0, rest: bytes = b"") -> bytes:
 def fix_index(data: bytes) -> bytes:
     """Make the index announce the segment's true length."""
     segment = next(s for s in SectionFile(BytesIO(data)).sections if s.type == b"SEGM")
-
-    def change(payload: bytes) -> bytes:
-        out = Writer()
-        out.raw(payload[:3])
-        out.varint(segment.end - segment.offset)
-        out.raw(payload[4:])
-        return out.finish()
-
-    return forge(data, b"INDX", change)
+    length = segment.end - segment.offset
+    return forge(data, b"INDX", lambda payload: write_index([replace(read_index(payload)[0], length=length)]))
 
 
 def deflated(data: bytes) -> bytes:

@@ -6,14 +6,13 @@ import pytest
 import torch
 
 from bitstream.errors import Corrupt
-from bitstream.types import DecoderConfig
 from snerv_codec.compression.packing import pack_segment, unpack_decoder, unpack_embeddings
 from snerv_codec.compression.prune import magnitude_masks
 from snerv_codec.compression.quantize import dequantize, quantize
 from snerv_codec.compression.rounding import Nnc, Plain
 from snerv_codec.compression.values import values_of
 from snerv_codec.errors import SettingsError
-from snerv_codec.model.decoder import Decoder
+from snerv_codec.model.architectures import build_decoder, paper_config
 
 
 def normal(shape, seed=0, spread=1.0):
@@ -46,7 +45,7 @@ def test_flat_and_tiny_tensors_survive():
 
 def test_pruning_drops_the_smallest_weights_of_all_layers_and_is_idempotent():
     torch.manual_seed(0)
-    decoder = Decoder(DecoderConfig((16, 2, 2), (2, 2, 1, 1, 1), 20, 1))
+    decoder = build_decoder(paper_config((16, 2, 2), (2, 2, 1, 1, 1), 20, 1))
     masks = magnitude_masks(decoder, 0.1)
     weights = {name: p for name, p in decoder.named_parameters() if p.dim() > 1}
     assert masks.keys() == weights.keys()
@@ -60,13 +59,15 @@ def test_pruning_drops_the_smallest_weights_of_all_layers_and_is_idempotent():
             weights[name].mul_(mask)
     again = magnitude_masks(decoder, 0.1)
     assert all(torch.equal(again[name], mask) for name, mask in masks.items())
-    assert all(mask.all() for mask in magnitude_masks(Decoder(DecoderConfig((16, 2, 2), (1,) * 5, 9, 0)), 0).values())
+    assert all(
+        mask.all() for mask in magnitude_masks(build_decoder(paper_config((16, 2, 2), (1,) * 5, 9, 0)), 0).values()
+    )
 
 
 def test_a_packed_decoder_comes_back_on_its_grids():
     torch.manual_seed(0)
-    config = DecoderConfig((16, 2, 3), (2, 2, 1, 1, 1), 20, 1)
-    decoder, embeddings = Decoder(config), torch.randn(5, 16, 2, 3)
+    config = paper_config((16, 2, 3), (2, 2, 1, 1, 1), 20, 1)
+    decoder, embeddings = build_decoder(config), torch.randn(5, 16, 2, 3)
     ranges = torch.tensor([[0.1, 1.7]] * 5)
     segment = pack_segment(values_of(decoder, [embeddings]), config, ranges, Plain(16, 16))
     restored, ((values,), again) = unpack_decoder(segment), unpack_embeddings(segment)
@@ -78,10 +79,10 @@ def test_a_packed_decoder_comes_back_on_its_grids():
 
 
 def test_tensors_of_another_network_are_refused():
-    config = DecoderConfig((16, 2, 3), (2, 2, 1, 1, 1), 20, 1)
-    other = replace(config, channels=21)
+    config = paper_config((16, 2, 3), (2, 2, 1, 1, 1), 20, 1)
+    other = paper_config((16, 2, 3), (2, 2, 1, 1, 1), 21, 1)
     embeddings, ranges = [torch.zeros(1, 16, 2, 3)], torch.zeros(1, 2)
-    segment = pack_segment(values_of(Decoder(other), embeddings), other, ranges, Plain())
+    segment = pack_segment(values_of(build_decoder(other), embeddings), other, ranges, Plain())
     with pytest.raises(Corrupt, match="'stem.weight' has shape"):
         unpack_decoder(replace(segment, config=config))
 
@@ -89,8 +90,8 @@ def test_tensors_of_another_network_are_refused():
 def test_a_decoder_packed_as_nnc_comes_back_near_what_it_was():
     pytest.importorskip("nncodec", reason="nncodec is not installed (extra nnc)")
     torch.manual_seed(0)
-    config = DecoderConfig((16, 2, 3), (2, 2, 1, 1, 1), 20, 1)
-    decoder, embeddings = Decoder(config), torch.randn(5, 16, 2, 3)
+    config = paper_config((16, 2, 3), (2, 2, 1, 1, 1), 20, 1)
+    decoder, embeddings = build_decoder(config), torch.randn(5, 16, 2, 3)
     ranges = torch.tensor([[0.1, 1.7]] * 5)
     segment = pack_segment(values_of(decoder, [embeddings]), config, ranges, Nnc(-38, embed_bits=16))
     assert segment.tensors == ()
@@ -101,8 +102,8 @@ def test_a_decoder_packed_as_nnc_comes_back_near_what_it_was():
 
 
 def test_embeddings_that_no_file_holds_say_that_the_fit_diverged():
-    config = DecoderConfig((2, 1, 1), (2, 2, 2, 1, 1), 12, 0)
-    decoder, ranges = Decoder(config), torch.zeros(1, 2)
+    config = paper_config((2, 1, 1), (2, 2, 2, 1, 1), 12, 0)
+    decoder, ranges = build_decoder(config), torch.zeros(1, 2)
     for value in (1e5, math.nan):
         with pytest.raises(SettingsError, match="the fit diverged: embeddings has values up to"):
             pack_segment(values_of(decoder, [torch.full((1, 2, 1, 1), value)]), config, ranges, Plain())

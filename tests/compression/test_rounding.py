@@ -5,15 +5,14 @@ import pytest
 import torch
 
 from bitstream.drafts import encode_tensors
-from bitstream.types import DecoderConfig
 from snerv_codec.compression.packing import pack_segment
 from snerv_codec.compression.quantize import dequantize, quantize
 from snerv_codec.compression.rounding import Learned, Plain, RateDistortion
 from snerv_codec.compression.sensitivity import Weighed, round_as_good, round_for_rate, sensitivities, weigh
 from snerv_codec.compression.values import Values, values_of
-from snerv_codec.model.decoder import Decoder
+from snerv_codec.model.architectures import build_decoder, paper_config
 
-CONFIG = DecoderConfig((2, 1, 1), (2, 2, 2, 1, 1), 12, 1)
+CONFIG = paper_config((2, 1, 1), (2, 2, 2, 1, 1), 12, 1)
 SIZE = (14, 16)  # of the padded 16x16
 
 
@@ -21,7 +20,7 @@ SIZE = (14, 16)  # of the padded 16x16
 def model():
     """A decoder, its embeddings of three frames, and their ranges."""
     torch.manual_seed(0)
-    return Decoder(CONFIG), (torch.randn(3, 2, 1, 1),), torch.tensor([[0.0, 2.0]] * 3)
+    return build_decoder(CONFIG), (torch.randn(3, 2, 1, 1),), torch.tensor([[0.0, 2.0]] * 3)
 
 
 def frames(model, values):

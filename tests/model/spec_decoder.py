@@ -8,14 +8,13 @@ import numpy as np
 def decode(config, tensors, embeddings, ll_range):
     """Frame (H, W, 3), not rounded, from the named tensors and one frame's embeddings and LL range."""
     net = _Net(tensors)
-    widths = [config.channels]
-    for _ in range(5):
-        widths.append(max(round(5 * widths[-1] / 6), 12))
+    widths = config.widths
     x = gelu(net.conv("stem", embeddings[0]))
     up = up_b(net, config, x) if config.model == "b" else up_t(net, config, x, embeddings[1], widths)
-    m = up[3]
+    stages = len(config.strides)
+    m = up[stages - 2]
     for j in (1, 2):
-        m = np.concatenate((net.lift(f"fuse.{j - 1}.up", m), up[3 + j]))
+        m = np.concatenate((net.lift(f"fuse.{j - 1}.up", m), up[stages - 2 + j]))
         m = net.conv(f"fuse.{j - 1}.merge", m)
         for n in range(config.blocks):
             name = f"fuse.{j - 1}.residuals.{n}"
@@ -25,7 +24,7 @@ def decode(config, tensors, embeddings, ll_range):
     weight, bias = net["high.restore"]
     for g in range(3):
         rows = slice(3 * g, 3 * g + 3)
-        bands.append(conv(split[g * widths[5] : (g + 1) * widths[5]], weight[rows], bias[rows]))
+        bands.append(conv(split[g * widths[-1] : (g + 1) * widths[-1]], weight[rows], bias[rows]))
     b, c, d = bands
     frame = np.empty((3, 2 * a.shape[1], 2 * a.shape[2]))
     frame[:, 0::2, 0::2], frame[:, 0::2, 1::2] = (a + b + c + d) / 2, (a + b - c - d) / 2
@@ -58,7 +57,8 @@ def up_t(net, config, x, temporal, widths):
         assert t.shape[1:] == x.shape[1:]
         outer.append(t)
     moments, up = [outer[0], x, outer[1]], {}
-    for i in (3, 4, 5):
+    last = len(config.strides)
+    for i in range(3, last + 1):
         name = f"up.blocks.{i - 1}"
         weight, bias = net[f"{name}.lift"]
         kernels = zip(np.split(weight, 3), np.split(bias, 3), strict=True)
@@ -66,11 +66,11 @@ def up_t(net, config, x, temporal, widths):
         if config.model == "t":
             wide = [leaky(z) for z in conv3d(y, *net[f"{name}.widen"])]
             change = conv3d(wide, *net[f"{name}.narrow"])
-            change = change[1:2] if i == 5 else change
+            change = change[1:2] if i == last else change
         else:
             wide = leaky(net.conv(f"{name}.widen", np.concatenate(y)))
-            change = np.split(net.conv(f"{name}.narrow", wide), 1 if i == 5 else 3)
-        kept = y[1:2] if i == 5 else y
+            change = np.split(net.conv(f"{name}.narrow", wide), 1 if i == last else 3)
+        kept = y[1:2] if i == last else y
         moments = [a + leaky(z) for a, z in zip(kept, change, strict=True)]
         up[i] = moments[len(moments) // 2]
         assert up[i].shape[0] == widths[i]

@@ -4,9 +4,8 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from bitstream.types import DecoderConfig
+from snerv_codec.model.architectures import build_decoder, paper_config, paper_widths
 from snerv_codec.model.blocks import FusionBlock
-from snerv_codec.model.decoder import Decoder, stage_widths
 from snerv_codec.model.encoder import DownPath, Encoder, pair_strides
 from snerv_codec.model.sizing import model_cost
 from snerv_codec.model.temporal import TimeConv, prime_factors
@@ -40,7 +39,7 @@ def giga_macs(module, *inputs):
 )
 def test_decoder_has_the_papers_parameters(strides, channels, blocks, expected):
     with torch.device("meta"):
-        decoder = Decoder(DecoderConfig((16, 2, 4), strides, channels, blocks))
+        decoder = build_decoder(paper_config((16, 2, 4), strides, channels, blocks))
     assert parameters(decoder) == expected
 
 
@@ -54,18 +53,18 @@ def test_encoder_has_the_papers_parameters(strides, expected):
     [((5, 4, 2, 2, 2), 111, 90.10, 90.49), ((5, 4, 3, 2, 2), 100, 167.0, 167.9)],
 )
 def test_multiply_accumulates_are_the_papers(strides, channels, decoder_macs, all_macs):
-    config = DecoderConfig((16, 2, 4), strides, channels, 6)
+    config = paper_config((16, 2, 4), strides, channels, 6)
     height, width = config.padded_size
     with torch.device("meta"):
-        decoding = giga_macs(Decoder(config), [torch.empty(1, 16, 2, 4)], torch.empty(1, 2))
+        decoding = giga_macs(build_decoder(config), [torch.empty(1, 16, 2, 4)], torch.empty(1, 2))
         encoding = giga_macs(DownPath(strides, 16), torch.empty(1, 3, height // 2, width // 2))
     assert decoding == pytest.approx(decoder_macs, abs=0.05)
     assert decoding + encoding == pytest.approx(all_macs, abs=0.05)
 
 
 def test_shapes_at_every_stage():
-    config = DecoderConfig((16, 2, 3), (3, 2, 2, 1, 2), 20, 1)
-    decoder, widths, shapes = Decoder(config), stage_widths(config), []
+    config = paper_config((16, 2, 3), (3, 2, 2, 1, 2), 20, 1)
+    decoder, widths, shapes = build_decoder(config), config.widths, []
     for up in decoder.up:
         up.register_forward_hook(lambda module, args, out: shapes.append(tuple(out.shape)))
     for fuse in decoder.fuse:
@@ -80,8 +79,8 @@ def test_shapes_at_every_stage():
 
 
 def test_widths_round_ties_to_even_as_the_paper_does():
-    assert stage_widths(DecoderConfig((16, 2, 4), (5, 4, 2, 2, 2), 111, 6)) == (111, 92, 77, 64, 53, 44)
-    assert stage_widths(DecoderConfig((16, 2, 4), (5, 4, 2, 2, 2), 14, 6)) == (14, 12, 12, 12, 12, 12)
+    assert paper_widths(111, 5) == (111, 92, 77, 64, 53, 44)
+    assert paper_widths(14, 5) == (14, 12, 12, 12, 12, 12)
 
 
 TEMPORAL = [
@@ -95,7 +94,7 @@ TEMPORAL = [
 
 @pytest.mark.parametrize(("model", "strides", "channels", "blocks", "decoder", "encoder", "macs"), TEMPORAL)
 def test_the_temporal_extension_is_the_papers(model, strides, channels, blocks, decoder, encoder, macs):
-    config = DecoderConfig((16, 2, 4), strides, channels, blocks, model, (3, 20, 40))
+    config = paper_config((16, 2, 4), strides, channels, blocks, model, (3, 20, 40))
     cost = model_cost(config, 132)
     assert cost.decoder_parameters == decoder
     assert cost.embedding_parameters == 650_760
@@ -118,7 +117,7 @@ def test_the_temporal_extension_is_the_papers(model, strides, channels, blocks, 
     ],
 )
 def test_encoders_of_pairs_have_the_papers_strides(strides, temporal, expected):
-    config = DecoderConfig((16, 2, 4), strides, 20, 1, "t", (3, *temporal))
+    config = paper_config((16, 2, 4), strides, 20, 1, "t", (3, *temporal))
     assert pair_strides(config) == expected
     height, width = (side // 2 for side in config.padded_size)
     with torch.device("meta"):
@@ -139,8 +138,8 @@ def test_the_banded_convolution_is_the_three_dimensional_one(moments_out):
 def test_before_and_after_are_not_confused():
     """A mirrored scene in time is decoded to another frame: each moment has weights of its own."""
     torch.manual_seed(0)
-    config = DecoderConfig((16, 2, 3), (2, 2, 1, 1, 1), 20, 1, "t", (3, 4, 6))
-    decoder, embedding, temporal = Decoder(config), torch.randn(1, 16, 2, 3), torch.randn(1, 6, 4, 6)
+    config = paper_config((16, 2, 3), (2, 2, 1, 1, 1), 20, 1, "t", (3, 4, 6))
+    decoder, embedding, temporal = build_decoder(config), torch.randn(1, 16, 2, 3), torch.randn(1, 6, 4, 6)
     frame = decoder([embedding, temporal], torch.tensor([[0.0, 2.0]])).frame
     mirrored = decoder([embedding, temporal.roll(3, dims=1)], torch.tensor([[0.0, 2.0]])).frame
     assert (frame - mirrored).abs().max() > 1e-3

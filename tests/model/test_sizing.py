@@ -2,8 +2,8 @@ import math
 
 import pytest
 
-from bitstream.types import DecoderConfig
 from snerv_codec.errors import SettingsError
+from snerv_codec.model.architectures import paper_config
 from snerv_codec.model.sizing import choose_config, choose_grid, model_cost, parse_size
 
 
@@ -35,7 +35,7 @@ def test_the_papers_frames_get_the_papers_grid(height, width, strides):
 
 def test_bunny_at_3m_is_the_papers_model():
     config = choose_config(640, 1280, 132, 3_000_000)
-    assert config == DecoderConfig((16, 2, 4), (5, 4, 2, 2, 2), 111, 6)
+    assert config == paper_config((16, 2, 4), (5, 4, 2, 2, 2), 111, 6)
     cost = model_cost(config, 132)
     assert (cost.decoder_parameters, cost.encoder_parameters) == (2_993_042, 257_008)
     assert cost.total_parameters == 3_010_202
@@ -44,10 +44,10 @@ def test_bunny_at_3m_is_the_papers_model():
 
 def test_bunny_at_3m_is_the_papers_temporal_model_with_its_embeddings_counted():
     config = choose_config(640, 1280, 132, 3_000_000, model="t")
-    assert config == DecoderConfig((16, 2, 4), (5, 4, 2, 2, 2), 103, 6, "t", (3, 20, 40))
+    assert config == paper_config((16, 2, 4), (5, 4, 2, 2, 2), 103, 6, "t", (3, 20, 40))
     assert model_cost(config, 132).total_parameters == 2_340_605 + 650_760
     flat = choose_config(640, 1280, 132, 3_000_000, model="t2d")
-    assert flat.channels < 103
+    assert flat.widths[0] < 103
     assert model_cost(flat, 132).total_parameters == pytest.approx(3e6, rel=0.02)
 
 
@@ -90,7 +90,7 @@ def test_depth_grows_with_size_as_in_the_paper(budget, blocks):
 )
 def test_any_size_is_covered_with_little_padding(width, height):
     strides, shape = choose_grid(height, width)
-    padded = DecoderConfig(shape, strides, 20, 1).padded_size
+    padded = paper_config(shape, strides, 20, 1).padded_size
     assert padded[0] >= height
     assert padded[1] >= width
     assert padded[0] * padded[1] <= 1.17 * width * height
@@ -99,7 +99,7 @@ def test_any_size_is_covered_with_little_padding(width, height):
 
 def test_overrides_win():
     config = choose_config(192, 384, 33, 3_000_000, channels=41, blocks=2, strides=(4, 4, 3, 1, 1))
-    assert (config.channels, config.blocks, config.strides) == (41, 2, (4, 4, 3, 1, 1))
+    assert (config.widths[0], config.blocks, config.strides) == (41, 2, (4, 4, 3, 1, 1))
     assert config.embedding_shape == (16, 2, 4)
 
 

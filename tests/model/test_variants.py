@@ -3,19 +3,19 @@
 import pytest
 import torch
 
-from bitstream.types import DecoderConfig
 from snerv_codec.compression.packing import pack_segment
 from snerv_codec.compression.rounding import Plain
 from snerv_codec.compression.values import values_of
 from snerv_codec.errors import SettingsError
+from snerv_codec.model.architectures import paper_config
 from snerv_codec.model.sizing import choose_config, decoder_parameters, model_cost
 from snerv_codec.model.variants import FORMAT, HNERV, Variant, build_networks, input_shapes, pixel_strides
 from snerv_codec.training.frames import FrameSet
 from snerv_codec.training.settings import FitSettings
 from snerv_codec.training.trainer import Trainer
 
-BACKBONE = DecoderConfig((16, 2, 3), (2, 2, 2, 1, 1), 18, 1)
-TEMPORAL = DecoderConfig((16, 2, 3), (2, 2, 2, 1, 1), 18, 1, "t", (3, 4, 6))
+BACKBONE = paper_config((16, 2, 3), (2, 2, 2, 1, 1), 18, 1)
+TEMPORAL = paper_config((16, 2, 3), (2, 2, 2, 1, 1), 18, 1, "t", (3, 4, 6))
 VARIANTS = [
     (BACKBONE, Variant(fusion=False)),
     (BACKBONE, Variant(restorer=False)),
@@ -91,7 +91,7 @@ def test_variants_are_sized_like_the_model():
     plain = choose_config(640, 1280, 132, 3_000_000)
     for variant in (Variant(fusion=False), Variant(restorer=False), Variant(fusion=False, restorer=False)):
         config = choose_config(640, 1280, 132, 3_000_000, variant=variant)
-        assert config.channels >= plain.channels
+        assert config.widths[0] >= plain.widths[0]
         assert model_cost(config, 132, variant).total_parameters == pytest.approx(3e6, rel=0.03)
 
 

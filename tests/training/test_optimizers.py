@@ -2,12 +2,12 @@ import pytest
 import torch
 from torch import nn
 
-from bitstream.types import DecoderConfig
+from snerv_codec.model.architectures import paper_config
 from snerv_codec.model.sizing import choose_config
 from snerv_codec.model.variants import FORMAT, build_networks
 from snerv_codec.training.optimizers import ADAM_SIZE, Muon, is_hidden, make_optimizer, orthogonalize, parameter_groups
 
-CONFIG = DecoderConfig((16, 2, 4), (3, 2, 2, 2, 2), 41, 2)
+CONFIG = paper_config((16, 2, 4), (3, 2, 2, 2, 2), 41, 2)
 
 
 @pytest.mark.parametrize("shape", [(3, 24, 24), (2, 36, 300), (2, 300, 36), (1, 12, 1000)])

@@ -8,21 +8,20 @@ import torch
 
 from bitstream.drafts import encode_symbols, encode_tensor
 from bitstream.entropy import Coder
-from bitstream.types import DecoderConfig
 from snerv_codec.compression.packing import pack_segment, unpack_decoder, unpack_embeddings
 from snerv_codec.compression.quantize import dequantize, quantize_on
 from snerv_codec.compression.rate import CodeLengths
 from snerv_codec.compression.rounding import Learned
 from snerv_codec.compression.values import Values, values_of
-from snerv_codec.model.decoder import Decoder
+from snerv_codec.model.architectures import build_decoder, paper_config
 from snerv_codec.training.quantizers import NoisyQuantizer, RateQuantizer
 
-CONFIG = DecoderConfig((16, 2, 3), (2, 2, 1, 1, 1), 20, 1)
+CONFIG = paper_config((16, 2, 3), (2, 2, 1, 1, 1), 20, 1)
 
 
 def model():
     torch.manual_seed(0)
-    decoder = Decoder(CONFIG)
+    decoder = build_decoder(CONFIG)
     embeddings = (torch.randn(5, 16, 2, 3) * torch.linspace(0.1, 2, 16)[:, None, None]).requires_grad_()
     return values_of(decoder, [embeddings])
 

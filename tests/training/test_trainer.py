@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from bitstream.types import DecoderConfig
 from snerv_codec.errors import InputError, OutputError, SettingsError
 from snerv_codec.evaluation.metrics import psnr
+from snerv_codec.model.architectures import paper_config
 from snerv_codec.model.wavelet import dwt
 from snerv_codec.rate_control.steering import Steering
 from snerv_codec.training.checkpoint import Checkpoint
@@ -19,7 +19,7 @@ from snerv_codec.training.frames import FrameSet
 from snerv_codec.training.settings import FitSettings
 from snerv_codec.training.trainer import Trainer
 
-CONFIG = DecoderConfig((16, 2, 3), (2, 2, 2, 1, 1), 12, 1)  # 32x48
+CONFIG = paper_config((16, 2, 3), (2, 2, 2, 1, 1), 12, 1)  # 32x48
 SETTINGS = FitSettings(epochs=6, prune=0.3, prune_epochs=2, seed=3)
 
 
@@ -33,7 +33,7 @@ class Interrupt(Exception):
     pass
 
 
-TEMPORAL = DecoderConfig((16, 2, 3), (2, 2, 2, 1, 1), 12, 1, "t", (3, 4, 6))
+TEMPORAL = paper_config((16, 2, 3), (2, 2, 2, 1, 1), 12, 1, "t", (3, 4, 6))
 
 
 def run(directory, settings=SETTINGS, *, stop_after=None, resume=False, budget=None):

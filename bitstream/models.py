@@ -1,0 +1,162 @@
+"""The decoder models that the format knows, and the integers that rebuild a decoder (SPEC.md, "Models").
+
+A segment names its model by a number and configures it by a blob, so that a reader passes over the segments of a model
+that it does not know. A new model is a row of `LAYOUTS`, with a configuration of its own where `DecoderConfig` will
+not do, and what it computes is said in SPEC.md, section 9.
+"""
+
+from dataclasses import dataclass
+from math import prod
+from typing import Literal, NamedTuple, get_args
+
+from bitstream.fields import Reader, Writer
+
+MAX_FRAME_SIDE = 16384
+MAX_CHANNELS = 1024
+MAX_BLOCKS = 64
+MAX_STRIDE = 16
+MAX_KERNEL = 15
+MAX_EMBEDDING_VALUES = 1 << 20  # one frame's
+MAX_STAGES = 6  # up-sampling blocks
+MAX_CONFIG = 1 << 12  # bytes
+MAX_MODEL = (1 << 16) - 1
+
+Model = Literal["b", "t", "t2d"]
+
+
+class Layout(NamedTuple):
+    """What the format must know of a model: its number, and what it holds besides tensors.
+
+    The frame has `scale` rows and columns for one of the last features; `temporal` models have two temporal
+    embeddings a frame; `frame_values` 16-bit floats go with each frame (2: the least and the greatest LL value);
+    a decoder has `least_stages` up-sampling blocks or more.
+    """
+
+    number: int
+    scale: int
+    temporal: bool
+    frame_values: int
+    least_stages: int
+
+
+LAYOUTS: dict[Model, Layout] = {
+    "b": Layout(number=0, scale=2, temporal=False, frame_values=2, least_stages=3),
+    "t": Layout(number=1, scale=2, temporal=True, frame_values=2, least_stages=5),
+    "t2d": Layout(number=2, scale=2, temporal=True, frame_values=2, least_stages=5),
+}
+_BY_NUMBER = {layout.number: model for model, layout in LAYOUTS.items()}
+
+
+def check(condition: bool, message: str) -> None:
+    """Raise `ValueError` with `message` unless the condition holds."""
+    if not condition:
+        raise ValueError(message)
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderConfig:
+    """Every integer needed to rebuild a decoder (paper, section 3; SPEC.md gives the rules between them).
+
+    `embedding_shape` is (channels, height, width) for one frame; `strides` and `kernels` are those of the
+    up-sampling blocks; `widths` are the channels after the stem (C_0) and after each block; `blocks` the
+    residual blocks N_RB of a fusion block. `model` is the backbone "b", or its temporal extension with 3D ("t")
+    or 2D convolutions ("t2d"). Those have `temporal_shape`, (channels, height, width) of each of a frame's two
+    temporal embeddings: of it and the frame before, of it and the frame after.
+    """
+
+    embedding_shape: tuple[int, int, int]
+    strides: tuple[int, ...]
+    widths: tuple[int, ...]
+    kernels: tuple[int, ...]
+    blocks: int
+    model: Model = "b"
+    temporal_shape: tuple[int, int, int] | None = None
+
+    def __post_init__(self) -> None:
+        check(self.model in get_args(Model), f"model {self.model!r} is unknown")
+        for shape in (self.embedding_shape, self.temporal_shape or (1, 1, 1)):
+            check(len(shape) == 3 and min(shape) >= 1, f"embedding shape {shape} is not three positive sizes")
+            check(prod(shape) <= MAX_EMBEDDING_VALUES, f"embedding shape {shape} is too large")
+        stages, least = len(self.strides), self.layout.least_stages
+        ok = least <= stages <= MAX_STAGES and all(1 <= stride <= MAX_STRIDE for stride in self.strides)
+        check(ok, f"strides {self.strides} are not {least} to {MAX_STAGES} integers in 1..{MAX_STRIDE}")
+        ok = len(self.widths) == stages + 1 and all(1 <= width <= MAX_CHANNELS for width in self.widths)
+        check(ok, f"widths {self.widths} are not {stages + 1} integers in 1..{MAX_CHANNELS}")
+        ok = len(self.kernels) == stages and all(1 <= k <= MAX_KERNEL and k % 2 for k in self.kernels)
+        check(ok, f"kernels {self.kernels} are not {stages} odd integers in 1..{MAX_KERNEL}")
+        check(0 <= self.blocks <= MAX_BLOCKS, f"blocks {self.blocks} is not in 0..{MAX_BLOCKS}")
+        check(max(self.padded_size) <= 2 * MAX_FRAME_SIDE, f"a padded frame of {self.padded_size} is too large")
+        has_temporal = self.temporal_shape is not None
+        ok = self.layout.temporal == has_temporal
+        check(ok, f"model {self.model!r}: temporal embeddings missing or extra")
+        ok = not has_temporal or self.temporal_scale > 0
+        check(ok, f"temporal shape {self.temporal_shape} does not divide block 2")
+
+    @property
+    def layout(self) -> Layout:
+        """What the format knows of the model."""
+        return LAYOUTS[self.model]
+
+    @property
+    def embedding_shapes(self) -> tuple[tuple[int, int, int], ...]:
+        """Shapes of one frame's embeddings, a tensor each; the two temporal ones are stacked on channels."""
+        if self.temporal_shape is None:
+            return (self.embedding_shape,)
+        channels, height, width = self.temporal_shape
+        return self.embedding_shape, (2 * channels, height, width)
+
+    @property
+    def temporal_scale(self) -> int:
+        """How many times larger, along each side, block 2's output is than the temporal embeddings; 0 if no integer."""
+        if self.temporal_shape is None:
+            return 0
+        step = prod(self.strides[:2])
+        sides, small = (step * self.embedding_shape[1], step * self.embedding_shape[2]), self.temporal_shape[1:]
+        scale = sides[0] // small[0]
+        return scale if (scale * small[0], scale * small[1]) == sides else 0
+
+    @property
+    def padded_size(self) -> tuple[int, int]:
+        """(height, width) of the frame the decoder makes; the video is its top left corner."""
+        step = self.layout.scale * prod(self.strides)
+        return step * self.embedding_shape[1], step * self.embedding_shape[2]
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownModel:
+    """The configuration of a segment whose model, `number`, this reader does not know."""
+
+    number: int
+    data: bytes
+
+
+def write_config(config: DecoderConfig | UnknownModel) -> tuple[int, bytes]:
+    """The model's number, and the blob that configures it."""
+    if isinstance(config, UnknownModel):
+        return config.number, config.data
+    out = Writer()
+    for value in config.embedding_shape:
+        out.varint(value)
+    out.uint(len(config.strides), 1)
+    for value in (*config.strides, *config.kernels, *config.widths, config.blocks, *(config.temporal_shape or ())):
+        out.varint(value)
+    return config.layout.number, out.finish()
+
+
+def read_config(number: int, data: bytes) -> DecoderConfig | UnknownModel:
+    """Inverse of `write_config`. Raises `BitstreamError`, or `ValueError` where the values contradict."""
+    if number not in _BY_NUMBER:
+        return UnknownModel(number, data)
+    model, fields = _BY_NUMBER[number], Reader(data, "decoder configuration")
+    shape = _read_shape(fields)
+    stages = fields.uint(1)
+    check(stages <= MAX_STAGES, f"{stages} up-sampling blocks are more than {MAX_STAGES}")
+    strides, kernels, widths = (tuple(fields.varint() for _ in range(n)) for n in (stages, stages, stages + 1))
+    blocks = fields.varint()
+    temporal = _read_shape(fields) if LAYOUTS[model].temporal else None
+    fields.finish()
+    return DecoderConfig(shape, strides, widths, kernels, blocks, model, temporal)
+
+
+def _read_shape(fields: Reader) -> tuple[int, int, int]:
+    return fields.varint(), fields.varint(), fields.varint()
