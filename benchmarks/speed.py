@@ -181,7 +181,8 @@ def coding(stream: Stream) -> dict[str, float]:
 
 def memory(config: DecoderConfig, device: torch.device) -> dict[str, int]:
     """What a plan says of memory; on a GPU also what a step, and then decoding, took at most."""
-    stated = {"fitting_stated": fitting_memory(config, 1), "decoding_stated": decoding_memory(config, 1)}
+    decoding = decoding_memory(config, model_cost(config, 1).total_parameters, 1)
+    stated = {"fitting_stated": fitting_memory(config, 1), "decoding_stated": decoding}
     if device.type != "cuda":
         return {**stated, "process_peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
     trainer = make_trainer(config, device)

@@ -7,7 +7,7 @@ not do, and what it computes is said in SPEC.md, section 9.
 
 from dataclasses import dataclass
 from math import prod
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 from bitstream.fields import Reader, Writer
 
@@ -21,7 +21,7 @@ MAX_STAGES = 6  # up-sampling blocks
 MAX_CONFIG = 1 << 12  # bytes
 MAX_MODEL = (1 << 16) - 1
 
-Model = Literal["b", "t", "t2d"]
+Model = str  # a name in `LAYOUTS`
 
 
 class Layout(NamedTuple):
@@ -44,7 +44,6 @@ LAYOUTS: dict[Model, Layout] = {
     "t": Layout(number=1, scale=2, temporal=True, frame_values=2, least_stages=5),
     "t2d": Layout(number=2, scale=2, temporal=True, frame_values=2, least_stages=5),
 }
-_BY_NUMBER = {layout.number: model for model, layout in LAYOUTS.items()}
 
 
 def check(condition: bool, message: str) -> None:
@@ -73,7 +72,7 @@ class DecoderConfig:
     temporal_shape: tuple[int, int, int] | None = None
 
     def __post_init__(self) -> None:
-        check(self.model in get_args(Model), f"model {self.model!r} is unknown")
+        check(self.model in LAYOUTS, f"model {self.model!r} is unknown")
         for shape in (self.embedding_shape, self.temporal_shape or (1, 1, 1)):
             check(len(shape) == 3 and min(shape) >= 1, f"embedding shape {shape} is not three positive sizes")
             check(prod(shape) <= MAX_EMBEDDING_VALUES, f"embedding shape {shape} is too large")
@@ -145,9 +144,10 @@ def write_config(config: DecoderConfig | UnknownModel) -> tuple[int, bytes]:
 
 def read_config(number: int, data: bytes) -> DecoderConfig | UnknownModel:
     """Inverse of `write_config`. Raises `BitstreamError`, or `ValueError` where the values contradict."""
-    if number not in _BY_NUMBER:
+    model = next((name for name, layout in LAYOUTS.items() if layout.number == number), None)
+    if model is None:
         return UnknownModel(number, data)
-    model, fields = _BY_NUMBER[number], Reader(data, "decoder configuration")
+    fields = Reader(data, "decoder configuration")
     shape = _read_shape(fields)
     stages = fields.uint(1)
     check(stages <= MAX_STAGES, f"{stages} up-sampling blocks are more than {MAX_STAGES}")

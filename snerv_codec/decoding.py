@@ -14,6 +14,7 @@ import torch
 
 from bitstream.container import Source, StreamFile
 from bitstream.errors import naming
+from bitstream.models import DecoderConfig
 from bitstream.types import Segment, SideTrack, VideoInfo
 from snerv_codec.compression.packing import unpack_decoder, unpack_embeddings
 from snerv_codec.errors import SettingsError
@@ -203,6 +204,9 @@ class Decoder:
                 self._player = None  # free the old network before the new one is built
                 starts = [entry.first_frame for entry in self._file.header.segments]
                 index = bisect_right(starts, number) - 1
+                entry = self._file.header.segments[index]
+                if isinstance(entry.config, DecoderConfig):  # of another, the file says what is wrong
+                    _require_memory(entry.config, entry.value_count, self._device, self._batch)
                 segment = self._file.read_segment(index)
                 with naming(self._source if isinstance(self._source, str | PathLike) else ""):
                     self._player = SegmentPlayer(segment, self.info, self._device, self._batch, self._precision)
@@ -232,11 +236,8 @@ class SegmentPlayer:
         batch: int | None = None,
         precision: Precision = "float32",
     ) -> None:
-        batch = (batch or CUDA_BATCH) if device.type == "cuda" else 1
-        need = decoding_memory(segment.config, batch)
-        require_memory(need, device, "decoding", "lower --batch or use a machine with more memory")
         self.numbers = range(segment.first_frame, segment.first_frame + segment.frame_count)
-        self.size, self.device, self.batch = (info.height, info.width), device, batch
+        self.size, self.device, self.batch = (info.height, info.width), device, _frames_at_once(device, batch)
         self.network = unpack_decoder(segment)
         place(self.network, device)
         embeddings, ll_ranges = unpack_embeddings(segment)
@@ -292,6 +293,16 @@ class SegmentPlayer:
         rows = torch.linspace(0, len(self.numbers) - 1, self.batch, device=self.device).long()
         exact, half = (self._compute(rows, rate=1, precision=each).int() for each in ("float32", "float16"))
         return "float16" if int((exact - half).abs().max()) <= 1 else "float32"
+
+
+def _frames_at_once(device: torch.device, batch: int | None) -> int:
+    return (batch or CUDA_BATCH) if device.type == "cuda" else 1
+
+
+def _require_memory(config: DecoderConfig, values: int, device: torch.device, batch: int | None) -> None:
+    """Raise `ResourceError` where decoding a segment of so many `values` takes more memory than there is."""
+    need = decoding_memory(config, values, _frames_at_once(device, batch))
+    require_memory(need, device, "decoding", "lower --batch or use a machine with more memory")
 
 
 def _collect(submitted: _Submitted) -> Iterator[Pixels]:

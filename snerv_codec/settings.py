@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from bitstream import nnc
-from bitstream.models import Model
+from bitstream.models import LAYOUTS, Model
 from bitstream.types import VideoInfo
 from snerv_codec.errors import SettingsError
 from snerv_codec.media.reader import Selection
@@ -21,7 +21,7 @@ TARGETS: dict[str, TargetKind] = {f"target_{kind}": kind for kind in get_args(Ta
 
 # Raise this where the same video and settings come to another file than before: what was measured then is of another
 # codec. Benchmarks keep it with each record.
-CODEC_REVISION = 1
+CODEC_REVISION = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,8 +94,8 @@ class EncodeSettings:
         return settings or cls.of(**choices)
 
     def __post_init__(self) -> None:
-        if self.model not in get_args(Model):
-            raise SettingsError(f"model {self.model!r} is not one of {', '.join(get_args(Model))}")
+        if self.model not in LAYOUTS:
+            raise SettingsError(f"model {self.model!r} is not one of {', '.join(LAYOUTS)}")
         if self.holdout not in ("even", None):
             raise SettingsError(f"holdout {self.holdout!r} is not 'even'")
         if self.holdout is not None and self.mask is not None:

@@ -9,7 +9,7 @@ from typing import Any, get_args
 import click
 
 from bitstream import nnc
-from bitstream.models import Model
+from bitstream.models import LAYOUTS
 from snerv_codec.cli import options
 from snerv_codec.cli.config import read_config
 from snerv_codec.cli.help import Command, option, section
@@ -110,7 +110,7 @@ MACHINE = section(
 )
 RESEARCH = section(
     "Research",
-    option("--model", type=click.Choice(get_args(Model)), default="b", show_default=True, help=options.MODEL_HELP),
+    option("--model", type=click.Choice(list(LAYOUTS)), default="b", show_default=True, help=options.MODEL_HELP),
     option("--recipe", type=click.Choice(get_args(RecipeName)), help=options.RECIPE_HELP),
     option("--optimizer", type=click.Choice(get_args(OptimizerName)), help="What learns.  [default: the preset's]"),
     option("--batch", default=FIT.batch, show_default=True, help="Frames a step."),

@@ -64,7 +64,7 @@ def show_quality(quality: Quality) -> str:
 def show_decoder(config: Mapping[str, Any]) -> str:
     """The fields of a `DecoderConfig`, by name, in one line."""
     if config["model"] is None:
-        return f"model {config['model_number']}, which this version does not know"
+        return f"unknown model {config['model_number']}; a newer version of snerv may know it"
     shapes = [config["embedding_shape"], *([config["temporal_shape"]] * 2 if config["temporal_shape"] else [])]
     return (
         f"model {config['model']}, C0 {config['widths'][0]}, N_RB {config['blocks']}, "

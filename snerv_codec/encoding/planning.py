@@ -138,7 +138,7 @@ def make_plan(source: str, info: VideoInfo, config: DecoderConfig, settings: Enc
         predicted_bytes=settings.target_bytes(info) or round((weights + embeddings) / 8),
         video_memory=3 * info.width * info.height * info.frame_count,
         fitting_memory=fitting_memory(config, min(settings.fit.batch, info.frame_count)),
-        decoding_memory=decoding_memory(config, 1),
+        decoding_memory=decoding_memory(config, cost.total_parameters, 1),
     )
 
 

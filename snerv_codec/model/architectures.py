@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
-from math import prod
 from typing import TYPE_CHECKING
 
 from bitstream.models import DecoderConfig, Model
+from snerv_codec.model.memory import backbone_features, moments_features
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,23 +19,6 @@ if TYPE_CHECKING:
 MIN_WIDTH = 12
 NARROWING = Fraction(5, 6)  # each stage is narrower by 1.2
 LARGEST_KERNEL = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Architecture:
-    """What the codec must know of a model.
-
-    - `encoder`, `decoder`: build the networks, on torch's current device.
-    - `warmup`: share of a phase of training in which the learning rate rises.
-    - `peak_features`: values of 4 bytes that decoding one frame holds at its worst moment, weights left out.
-    - `within_budget`: whether sizing stays below the number of parameters asked for, or goes to the closest.
-    """
-
-    encoder: Callable[[DecoderConfig], "nn.Module"]
-    decoder: Callable[[DecoderConfig], "nn.Module"]
-    warmup: float
-    peak_features: Callable[[DecoderConfig], int]
-    within_budget: bool = False
 
 
 def paper_widths(channels: int, stages: int) -> tuple[int, ...]:
@@ -49,6 +32,40 @@ def paper_widths(channels: int, stages: int) -> tuple[int, ...]:
 def paper_kernels(stages: int) -> tuple[int, ...]:
     """Kernels of the paper's up-sampling blocks: 1, 3, 5, 5, 5."""
     return tuple(min(1 + 2 * stage, LARGEST_KERNEL) for stage in range(stages))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proportions:
+    """What sizing holds to when it chooses a configuration; the defaults are the paper's.
+
+    - `stages`: up-sampling blocks.
+    - `channels`, `positions`: of a frame's embedding, the latter about.
+    - `widths`: of the features, from C_0 and the number of stages; `kernels`: of the blocks, from the latter.
+    - `within_budget`: whether to stay below the number of parameters asked for, or to go to the closest.
+    """
+
+    stages: int = 5
+    channels: int = 16
+    positions: int = 8  # 2 x 4 in all of the paper's configurations
+    widths: Callable[[int, int], tuple[int, ...]] = paper_widths
+    kernels: Callable[[int], tuple[int, ...]] = paper_kernels
+    within_budget: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Architecture:
+    """What the codec must know of a model; what the format must, is in `bitstream.models.LAYOUTS`.
+
+    - `encoder`, `decoder`: build the networks, on torch's current device.
+    - `features`: values that are alive together while a frame is decoded, weights left out (`model.memory`).
+    - `warmup`: share of a phase of training in which the learning rate rises.
+    """
+
+    encoder: Callable[[DecoderConfig], "nn.Module"]
+    decoder: Callable[[DecoderConfig], "nn.Module"]
+    features: Callable[[DecoderConfig], int]
+    warmup: float = 0.1
+    proportions: Proportions = Proportions()
 
 
 def paper_config(
@@ -94,33 +111,19 @@ def _temporal(config: DecoderConfig, *, over_time: bool) -> "nn.Module":
     return Decoder(config, TemporalPath(config, over_time=over_time))
 
 
-def _fused_features(config: DecoderConfig) -> int:
-    """Values while the last block's output is fused, at LL size, where features are widest."""
-    last = config.strides[-1] ** 2
-    return _positions(config) * (config.widths[-1] * (last + 5) + config.widths[-2] * 3 + 9 * 3)
-
-
-def _moments(config: DecoderConfig) -> int:
-    """Values in the last block of a temporal model: three moments lifted, and widened before and after activation."""
-    from snerv_codec.model.temporal import MOMENTS, WIDENING
-
-    lifted = config.widths[-1] * (1 + 2 * WIDENING) + config.widths[-2]
-    return max(_fused_features(config), _positions(config) * MOMENTS * lifted)
-
-
-def _positions(config: DecoderConfig) -> int:
-    """Positions of the last features."""
-    return prod(config.padded_size) // config.layout.scale**2
-
-
 def _extension(*, over_time: bool) -> Architecture:
     """The paper's temporal extension. It stays within its budget: 103 channels at 3M, though 104 are closer."""
-    decoder = partial(_temporal, over_time=over_time)
-    return Architecture(encoder=_encoder, decoder=decoder, warmup=0.2, peak_features=_moments, within_budget=True)
+    return Architecture(
+        encoder=_encoder,
+        decoder=partial(_temporal, over_time=over_time),
+        features=partial(moments_features, over_time=over_time),
+        warmup=0.2,
+        proportions=Proportions(within_budget=True),
+    )
 
 
 ARCHITECTURES: dict[Model, Architecture] = {
-    "b": Architecture(encoder=_encoder, decoder=_backbone, warmup=0.1, peak_features=_fused_features),
+    "b": Architecture(encoder=_encoder, decoder=_backbone, features=backbone_features),
     "t": _extension(over_time=True),
     "t2d": _extension(over_time=False),
 }

@@ -1,7 +1,6 @@
 """From a video's size and a parameter budget to the `DecoderConfig` that meets it."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import combinations_with_replacement
@@ -13,15 +12,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bitstream.models import LAYOUTS, MAX_CHANNELS, DecoderConfig, Model
 from snerv_codec.errors import SettingsError
-from snerv_codec.model.architectures import ARCHITECTURES, paper_config, paper_widths
+from snerv_codec.model.architectures import ARCHITECTURES
 from snerv_codec.model.temporal import STILL_BLOCKS
 from snerv_codec.model.variants import FORMAT, Variant, build_networks, input_shapes
 
-PAPER_STAGES = 5
-EMBEDDING_CHANNELS = 16
-PAPER_POSITIONS = 8  # 2 x 4 in all of the paper's configurations
 STRIDE_CHOICES = (5, 4, 3, 2, 1)
-RANGE_VALUES = 2  # least and greatest LL value of a frame
 # By parameter budget: residual blocks, and positions of a temporal embedding (5x10, 10x20, 20x40; paper, table 9).
 PAPER_MODELS = {
     350_000: (2, 50),
@@ -35,10 +30,15 @@ TEMPORAL_CHANNELS = 3
 # The most that temporal embeddings may take of the budget: they grow with the number of frames, and the paper's
 # clips are short. There they take 5 to 21 %.
 TEMPORAL_SHARE = 0.25
-# What doubling or halving the paper's number of positions weighs, in shares of the frame's area. Padding
+# What doubling or halving a model's number of positions weighs, in shares of the frame's area. Padding
 # costs arithmetic only; positions cost bits in every frame or detail that the decoder has to invent.
 POSITION_WEIGHT = 0.1
 BUDGET_TOLERANCE = 0.1
+UNPACKING = 14  # bytes a value takes while its tensor is dequantised: 16-bit symbols, and three arrays of floats
+# What the C library keeps of features that are gone, and what the first convolutions and a heap that grows in large
+# steps (`runtime.machine`) take besides, as measured.
+SLACK = 1.05
+LIBRARIES = 80 << 20
 # Widths whose totals differ by less than this share of the budget are equally close: the widest stem is taken.
 # (On Bunny at 3M, 110 and 111 channels differ by 2,317 parameters; the paper has 111.)
 TIE = 0.001
@@ -91,15 +91,24 @@ def choose_config(
     (height, width) override the choice; `variant` is what the parameters are counted of. Raises
     `SettingsError` where the budget cannot hold the embeddings and a decoder.
     """
-    strides = choose_grid(height, width)[0] if strides is None else strides
-    shape = _embedding_shape(height, width, strides)
+    if strides is None:
+        strides = choose_strides(height, width, model)
+    shape = _embedding_shape(height, width, strides, model)
     paper_blocks, positions = PAPER_MODELS[min(PAPER_MODELS, key=lambda size: abs(log2(size / budget)))]
-    base = _config(shape, strides, 1 if channels is None else channels, paper_blocks if blocks is None else blocks)
+    temporal = None
     if LAYOUTS[model].temporal:
-        size = _temporal_size(base, temporal_size, positions, TEMPORAL_SHARE * budget / frames)
-        base = replace(base, model=model, temporal_shape=(TEMPORAL_CHANNELS, *size))
+        size = _temporal_size(shape, strides, temporal_size, positions, TEMPORAL_SHARE * budget / frames)
+        temporal = (TEMPORAL_CHANNELS, *size)
     elif temporal_size is not None:
-        raise SettingsError(f"a temporal size is for models t and t2d; model {model} has no temporal embeddings")
+        having = " and ".join(name for name, layout in LAYOUTS.items() if layout.temporal)
+        raise SettingsError(f"a temporal size is for models {having}; model {model} has no temporal embeddings")
+    first, blocks = 1 if channels is None else channels, paper_blocks if blocks is None else blocks
+    rule = ARCHITECTURES[model].proportions
+    try:
+        widths, kernels = rule.widths(first, len(strides)), rule.kernels(len(strides))
+        base = DecoderConfig(shape, strides, widths, kernels, blocks, model, temporal)
+    except ValueError as error:
+        raise SettingsError(f"no such decoder: {error}") from error
     return base if channels is not None else _widest(base, frames, budget, variant)
 
 
@@ -115,7 +124,7 @@ def _widest(base: DecoderConfig, frames: int, budget: int, variant: Variant) -> 
         middle = (low + high + 1) // 2
         low, high = (middle, high) if excess(middle) <= 0 else (low, middle - 1)
     best = low
-    if not ARCHITECTURES[base.model].within_budget:
+    if not ARCHITECTURES[base.model].proportions.within_budget:
         best = min((low, min(low + 1, MAX_CHANNELS)), key=lambda count: abs(excess(count)))
         closest = abs(excess(best))
         while best < MAX_CHANNELS and abs(excess(best + 1)) <= closest + TIE * budget:
@@ -131,18 +140,22 @@ def _widest(base: DecoderConfig, frames: int, budget: int, variant: Variant) -> 
     return _with_channels(base, best)
 
 
-def temporal_sizes(config: DecoderConfig) -> list[tuple[int, int]]:
+def temporal_sizes(shape: tuple[int, int, int], strides: tuple[int, ...]) -> list[tuple[int, int]]:
     """Every (height, width) that temporal embeddings may have: block 2's output over an integer, finest first."""
-    height, width = (prod(config.strides[:STILL_BLOCKS]) * side for side in config.embedding_shape[1:])
+    height, width = (max(1, prod(strides[:STILL_BLOCKS])) * side for side in shape[1:])
     common = gcd(height, width)
     return [(height // scale, width // scale) for scale in range(1, common + 1) if common % scale == 0]
 
 
 def _temporal_size(
-    config: DecoderConfig, wanted: tuple[int, int] | None, positions: int, values: float
+    shape: tuple[int, int, int],
+    strides: tuple[int, ...],
+    wanted: tuple[int, int] | None,
+    positions: int,
+    values: float,
 ) -> tuple[int, int]:
     """The size with about as many `positions`, within `values` a frame; or the `wanted` one, checked."""
-    sizes = temporal_sizes(config)
+    sizes = temporal_sizes(shape, strides)
     if wanted is not None:
         if wanted not in sizes:
             raise SettingsError(
@@ -154,21 +167,22 @@ def _temporal_size(
     return min(affordable, key=lambda size: abs(log2(prod(size) / positions)))
 
 
-def choose_grid(height: int, width: int) -> tuple[tuple[int, ...], tuple[int, int, int]]:
-    """Strides and embedding shape for frames of `height` x `width` pixels.
+def choose_strides(height: int, width: int, model: Model = "b") -> tuple[int, ...]:
+    """Strides of `model` for frames of `height` x `width` pixels.
 
-    Weighs the padding against the distance from the paper's 8 positions a frame; at the paper's sizes
+    Weighs the padding against the distance from the model's number of positions a frame; at the paper's sizes
     both are nil with the paper's own strides.
     """
+    wanted = ARCHITECTURES[model].proportions.positions
 
     def cost(strides: tuple[int, ...]) -> tuple[float, int]:
-        positions = prod(_embedding_shape(height, width, strides)[1:])
-        area = positions * (2 * prod(strides)) ** 2
-        penalty = area / (height * width) - 1 + POSITION_WEIGHT * abs(log2(positions / PAPER_POSITIONS))
+        positions = prod(_embedding_shape(height, width, strides, model)[1:])
+        area = positions * (LAYOUTS[model].scale * prod(strides)) ** 2
+        penalty = area / (height * width) - 1 + POSITION_WEIGHT * abs(log2(positions / wanted))
         return penalty, sum(strides)  # among equal products, the most even factors
 
-    strides = min(_stride_sets(), key=cost)
-    return strides, _embedding_shape(height, width, strides)
+    stages = ARCHITECTURES[model].proportions.stages
+    return min(combinations_with_replacement(STRIDE_CHOICES, stages), key=cost)  # each in descending order
 
 
 def model_cost(config: DecoderConfig, frames: int, variant: Variant = FORMAT) -> ModelCost:
@@ -187,9 +201,10 @@ def model_cost(config: DecoderConfig, frames: int, variant: Variant = FORMAT) ->
     )
 
 
-def decoding_memory(config: DecoderConfig, batch: int) -> int:
-    """Bytes that decoding `batch` frames at once takes: weights, and features that are alive together."""
-    return 4 * (decoder_parameters(config) + batch * ARCHITECTURES[config.model].peak_features(config))
+def decoding_memory(config: DecoderConfig, values: int, batch: int) -> int:
+    """Bytes that decoding `batch` frames at once takes, of a segment whose tensors hold `values`."""
+    features = round(SLACK * 4 * batch * ARCHITECTURES[config.model].features(config))
+    return max(UNPACKING * values, 4 * values + features) + LIBRARIES
 
 
 def fitting_memory(config: DecoderConfig, batch: int, variant: Variant = FORMAT) -> int:
@@ -217,28 +232,18 @@ def fitting_memory(config: DecoderConfig, batch: int, variant: Variant = FORMAT)
 
 
 def embedding_parameters(config: DecoderConfig, frames: int) -> int:
-    """Values that all frames carry: their embeddings and LL ranges."""
-    return frames * (sum(map(prod, config.embedding_shapes)) + RANGE_VALUES)
+    """Values that all frames carry: their embeddings and side values."""
+    return frames * (sum(map(prod, config.embedding_shapes)) + config.layout.frame_values)
 
 
-def _stride_sets() -> Iterator[tuple[int, ...]]:
-    return combinations_with_replacement(STRIDE_CHOICES, PAPER_STAGES)  # each in descending order
-
-
-def _embedding_shape(height: int, width: int, strides: tuple[int, ...]) -> tuple[int, int, int]:
-    step = 2 * max(1, prod(strides))  # what is wrong with a stride of 0, `DecoderConfig` says
-    return EMBEDDING_CHANNELS, ceil(height / step), ceil(width / step)
-
-
-def _config(shape: tuple[int, int, int], strides: tuple[int, ...], channels: int, blocks: int) -> DecoderConfig:
-    try:
-        return paper_config(shape, strides, channels, blocks)
-    except ValueError as error:
-        raise SettingsError(f"no such decoder: {error}") from error
+def _embedding_shape(height: int, width: int, strides: tuple[int, ...], model: Model) -> tuple[int, int, int]:
+    step = LAYOUTS[model].scale * max(1, prod(strides))  # what is wrong with a stride of 0, `DecoderConfig` says
+    return ARCHITECTURES[model].proportions.channels, ceil(height / step), ceil(width / step)
 
 
 def _with_channels(config: DecoderConfig, channels: int) -> DecoderConfig:
-    return replace(config, widths=paper_widths(channels, len(config.strides)))
+    widths = ARCHITECTURES[config.model].proportions.widths(channels, len(config.strides))
+    return replace(config, widths=widths)
 
 
 @cache

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-import range_oracle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from independent import symbols as oracle
 
 from bitstream import entropy, prediction, rangecoder
 from bitstream.bits import BitReader, BitWriter
@@ -50,7 +50,7 @@ def test_a_decoder_in_plain_integers_agrees(sample):
     symbols, bits = sample
     symbols = symbols[:400]
     coder, data = encode_symbols(symbols, bits)
-    assert range_oracle.decode(coder, data, len(symbols), bits) == symbols.tolist()
+    assert oracle.decode(coder, data, len(symbols), bits) == symbols.tolist()
 
 
 @settings(max_examples=60, deadline=None)
@@ -62,7 +62,7 @@ def test_the_range_coder_is_exact_for_any_frequencies(size, seed, count):
     frequencies[rng.integers(size)] += (1 << 24) - frequencies.sum()
     symbols = rng.integers(0, size, count).astype(np.uint16)
     data = rangecoder.encode(symbols, frequencies)
-    assert range_oracle.range_decode(data, count, frequencies.tolist()) == symbols.tolist()
+    assert oracle.range_decode(data, count, frequencies.tolist()) == symbols.tolist()
     assert np.array_equal(rangecoder.decode(data, count, frequencies), symbols)
     ideal = -np.log2(frequencies[symbols] / (1 << 24)).sum()
     # The start costs a rounding of the first interval; the end at most a byte, or two when a carry forbids.
@@ -75,7 +75,7 @@ def test_a_long_run_of_held_back_words_and_its_carry():
     for last in (0, 1, 2):
         symbols = np.array([1] * 50 + [last], np.uint16)
         data = rangecoder.encode(symbols, frequencies)
-        assert range_oracle.range_decode(data, 51, frequencies.tolist()) == symbols.tolist()
+        assert oracle.range_decode(data, 51, frequencies.tolist()) == symbols.tolist()
         assert np.array_equal(rangecoder.decode(data, 51, frequencies), symbols)
 
 
@@ -144,7 +144,7 @@ def test_curves_come_back_and_their_frequencies_sum_up(shape, data):
     packed = out.finish()
     assert Curve.read(BitReader(packed), size) == curve
     frequencies = curve.frequencies()
-    assert frequencies.tolist() == range_oracle.table(packed, size - 1)[0]
+    assert frequencies.tolist() == oracle.table(packed, size - 1)[0]
     assert frequencies.min() >= 1
     assert frequencies.sum() == 1 << 24
 
@@ -229,7 +229,7 @@ def tensor_both_ways(tensor, count=1500):
     coder, data = encode_tensor(tensor)
     assert np.array_equal(decode_tensor(coder, data, grid), tensor.symbols)
     if tensor.symbols.size <= count:
-        assert range_oracle.decode_tensor(coder, data, *grid) == tensor.symbols.tolist()
+        assert oracle.decode_tensor(coder, data, *grid) == tensor.symbols.tolist()
     return coder, data
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from snerv_codec.errors import SettingsError
 from snerv_codec.model.architectures import paper_config
-from snerv_codec.model.sizing import choose_config, choose_grid, model_cost, parse_size
+from snerv_codec.model.sizing import choose_config, choose_strides, model_cost, parse_size
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,8 @@ def test_other_sizes_are_refused(text):
     ],
 )
 def test_the_papers_frames_get_the_papers_grid(height, width, strides):
-    assert choose_grid(height, width) == (strides, (16, 2, 4))
+    assert choose_strides(height, width) == strides
+    assert choose_config(height, width, 1, 1, channels=20).embedding_shape == (16, 2, 4)
 
 
 def test_bunny_at_3m_is_the_papers_model():
@@ -89,8 +90,8 @@ def test_depth_grows_with_size_as_in_the_paper(budget, blocks):
     [(1920, 1080), (1280, 720), (480, 270), (200, 200), (176, 144), (33, 17), (16, 16), (1080, 1920)],
 )
 def test_any_size_is_covered_with_little_padding(width, height):
-    strides, shape = choose_grid(height, width)
-    padded = paper_config(shape, strides, 20, 1).padded_size
+    config = choose_config(height, width, 1, 1, channels=20)
+    padded, shape = config.padded_size, config.embedding_shape
     assert padded[0] >= height
     assert padded[1] >= width
     assert padded[0] * padded[1] <= 1.17 * width * height

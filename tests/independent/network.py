@@ -1,4 +1,4 @@
-"""SPEC.md, section 9, in plain numpy: a second decoder, written from the text alone."""
+"""SPEC.md, section 9: from tensors and a frame's embeddings to its pixels, in plain numpy and 64-bit floats."""
 
 from math import erf, prod
 
@@ -8,13 +8,12 @@ import numpy as np
 def decode(config, tensors, embeddings, ll_range):
     """Frame (H, W, 3), not rounded, from the named tensors and one frame's embeddings and LL range."""
     net = _Net(tensors)
-    widths = config.widths
     x = gelu(net.conv("stem", embeddings[0]))
-    up = up_b(net, config, x) if config.model == "b" else up_t(net, config, x, embeddings[1], widths)
-    stages = len(config.strides)
-    m = up[stages - 2]
+    up = up_b(net, config, x) if config.model == "b" else up_t(net, config, x, embeddings[1])
+    first = len(config.strides) - 2
+    m = up[first]
     for j in (1, 2):
-        m = np.concatenate((net.lift(f"fuse.{j - 1}.up", m), up[stages - 2 + j]))
+        m = np.concatenate((net.lift(f"fuse.{j - 1}.up", m), up[first + j]))
         m = net.conv(f"fuse.{j - 1}.merge", m)
         for n in range(config.blocks):
             name = f"fuse.{j - 1}.residuals.{n}"
@@ -23,8 +22,8 @@ def decode(config, tensors, embeddings, ll_range):
     split, bands = leaky(net.conv("high.split", m)), []
     weight, bias = net["high.restore"]
     for g in range(3):
-        rows = slice(3 * g, 3 * g + 3)
-        bands.append(conv(split[g * widths[-1] : (g + 1) * widths[-1]], weight[rows], bias[rows]))
+        rows, width = slice(3 * g, 3 * g + 3), config.widths[-1]
+        bands.append(conv(split[g * width : (g + 1) * width], weight[rows], bias[rows]))
     b, c, d = bands
     frame = np.empty((3, 2 * a.shape[1], 2 * a.shape[2]))
     frame[:, 0::2, 0::2], frame[:, 0::2, 1::2] = (a + b + c + d) / 2, (a + b - c - d) / 2
@@ -32,17 +31,30 @@ def decode(config, tensors, embeddings, ll_range):
     return frame.transpose(1, 2, 0)
 
 
+def pixels(frame, height, width):
+    """8-bit RGB (height, width, 3) of a decoded frame; `np.rint` sends ties to even."""
+    return np.rint(255 * frame[:height, :width]).clip(0, 255).astype(np.uint8)
+
+
+def values(tensor):
+    """A tensor's values: product and sum each rounded to binary32."""
+    along = [-1 if axis == tensor.axis else 1 for axis in range(len(tensor.shape))]
+    scales, offsets = (np.float32(grid).reshape(along) for grid in (tensor.scales, tensor.offsets))
+    return (offsets + scales * np.float32(tensor.symbols).reshape(tensor.shape)).astype(np.float64)
+
+
 def up_b(net, config, x):
     up = {}
     for i, s in enumerate(config.strides, start=1):
         y = net.conv(f"up.{i - 1}.conv", x)
+        assert net[f"up.{i - 1}.conv"][0].shape[2] == config.kernels[i - 1]
         channels, height, width = y.shape[0] // s**2, *y.shape[1:]
         y = y.reshape(channels, s, s, height, width).transpose(0, 3, 1, 4, 2)
         x = up[i] = gelu(y.reshape(channels, height * s, width * s))
     return up
 
 
-def up_t(net, config, x, temporal, widths):
+def up_t(net, config, x, temporal):
     for i in (1, 2):
         y = net.lift(f"up.blocks.{i - 1}.lift", x)
         z = leaky(net.conv(f"up.blocks.{i - 1}.widen", y))
@@ -73,7 +85,7 @@ def up_t(net, config, x, temporal, widths):
         kept = y[1:2] if i == last else y
         moments = [a + leaky(z) for a, z in zip(kept, change, strict=True)]
         up[i] = moments[len(moments) // 2]
-        assert up[i].shape[0] == widths[i]
+        assert up[i].shape[0] == config.widths[i]
     return up
 
 

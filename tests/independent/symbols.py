@@ -1,7 +1,9 @@
-"""A decoder of coded symbols in plain integers, written from SPEC.md and nothing else."""
+"""SPEC.md, section 7: coded symbols, in plain integers."""
 
 import math
+from bisect import bisect_right
 from fractions import Fraction
+from itertools import accumulate
 
 MASK = (1 << 64) - 1
 POWERS = [65536, 68438, 71468, 74632, 77936, 81386, 84990, 88752]
@@ -43,15 +45,15 @@ def differences(data: bytes, rows: int, size: int, bits: int) -> list[int]:
         span, at = varint(data, at)
         frequencies, used = table(data[at:], span) if span else (None, 0)
         at += used
-        models.append((least, frequencies))
+        models.append((least, frequencies and sums(frequencies)))
     coded = RangeDecoder(data[at:])
     classes = [0] * size
     for _ in range(rows - 1):
         left = [0] * size
-        for kind, (least, frequencies) in enumerate(models):
+        for kind, (least, cumulative) in enumerate(models):
             for i in range(size):
                 if classes[i] == kind:
-                    left[i] = least + (coded.next(frequencies) if frequencies else 0)
+                    left[i] = least + (coded.next(cumulative) if cumulative else 0)
         symbols.append([(old + new - half) % top for old, new in zip(symbols[-1], left, strict=True)])
         classes = [sum(abs(new - half) >= bound for bound in bounds) for new in left]
     return [symbol for row in symbols for symbol in row]
@@ -123,8 +125,13 @@ def table(data: bytes, span: int) -> tuple[list[int], int]:
 
 
 def range_decode(data: bytes, count: int, frequencies: list[int]) -> list[int]:
-    coded = RangeDecoder(data)
-    return [coded.next(frequencies) for _ in range(count)]
+    coded, cumulative = RangeDecoder(data), sums(frequencies)
+    return [coded.next(cumulative) for _ in range(count)]
+
+
+def sums(frequencies: list[int]) -> list[int]:
+    """C_0 to C_n."""
+    return [0, *accumulate(frequencies)]
 
 
 class RangeDecoder:
@@ -138,16 +145,13 @@ class RangeDecoder:
         self.used += 1
         return int.from_bytes(self.data[4 * self.used - 4 : 4 * self.used].ljust(4, b"\0"), "big")
 
-    def next(self, frequencies: list[int]) -> int:
-        cumulative = [0]
-        for frequency in frequencies:
-            cumulative.append(cumulative[-1] + frequency)
+    def next(self, cumulative: list[int]) -> int:
         scale = self.width >> 24
         quantile = (self.point - self.lower & MASK) // scale
         assert quantile < 1 << 24, "not valid"
-        symbol = next(i for i in range(len(frequencies)) if cumulative[i + 1] > quantile)
+        symbol = bisect_right(cumulative, quantile) - 1
         self.lower = self.lower + scale * cumulative[symbol] & MASK
-        self.width = scale * frequencies[symbol]
+        self.width = scale * (cumulative[symbol + 1] - cumulative[symbol])
         if self.width < 1 << 32:
             self.lower, self.width = self.lower << 32 & MASK, self.width << 32
             self.point = (self.point << 32 | self.word()) & MASK
