@@ -28,6 +28,8 @@ INTERNALS = (
     "snerv_codec.model.sizing",
     "snerv_codec.model.variants",
     "snerv_codec.model.wavelet",
+    "snerv_codec.pages.document",
+    "snerv_codec.pages.plot",
     "snerv_codec.runtime.files",
     "snerv_codec.runtime.machine",
     "snerv_codec.runtime.precision",

@@ -32,6 +32,7 @@ def _decibels(similarity: float) -> float:
 
 METRICS = (
     Metric("psnr", "PSNR", "dB", float),
+    Metric("psnr_yuv", "YUV 6:1:1", "dB", float),
     Metric("ms_ssim", "MS-SSIM", "dB", _decibels),
     Metric("vmaf", "VMAF", "", float),
 )

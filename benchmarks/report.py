@@ -1,8 +1,8 @@
-"""The report: curves, BD-rates, distances point by point and speed, from the records in results/rd alone.
+"""The report: what the records come to, as one page with curves, BD-rates, distances point by point and speed.
 
-    python -m benchmarks.report [--dataset NAME ...] [--codec NAME ...] [--output FOLDER]
+    python -m benchmarks.report [--dataset NAME ...] [--codec NAME ...] [--output FOLDER] [--figures FOLDER]
 
-Writes index.html (one page, nothing else needed), report.md, and every figure as SVG and PNG.
+Writes index.html, which needs nothing else; with --figures also the first figure of each clip as an SVG file.
 """
 
 import argparse
@@ -10,198 +10,132 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from statistics import median
-from typing import Any
 
 from benchmarks import record
-from benchmarks.bdrate import MIN_OVERLAP, MIN_POINTS, Delta, compare, mean_delta, quality_at, rate_at
+from benchmarks.bdrate import compare, mean_delta
+from benchmarks.comparison import (
+    PSNR,
+    YUV,
+    Refusals,
+    among_table,
+    comparable,
+    distance_table,
+    nearness_table,
+    points_table,
+    settings_table,
+    speed_table,
+    summary_table,
+)
 from benchmarks.curves import METRICS, Curve, load_ceiling, load_curves
 from benchmarks.datasets import CACHE
-from benchmarks.page import Block, Row, Section, Table, Text, html, markdown
+from benchmarks.figures import figure, picture, rank
 from benchmarks.paper.reproduce import RECORDS as REPRODUCED
 from benchmarks.paper.reproduce import table_sections
-from benchmarks.plots import CROWDED, HALF, WIDE, draw, rank
+from benchmarks.record import Record
 from benchmarks.trials import rounding
 from snerv_codec.errors import UserError
+from snerv_codec.pages.document import Block, Row, Section, Table, Text, Verdict, html
 
-PSNR = METRICS[0]
-# What the first figures show; the others are in a figure of their own.
-MAIN = ("x264-medium", "x265-medium", "x265-veryslow", "svtav1-6", "vvenc-medium", "vvenc-medium-psnr")
-NEAREST = ("x264-medium", "x265-medium", "svtav1-6", "vvenc-medium-psnr")
-NONE = "–"
+OUTPUT = CACHE / "report"  # made, not kept
+YARDSTICK = "x264-medium"  # which the verdict is against
+# What the first figure of a clip shows beside the best of ours; the others are in figures of their own.
+MAIN = ("x264-medium", "x265-medium", "svtav1-6", "vvenc-medium-psnr")
+TRIAL_CLIPS = "-tiny"  # how their names end
+LARGEST_FIRST = ("-long", "-small")
 
 READING = (
     "Rate is the size of the file on disk, container included, over all pixels of all frames. Quality is that of the "
     "frames that the file decodes to, in RGB, against the very frames that were coded: PSNR is the mean of the frames' "
-    "PSNRs, MS-SSIM and VMAF are means over frames. Every codec got the same frames, cropped, scaled and converted "
-    "once, without loss, and one keyframe for the whole clip; only the anchors of the NeRV papers (-papers-weak) keep "
-    "those papers' settings: medium, no B-frames."
+    "PSNRs, MS-SSIM and VMAF are means over frames. YUV 6:1:1 is (6·Y + U + V) / 8 of the PSNRs of Y, U and V in 4:2:0 "
+    "by BT.709, as codecs are compared elsewhere. Every codec got the same frames, cropped, scaled and converted once, "
+    "without loss, and one keyframe for the whole clip; only the anchors of the NeRV papers (-papers-weak) keep those "
+    "papers' settings: medium, no B-frames."
 )
-
-
+NAMES = (
+    "A curve of snerv is named by its recipe and its epochs in all: snerv rd 60 is trained for rate, 60 epochs. What "
+    "else it was made with stands below each clip. Anchors are named by encoder and preset; -psnr is tuned for PSNR."
+)
 REPRODUCTION = (
     "Of the fitted models, as in the paper: before pruning, quantisation and coding, frames rounded to 8 bits. Each "
     "line of ours is one of results/paper/reproduce.jsonl."
 )
-Record = dict[str, Any]
-OUTPUT = CACHE / "report"  # made, not kept
 
 
-def comparable(curve: Curve) -> bool:
-    """Whether it is one of ours with enough points for a BD-rate."""
-    return curve.ours and len(curve.points) >= MIN_POINTS
-
-
-def report_blocks(curves: Sequence[Curve], results: Path, folder: Path) -> list[Block]:
-    """The whole report on records in `results`; figures are drawn into `folder`."""
-    clips = list(dict.fromkeys(curve.dataset for curve in curves))
+def report_blocks(curves: Sequence[Curve], results: Path) -> list[Block]:
+    """The whole report on records in `results`."""
+    clips = sorted({curve.dataset for curve in curves}, key=_place)
     ceilings = {clip: found for clip in clips if (found := load_ceiling(clip, results))}
-    blocks: list[Block] = [Text(READING)]
-    if any(map(comparable, curves)):
-        blocks.append(summary_table(curves))
-    for clip in clips:
-        here = [curve for curve in curves if curve.dataset == clip]
-        blocks.append(clip_section(clip, here, ceilings.get(clip), folder))
+    by_clip = {clip: [curve for curve in curves if curve.dataset == clip] for clip in clips}
+    best = {clip: curve for clip, here in by_clip.items() if (curve := best_of(here))}
+    shown = [curve for clip, curve in best.items() if not clip.endswith(TRIAL_CLIPS)] or list(best.values())
+    blocks: list[Block] = [verdict(by_clip, shown)]
+    if shown:
+        tables = [summary_table(curves, shown, metric) for metric in (PSNR, YUV)]
+        blocks.append(Section("The best of snerv on each clip", [*tables, Text(READING), Text(NAMES)]))
+    for clip, here in by_clip.items():
+        section = clip_section(clip, here, best.get(clip), ceilings.get(clip))
+        blocks.append(Section(f"{clip}, for trials", section.blocks, True) if clip.endswith(TRIAL_CLIPS) else section)
     blocks += means(curves)
-    for path in sorted((results / "trials" / "rounding").glob("*.jsonl")):
-        rounded = record.read_records(f"trials/rounding/{path.stem}", folder=results)
-        blocks += [rounding.section(values, folder) for values in rounded]
+    blocks += _roundings(results)
     if record.file_of(REPRODUCED, results).exists():
-        tables = table_sections(results)
-        blocks.append(Section("The paper's tables on Bunny", [Text(REPRODUCTION), *tables]))
+        blocks.append(Section("The paper's tables on Bunny", [Text(REPRODUCTION), *table_sections(results)]))
     blocks.append(Section("What to keep in mind", [Text("", tuple(caveats(curves, ceilings)))]))
     return [*blocks, sources(curves)]
 
 
-def clip_section(name: str, curves: Sequence[Curve], ceiling: Record | None, folder: Path) -> Section:
-    """Everything about one clip."""
+def best_of(curves: Sequence[Curve]) -> Curve | None:
+    """The curve of ours on one clip with the lowest BD-rate by PSNR against the yardstick; None where none has one."""
+    rates = {}
+    for curve in filter(comparable, curves):
+        for delta, _ in compare(curves, YARDSTICK, curve.name, PSNR).values():
+            if delta.value is not None:
+                rates[curve.name] = delta.value
+    return min((curve for curve in curves if curve.name in rates), key=lambda curve: rates[curve.name], default=None)
+
+
+def verdict(by_clip: dict[str, list[Curve]], best: Sequence[Curve]) -> Verdict:
+    """How many times the yardstick's rate the best of ours takes at the same PSNR."""
+    figures = []
+    for curve in best:
+        ((delta, _),) = compare(by_clip[curve.dataset], YARDSTICK, curve.name, PSNR).values()
+        figures.append((curve.dataset, f"{1 + (delta.value or 0) / 100:.1f}×"))
+    if not figures:
+        return Verdict(f"No curve of snerv is on record that can be compared with {YARDSTICK}.")
+    parts = [f"{times} its rate on {clip}" for clip, times in figures]
+    whole = " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else parts[0]
+    return Verdict(f"At the same PSNR as {YARDSTICK}, the best of snerv takes {whole}.", tuple(figures))
+
+
+def clip_section(name: str, curves: Sequence[Curve], best: Curve | None, ceiling: Record | None) -> Section:
+    """Everything about one clip, the best of ours in front, the rest folded."""
     clip = next(point["dataset"] for curve in curves for point in (*curve.points, *curve.failed))
     facts = f"{clip['width']}x{clip['height']}, {clip['frames']} frames at {clip['rate']} a second"
-    main = [curve for curve in curves if curve.ours or curve.name in MAIN]
+    front = best.name if best else None
+    main = [curve for curve in curves if curve is best or curve.name in MAIN] or list(curves)
+    ours = [curve for curve in curves if curve.ours and curve.points]
     blocks: list[Block] = [Text(f"{clip['description'][0].upper()}{clip['description'][1:]}. {facts}.")]
-    blocks += _figures(main or curves, ceiling, name, folder)
-    ours = [curve.name for curve in curves if comparable(curve)]
+    blocks += [drawn for drawn in [figure(main, PSNR, ceiling, front)] if drawn]
+    if best:
+        blocks += [distance_table(curves, best.name), nearness_table(curves, best.name)]
+    others = [drawn for metric in METRICS[1:] if (drawn := figure(main, metric, ceiling, front))]
+    if others:
+        blocks.append(Section(f"{name} by other metrics", [Row(others)], folded=True))
+    if ours:
+        blocks.append(Section(f"{name}: what our curves were made with", [settings_table(ours)], folded=True))
     if len(ours) > 1:
-        blocks.append(Section("Ways to fit and to code, against each other", [among_table(curves, ours)]))
-    for curve in (curve for curve in curves if curve.ours and curve.points):
-        tables = [distance_table(curves, curve.name)] if comparable(curve) else []
-        tables.append(nearness_table(curves, curve.name))
-        blocks.append(Section(f"{curve.name} against the anchors", tables))
-    blocks.append(Section("Speed", [speed_table(curves)]))
+        drawn = figure(ours, PSNR, None, front)
+        inner: list[Block] = [*([drawn] if drawn else []), among_table(curves, [c.name for c in ours if comparable(c)])]
+        for curve in ours:
+            if curve is not best:
+                tables = [distance_table(curves, curve.name)] if comparable(curve) else []
+                inner.append(Section(f"{curve.name} on {name}", [*tables, nearness_table(curves, curve.name)]))
+        blocks.append(Section(f"{name}: all of our curves", inner, folded=True))
+    whole = [drawn for metric in METRICS if (drawn := figure(curves, metric, ceiling, front))]
     if len(main) < len(curves):
-        blocks.append(
-            Section("Every codec in one figure", _figures(curves, ceiling, f"{name}-all", folder), folded=True)
-        )
-    blocks.append(Section("Every point", [points_table(curves)], folded=True))
+        blocks.append(Section(f"{name}: every codec", whole, folded=True))
+    blocks.append(Section(f"{name}: speed", [speed_table(curves)], folded=True))
+    blocks.append(Section(f"{name}: every point", [points_table(curves)], folded=True))
     return Section(name, blocks)
-
-
-def distance_table(curves: Sequence[Curve], ours: str) -> Table:
-    """BD-rates by every metric, and BD-PSNR, of one of our codecs on one clip against every anchor."""
-    refused = Refusals()
-    rows = []
-    for anchor in (curve.name for curve in curves if not curve.ours):
-        pairs = {metric.name: next(iter(compare(curves, anchor, ours, metric).values())) for metric in METRICS}
-        cells = [refused.cell(rate, "%", anchor, name) for name, (rate, _) in pairs.items()]
-        rows.append((anchor, *cells, refused.cell(pairs[PSNR.name][1], "dB", anchor, "BD-PSNR")))
-    header = ("anchor", *(f"BD-rate, {metric.name}" for metric in METRICS), "BD-PSNR")
-    first = (
-        "BD-rate: how much more rate for the same quality; below 0 is better. In brackets, how much of the narrower "
-        f"curve's range both share; {MIN_POINTS} points and {MIN_OVERLAP:.0%} are the least."
-    )
-    return Table(header, rows, (first, *refused.notes()))
-
-
-def among_table(curves: Sequence[Curve], ours: Sequence[str]) -> Table:
-    """BD-rates by PSNR of our codecs on one clip against each other."""
-    refused = Refusals()
-    rows = []
-    for name in ours:
-        found = {anchor: next(iter(compare(curves, anchor, name, PSNR).values()))[0] for anchor in ours}
-        cells = [NONE if anchor == name else refused.cell(found[anchor], "%", name, anchor) for anchor in ours]
-        rows.append((name, *cells))
-    return Table(("BD-rate by PSNR against", *ours), rows, refused.notes())
-
-
-def nearness_table(curves: Sequence[Curve], ours: str) -> Table:
-    """Each point of ours: how many times an anchor's rate it takes at its PSNR, and how far its PSNR is at its rate."""
-    values = {curve.name: curve.values(PSNR) for curve in curves}
-    anchors = [anchor for anchor in NEAREST if anchor in values]
-    mine = next(curve for curve in curves if curve.name == ours)
-    rows = []
-    for point, (bpp, quality) in zip(mine.points, mine.values(PSNR), strict=True):
-        cells = []
-        for anchor in anchors:
-            same_quality, same_rate = rate_at(values[anchor], quality), quality_at(values[anchor], bpp)
-            ratio = f"{bpp / same_quality:.2f}×" if same_quality else NONE
-            cells.append(f"{ratio}, {quality - same_rate:+.2f} dB" if same_rate is not None else ratio)
-        rows.append((point["point"], f"{point['rate']['bytes']:,}", f"{quality:.2f}", *cells))
-    note = "Times the anchor's rate at the same PSNR, and PSNR against the anchor's at the same rate."
-    return Table(("point", "bytes", "PSNR", *anchors), rows, (note,))
-
-
-def speed_table(curves: Sequence[Curve]) -> Table:
-    """Medians over a curve's points: frames a second, and processor seconds a frame, both ways."""
-    rows, loads = [], []
-    for curve in (curve for curve in curves if curve.points):
-        frames = curve.points[0]["dataset"]["frames"]
-        times = [point["time"] for point in curve.points]
-        loads += [time["load_before"] for time in times]
-        cells = []
-        for way in ("encode", "decode"):
-            known = [time[way] for time in times if time[way]]
-            seconds, cpu = ([each[key] / frames for each in known] for key in ("seconds", "cpu_seconds"))
-            cells += [_short(1 / median(seconds)), _short(median(cpu))] if known else [NONE, NONE]
-        gpus = {point["environment"]["gpu"] for point in curve.points}
-        threads = f"{times[0]['threads']} thread{'s' if times[0]['threads'] > 1 else ''}"
-        where = ", ".join(sorted(gpu or threads for gpu in gpus))
-        rows.append((curve.name, *cells, where))
-    header = ("codec", "encoding, fps", "CPU s a frame", "decoding, fps", "CPU s a frame", "on")
-    note = (
-        "Medians over the points. Anchors: a process each, its start included, writing nothing when decoding; "
-        f"snerv: in Python, decoded to RGB in memory. The load before a point was {min(loads):.1f} to {max(loads):.1f}."
-    )
-    return Table(header, rows, (note,))
-
-
-def points_table(curves: Sequence[Curve]) -> Table:
-    """Every record of a clip."""
-    header = (
-        "point",
-        "bytes",
-        "bpp",
-        "stream bytes",
-        "PSNR",
-        "PSNR of mean MSE",
-        "YUV 6:1:1",
-        "SSIM",
-        "MS-SSIM",
-        "VMAF",
-    )
-    keys = ("psnr", "psnr_of_mean_mse", "psnr_yuv", "ssim", "ms_ssim", "vmaf", "vmaf_harmonic", "vmaf_low")
-    rows, notes = [], []
-    for curve in curves:
-        for point in curve.points:
-            rate, quality = point["rate"], point["quality"]
-            cells = (_figure(quality.get(key), 4 if "ssim" in key else 2) for key in keys)
-            sizes = (f"{rate['bytes']:,}", f"{rate['bpp']:.4f}", f"{rate['stream_bytes']:,}")
-            rows.append((f"{curve.name} {point['point']}", *sizes, *cells))
-        notes += [f"{curve.name} {point['point']} failed: {point['reason']}" for point in curve.failed]
-    where = f"Each line is one of results/rd/{curves[0].dataset}/CODEC.jsonl."
-    return Table((*header, "harmonic", "1 % low"), rows, (where, *notes))
-
-
-def summary_table(curves: Sequence[Curve]) -> Table:
-    """BD-rate by PSNR against the nearest rivals, of each of our codecs on each clip that has enough points there."""
-    refused = Refusals()
-    anchors = [anchor for anchor in NEAREST if anchor in {curve.name for curve in curves}]
-    rows = []
-    for clip, ours in ((curve.dataset, curve.name) for curve in curves if comparable(curve)):
-        here = [curve for curve in curves if curve.dataset == clip]
-        name, found = f"{ours} on {clip}", {anchor: compare(here, anchor, ours, PSNR).get(clip) for anchor in anchors}
-        cells = [refused.cell(pair[0], "%", name, anchor) if pair else NONE for anchor, pair in found.items()]
-        rows.append((name, *cells))
-    return Table(("BD-rate by PSNR against", *anchors), rows, refused.notes())
 
 
 def means(curves: Sequence[Curve]) -> Iterator[Section]:
@@ -257,64 +191,32 @@ def sources(curves: Sequence[Curve]) -> Section:
         program = f"{point['version']} ({encoder})" if encoder else point["version"]
         made[f"{program}; commit {commit}; {machine}; Python {seen['python']}, {versions}"] += 1
     items = tuple(f"{count} points: {text}" for text, count in sorted(made.items()))
-    return Section("Where the figures come from", [Text("Every figure is computed from records of these runs:", items)])
+    return Section(
+        "Where the figures come from", [Text("Every figure is computed from records of these runs:", items)], True
+    )
 
 
-def _figures(curves: Sequence[Curve], ceiling: Record | None, stem: str, folder: Path) -> list[Block]:
-    drawn = []
-    for metric in METRICS:
-        value = ceiling["quality"].get(metric.key) if ceiling else None
-        limit = None if value is None else metric.scaled(value)
-        size = WIDE if metric is PSNR or len(curves) > CROWDED else HALF
-        drawn.append(draw(curves, metric, limit, f"{stem}-{metric.key.replace('_', '-')}", folder, size))
-    figures: list[Block] = [figure for figure in drawn if figure]
-    return figures if len(curves) > CROWDED else [*figures[:1], Row(figures[1:])]
+def _roundings(results: Path) -> Iterator[Section]:
+    for path in sorted((results / "trials" / "rounding").glob("*.jsonl")):
+        for values in record.read_records(f"trials/rounding/{path.stem}", folder=results):
+            yield rounding.section(values)
 
 
-class Refusals:
-    """Cells of deltas, and why some of them are empty."""
-
-    def __init__(self) -> None:
-        self._about: dict[str, dict[str, list[str]]] = {}
-        self._cells = 0
-
-    def cell(self, delta: Delta, unit: str, row: str, column: str) -> str:
-        """The delta with its overlap; a dash where it was refused."""
-        self._cells += 1
-        if delta.value is None:
-            self._about.setdefault(delta.reason, {}).setdefault(row, []).append(column)
-            return NONE
-        digits = 2 if unit == "dB" else 1 if abs(delta.value) < 100 else 0
-        return f"{delta.value:+.{digits}f} {unit} ({delta.overlap:.0%})"
-
-    def notes(self) -> tuple[str, ...]:
-        """A sentence a reason, with what it concerns."""
-        notes = []
-        for reason, rows in self._about.items():
-            whole = sum(map(len, rows.values())) == self._cells
-            names = "; ".join(f"{row} ({', '.join(columns)})" for row, columns in rows.items())
-            notes.append(f"Refused, as {reason}: {'all' if whole else names}.")
-        return tuple(notes)
-
-
-def _figure(value: float | None, digits: int) -> str:
-    return NONE if value is None else f"{value:.{digits}f}"
-
-
-def _short(value: float) -> str:
-    """Three digits that count."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+def _place(clip: str) -> tuple[bool, int, str]:
+    """Clips for trials last, long ones first."""
+    sizes = [ending for ending in LARGEST_FIRST if clip.endswith(ending)]
+    return clip.endswith(TRIAL_CLIPS), LARGEST_FIRST.index(sizes[0]) if sizes else len(LARGEST_FIRST), clip
 
 
 def main(argv: list[str] | None = None) -> None:
     """Write the report and say where."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", nargs="+", help="these clips only")
-    parser.add_argument("--codec", nargs="+", help="these codecs only")
+    parser.add_argument("--codec", nargs="+", help="these curves only, by their names")
     parser.add_argument("--results", type=Path, default=record.RESULTS, help="folder of the records [%(default)s]")
     parser.add_argument("--output", type=Path, default=OUTPUT, help="folder of the report [%(default)s]")
+    parser.add_argument("--figures", type=Path, help="folder for the first figure of each clip as SVG")
     options = parser.parse_args(argv)
-    output = options.output
     curves = [
         curve
         for curve in load_curves(options.results)
@@ -323,15 +225,26 @@ def main(argv: list[str] | None = None) -> None:
     curves.sort(key=lambda curve: (curve.dataset, rank(curve.name), curve.name))
     if not curves:
         sys.exit(f"no such records in {options.results}/rd; python -m benchmarks.rate_distortion makes them")
-    output.mkdir(parents=True, exist_ok=True)
-    title = "snerv and its rivals: rate and distortion"
+    options.output.mkdir(parents=True, exist_ok=True)
+    page = options.output / "index.html"
     try:
-        blocks = report_blocks(curves, options.results, output)
+        page.write_text(html("snerv beside other codecs", report_blocks(curves, options.results), contents=True))
     except UserError as error:
         sys.exit(str(error))
-    (output / "index.html").write_text(html(title, blocks))
-    (output / "report.md").write_text(markdown(title, blocks))
-    print(output / "index.html")
+    print(page)
+    if options.figures:
+        write_figures(curves, options.results, options.figures)
+
+
+def write_figures(curves: Sequence[Curve], results: Path, folder: Path) -> None:
+    """The first figure of each clip in `folder`: CLIP-psnr.svg."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for clip in dict.fromkeys(curve.dataset for curve in curves):
+        here = [curve for curve in curves if curve.dataset == clip]
+        best = best_of(here)
+        main = [curve for curve in here if curve is best or curve.name in MAIN] or here
+        drawn = picture(main, PSNR, load_ceiling(clip, results), best.name if best else None)
+        (folder / f"{clip}-psnr.svg").write_text(drawn)
 
 
 if __name__ == "__main__":

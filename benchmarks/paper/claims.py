@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import get_args
 
 from benchmarks import record
-from benchmarks.page import Section, Table, Text, markdown
+from benchmarks.markdown import markdown
 from benchmarks.record import Record
 from benchmarks.tasks import SUBJECTS
+from snerv_codec.pages.document import Section, Table, Text
 from snerv_codec.training.settings import OptimizerName
 
 NONE = "–"

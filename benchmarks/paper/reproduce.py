@@ -24,13 +24,14 @@ import torch
 
 import snerv_codec
 from benchmarks import datasets, record, tasks
-from benchmarks.page import Section, Table, markdown
+from benchmarks.markdown import markdown
 from benchmarks.paper.tables import FITS, TABLES, Fit
 from bitstream.models import DecoderConfig
 from snerv_codec.errors import UserError
 from snerv_codec.events import EpochDone
 from snerv_codec.media.reader import Frames, Selection, read_video
 from snerv_codec.model.sizing import choose_config, model_cost, parse_size
+from snerv_codec.pages.document import Section, Table
 from snerv_codec.runtime.machine import choose_device
 from snerv_codec.settings import CODEC_REVISION
 from snerv_codec.training.checkpoint import Checkpoint

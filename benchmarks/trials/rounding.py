@@ -21,7 +21,6 @@ from argparse import Namespace
 from dataclasses import asdict
 from fractions import Fraction
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,8 +28,6 @@ import numpy as np
 from benchmarks import record, tasks
 from benchmarks.bdrate import bd_rate, quality_at
 from benchmarks.datasets import Dataset
-from benchmarks.page import Section, Table, Text
-from benchmarks.plots import draw_lines
 from benchmarks.record import Record
 from benchmarks.tasks import SUBJECTS
 from bitstream.container import write_stream
@@ -43,6 +40,8 @@ from snerv_codec.compression.values import Values
 from snerv_codec.decoding import SegmentPlayer
 from snerv_codec.media.reader import Frames
 from snerv_codec.model.sizing import decoder_parameters, embedding_parameters
+from snerv_codec.pages.document import Figure, Section, Table, Text
+from snerv_codec.pages.plot import Line, plot
 from snerv_codec.training.frames import FrameSet
 from snerv_codec.training.settings import FitSettings
 from snerv_codec.training.trainer import Trainer
@@ -131,7 +130,7 @@ def run(dataset: Dataset, frames: Frames, options: Namespace) -> dict[str, Any]:
     return values
 
 
-def section(values: Record, folder: Path) -> Section:
+def section(values: Record) -> Section:
     """What a record tells: bits a parameter, and dB that rounding takes."""
     count, whole = values["parameters"], values["unrounded_psnr"]
     lines = {
@@ -141,8 +140,9 @@ def section(values: Record, folder: Path) -> Section:
     }
     shown = {SHOWN[key]: [pair for pair in line if pair[1] < MOST_LOST] for key, line in lines.items()}
     title = f"Rounding the same weights: {values['dataset']['name']}"
-    stem = f"rounding-{values['dataset']['name']}-{values['settings']['size']}"
-    figure = draw_lines(shown, ("bits a parameter (file on disk)", "dB lost"), title, stem, folder)
+    colors = ("weak", "x265", "snerv", "x264")
+    drawn = [Line(key, line, color, marked=True) for (key, line), color in zip(shown.items(), colors, strict=False)]
+    figure = Figure("dB lost over bits a parameter: lower is better", plot(drawn, "bits a parameter", "dB lost"))
     rows = []
     for key, line in lines.items():
         delta = values["bd_rate_against_plain"][key]["value"]
@@ -153,7 +153,7 @@ def section(values: Record, folder: Path) -> Section:
         f"{settings['size']}, {settings['epochs']} epochs by {settings['optimizer']}, {whole:.2f} dB before rounding. "
         "BD-rate is against plain grids; the last column is what 4 bits a parameter cost, embeddings and all."
     )
-    return Section(title, [Text(text), figure, Table(("", "BD-rate", "dB lost at 4 bits"), rows)])
+    return Section(title, [Text(text), figure, Table(("", "BD-rate", "dB lost at 4 bits"), rows)], folded=True)
 
 
 def main(argv: list[str] | None = None) -> int:

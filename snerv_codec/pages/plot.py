@@ -5,10 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from snerv_codec.pages.document import PALETTE
+
 Point = tuple[float, float]
 
 WIDE, NARROW = (720, 300), (360, 260)  # units of the drawing, which are pixels at its natural size
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 10, 42  # room around the axes for what is written there
+COLUMNS = 4  # of the legend in a file
 MOST_POINTS = 1000  # of a line: of more, the lowest are drawn, as nobody could tell the others apart
 
 
@@ -34,8 +37,31 @@ def plot(lines: Sequence[Line], x_label: str, y_label: str, *, log_x: bool = Fal
     drawings = "".join(
         _drawing(lines, x_label, y_label, log_x, size, name) for size, name in ((WIDE, "wide"), (NARROW, "narrow"))
     )
-    items = "".join(f'<li><i style="background:var(--{line.color})"></i>{escape(line.name)}</li>' for line in lines)
+    items = "".join(f'<li><i style="{_swatch(line)}"></i>{escape(line.name)}</li>' for line in lines)
     return drawings + (f'<ul class="legend">{items}</ul>' if legend else "")
+
+
+def svg_file(lines: Sequence[Line], x_label: str, y_label: str, *, log_x: bool = False) -> str:
+    """The lines as an SVG file of its own, with a legend, light or dark as its reader has it set."""
+    drawing = _drawing(lines, x_label, y_label, log_x, WIDE, "wide")
+    inner = drawing[drawing.index(">") + 1 : drawing.rindex("</svg>")]
+    rows = math.ceil(len(lines) / COLUMNS)
+    (width, height), step = WIDE, (WIDE[0] - LEFT) / COLUMNS
+    legend = []
+    for number, line in enumerate(lines):
+        x, y = LEFT + step * (number % COLUMNS), height + 16 + 20 * (number // COLUMNS)
+        dash = f' stroke-dasharray="{line.dash}"' if line.dash else ""
+        legend.append(
+            f'<path d="M{x:.0f} {y - 4}h22" stroke="var(--{line.color})" stroke-width="{_thickness(line)}"{dash}/>'
+            f'<text x="{x + 28:.0f}" y="{y}">{escape(line.name)}</text>'
+        )
+    height += 8 + 20 * rows
+    colors = ("".join(f"--{name}:{pair[i]};" for name, pair in PALETTE.items()) for i in (0, 1))
+    style = "svg{{{}}}@media(prefers-color-scheme:dark){{svg{{{}}}}}".format(*colors)
+    style += 'text{fill:var(--ink);font:13px system-ui,-apple-system,"Segoe UI",sans-serif}'
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">'
+    paper = f'<rect width="{width}" height="{height}" fill="var(--paper)"/>'
+    return f"{head}<style>{style}</style>{paper}{inner}{''.join(legend)}</svg>\n"
 
 
 def bar(parts: Sequence[tuple[str, float, str]]) -> str:
@@ -118,14 +144,29 @@ def _grid(x: _Axis, y: _Axis, size: tuple[int, int], x_label: str, y_label: str)
     return "".join(parts)
 
 
+def _swatch(line: Line) -> str:
+    """Style of a line's mark in a legend: its colour, in dashes where the line has them."""
+    color = f"var(--{line.color})"
+    if not line.dash:
+        return f"background:{color}"
+    stops, at = [], 0.0
+    for number, length in enumerate(map(float, line.dash.split())):
+        stops.append(f"{'transparent' if number % 2 else color} {at:g}px {at + length:g}px")
+        at += length
+    return f"background:repeating-linear-gradient(90deg,{','.join(stops)});width:1.8rem;height:.25rem"
+
+
+def _thickness(line: Line) -> float:
+    return 2.6 if line.strong else 1.6
+
+
 def _line(line: Line, x: _Axis, y: _Axis, x_label: str, y_label: str) -> str:
     every = max(1, math.ceil(len(line.points) / MOST_POINTS))
     lowest = [min(line.points[i : i + every], key=lambda point: point[1]) for i in range(0, len(line.points), every)]
     places = [(x.place(a), y.place(b)) for a, b in lowest]
     path = "L".join(f"{a:.1f} {b:.1f}" for a, b in places)
     dash = f' stroke-dasharray="{line.dash}"' if line.dash else ""
-    thick = 2.6 if line.strong else 1.6
-    stroke = f'stroke="var(--{line.color})" stroke-width="{thick}"{dash}'
+    stroke = f'stroke="var(--{line.color})" stroke-width="{_thickness(line)}"{dash}'
     parts = [] if line.dots else [f'<path d="M{path}" fill="none" {stroke}/>']
     if line.marked or line.dots or len(line.points) == 1:
         for (a, b), (at, value) in zip(places, lowest, strict=True):

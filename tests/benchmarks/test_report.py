@@ -2,10 +2,12 @@
 
 import json
 import re
+from html import unescape
+from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import report
+from benchmarks import comparison, record, report
 from benchmarks.bdrate import bd_rate
 from benchmarks.curves import Curve
 
@@ -63,7 +65,14 @@ def results(tmp_path_factory):
                 "codec": codec,
                 "point": f"p{number}",
                 "rate": {"bytes": size, "bpp": bpp, "stream_bytes": size - 100, "stream_bpp": bpp},
-                "quality": {"psnr": psnr, "ms_ssim": ms_ssim, "vmaf": vmaf, "vmaf_model": "v1", "vmaf_version": "9"},
+                "quality": {
+                    "psnr": psnr,
+                    "psnr_yuv": psnr + 3,
+                    "ms_ssim": ms_ssim,
+                    "vmaf": vmaf,
+                    "vmaf_model": "v1",
+                    "vmaf_version": "9",
+                },
             }
             settings = {**ours, "size": f"{number}k"} if codec == "snerv" else {}
             lines.append({**common, **values, "settings": settings})
@@ -77,61 +86,91 @@ def results(tmp_path_factory):
     return folder
 
 
-def test_the_table_has_the_bd_rates_of_the_records(results):
-    text = (results / "report" / "report.md").read_text()
+@pytest.fixture(scope="module")
+def page(results):
+    return (results / "report" / "index.html").read_text()
+
+
+def text_of(page):
+    """What one reads, a line a row of a table, cells apart by bars."""
+    page = re.sub(r"<(style|script|svg).*?</\1>", "", page, flags=re.DOTALL)
+    page = re.sub(r"</t[hd]><t[hd][^>]*>", " | ", page)
+    return unescape(re.sub(r"<[^>]*>", "", re.sub(r"<(?!/?(a|i)\b)", "\n<", page)))
+
+
+def test_the_verdict_comes_first_and_follows_from_the_records(page):
     ours, anchor = ([(bpp, psnr) for bpp, psnr, *_ in CURVES[name]] for name in ("snerv", "x264-medium"))
     delta = bd_rate(anchor, ours)
-    assert f"| snerv rd 9 on bunny-small | {delta.value:+.0f} % ({delta.overlap:.0%})" in text
-    assert re.search(rf"\| x264-medium \| {re.escape(f'{delta.value:+.0f}')} %", text)
+    verdict = f"the best of snerv takes {1 + delta.value / 100:.1f}× its rate on bunny-small."
+    text = text_of(page)
+    assert text.index("At the same PSNR as x264-medium, " + verdict) < text.index("The best of snerv on each clip")
+    assert f"bunny-small: snerv rd 9 | {delta.value:+.0f} % ({delta.overlap:.0%})" in text
+    assert f"x264-medium | {delta.value:+.0f} % ({delta.overlap:.0%})" in text
 
 
-def test_what_is_refused_is_a_dash_with_its_reason(results):
-    text = (results / "report" / "report.md").read_text()
-    assert re.search(r"\| x265-medium \| – \|", text), "36..42 dB and 28..35 dB do not meet"
-    assert "Refused, as the curves overlap by 0% of at least 50%" in text
+def test_yuv_stands_beside_rgb(page):
+    ours, anchor = ([(bpp, psnr + 3) for bpp, psnr, *_ in CURVES[name]] for name in ("snerv", "x264-medium"))
+    assert "BD-rate by YUV 6:1:1 against" in page
+    header = next(line for line in text_of(page).splitlines() if line.startswith("anchor"))
+    assert header.split(" | ")[:3] == ["anchor", "BD-rate, PSNR", "BD-rate, YUV 6:1:1"]
+    delta = bd_rate(anchor, ours)
+    row = next(line for line in text_of(page).splitlines() if line.startswith("x264-medium | +"))
+    assert row.split(" | ")[2] == f"{delta.value:+.0f} % ({delta.overlap:.0%})"
 
 
-def test_points_stand_beside_the_anchors(results):
-    text = (results / "report" / "report.md").read_text()
-    row = next(line for line in text.splitlines() if line.startswith("| p0 |"))
+def test_what_is_refused_is_a_dash_with_its_reason(page):
+    assert re.search(r"^x265-medium \| – \|", text_of(page), re.MULTILINE), "36..42 dB and 28..35 dB do not meet"
+    assert "Refused, as the curves overlap by 0% of at least 50%" in page
+
+
+def test_points_stand_beside_the_anchors(page):
+    row = next(line for line in text_of(page).splitlines() if line.startswith("p0 |"))
     assert "28.00" in row
     assert "-6.00 dB" in row, "34 dB is what x264-medium has at 0.2 bpp"
 
 
-def test_speeds_are_frames_a_second_and_processor_time(results):
-    text = (results / "report" / "report.md").read_text()
-    assert "| x264-medium | 10 | 0.2 | 100 | 0.02 | 2 threads |" in text
+def test_speeds_are_frames_a_second_and_processor_time(page):
+    assert "x264-medium | 10 | 0.2 | 100 | 0.02 | 2 threads" in text_of(page)
 
 
-def test_failures_caveats_and_sources_are_there(results):
-    text = (results / "report" / "report.md").read_text()
+def test_failures_caveats_settings_and_sources_are_there(page):
+    text = text_of(page)
     assert "x265-medium p9 failed: the <disk> is full" in text
     assert "43.21 dB" in text
     assert "Bunny is decoded H.264" in text
+    assert "All: model b, recipe rd, optimizer muon, rate_weight 0.01, phases 9 fit, version program 1." in text
     assert "13 points: program 1 (encoder 7); commit abc123; A CPU, 2 cores; Python 3.11.7, torch 2.13.0" in text
 
 
-def test_the_page_stands_alone(results):
-    page = (results / "report" / "index.html").read_text()
-    assert page.count("<svg") >= 3
+def test_the_page_stands_alone_and_its_contents_lead_somewhere(page):
+    assert page.count("<svg") >= 6
     assert "the &lt;disk&gt; is full" in page
     assert "prefers-color-scheme:dark" in page
+    names = re.findall(r'id="([^"]*)"', page)
+    assert len(names) == len(set(names))
     for link in re.findall(r'(?:src|href)="([^"]*)"', page):
-        assert link.startswith("#"), link
+        assert link.removeprefix("#") in names, link
     assert "url(http" not in page
-    assert "<script" not in page
 
 
 def test_figures_are_files_too(results):
     folder = results / "report"
-    for metric in ("psnr", "ms-ssim", "vmaf"):
-        assert (folder / f"bunny-small-{metric}.png").read_bytes().startswith(b"\x89PNG")
-        assert "snerv rd 9" in (folder / f"bunny-small-{metric}.svg").read_text()
+    report.main(["--results", str(results), "--output", str(folder), "--figures", str(folder)])
+    drawing = (folder / "bunny-small-psnr.svg").read_text()
+    ElementTree.fromstring(drawing)
+    assert "snerv rd 9" in drawing
+    assert "prefers-color-scheme:dark" in drawing
+
+
+def test_the_readmes_figure_is_that_of_the_records(tmp_path):
+    report.main(["--dataset", "bunny-small", "--output", str(tmp_path), "--figures", str(tmp_path)])
+    kept = record.RESULTS / "figures" / "bunny-small-psnr.svg"
+    assert (tmp_path / kept.name).read_text() == kept.read_text(), f"make it again: benchmarks.report --figures {kept}"
 
 
 def test_a_selection_of_codecs_and_an_empty_one(results, tmp_path):
     report.main(["--results", str(results), "--output", str(tmp_path), "--codec", "x264-medium"])
-    assert "x265-medium" not in (tmp_path / "report.md").read_text()
+    assert "x265-medium" not in (tmp_path / "index.html").read_text()
     with pytest.raises(SystemExit, match="no such records"):
         report.main(["--results", str(results), "--dataset", "absent"])
 
@@ -145,7 +184,7 @@ def test_ways_of_ours_are_held_against_each_other():
         Curve("clip", "snerv", name, tuple({"rate": {"bpp": bpp}, "quality": {"psnr": psnr}} for bpp, psnr in line))
         for name, line in points.items()
     ]
-    table = report.among_table(curves, list(points))
+    table = comparison.among_table(curves, list(points))
     assert table.header == ("BD-rate by PSNR against", "snerv-paper", "snerv-rd")
     first, second = table.rows
     assert first[1] == second[2] == "–"
