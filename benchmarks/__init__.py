@@ -35,6 +35,7 @@ INTERNALS = (
     "snerv_codec.runtime.precision",
     "snerv_codec.training.checkpoint",
     "snerv_codec.training.frames",
+    "snerv_codec.training.loop",
     "snerv_codec.training.losses",
     "snerv_codec.training.optimizers",
     "snerv_codec.training.trainer",

@@ -28,15 +28,15 @@ from bitstream.models import DecoderConfig
 from bitstream.types import Segment, Stream, VideoInfo
 from snerv_codec.compression.packing import pack_segment
 from snerv_codec.compression.rounding import Plain
-from snerv_codec.compression.values import values_of
 from snerv_codec.decoding import SegmentPlayer
 from snerv_codec.model.architectures import paper_config
 from snerv_codec.model.sizing import decoding_memory, fitting_memory, model_cost
 from snerv_codec.runtime.machine import choose_device
 from snerv_codec.runtime.precision import Precision, kernels
 from snerv_codec.training.frames import FrameSet
+from snerv_codec.training.loop import Trainer
 from snerv_codec.training.settings import Compile, FitSettings
-from snerv_codec.training.trainer import Trainer
+from snerv_codec.training.trainer import make_trainer
 
 CONFIGS = {
     "192x384 C0 41 N_RB 2": paper_config((16, 2, 4), (3, 2, 2, 2, 2), 41, 2),
@@ -91,11 +91,11 @@ class Matrix:
             self.a @ self.b
 
 
-def make_trainer(config: DecoderConfig, device: torch.device, settings: FitSettings | None = None) -> Trainer:
+def random_trainer(config: DecoderConfig, device: torch.device, settings: FitSettings | None = None) -> Trainer:
     """A trainer of random frames of the decoder's own size."""
     generator = torch.Generator().manual_seed(0)
     frames = torch.randint(0, 256, (FRAMES, *config.padded_size, 3), dtype=torch.uint8, generator=generator)
-    return Trainer(FrameSet(frames.to(device), config), config, settings or FitSettings())
+    return make_trainer(FrameSet(frames.to(device), config), config, settings or FitSettings())
 
 
 def fitting(config: DecoderConfig, device: torch.device) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def fitting(config: DecoderConfig, device: torch.device) -> dict[str, Any]:
     for precision, way, batch in WAYS[device.type]:
         ways[f"{precision} {way} batch {batch}"] = FitSettings(precision=precision, compile=way, batch=batch)
     for name, settings in ways.items():
-        trainer, batches[name] = make_trainer(config, device, settings), settings.batch
+        trainer, batches[name] = random_trainer(config, device, settings), settings.batch
         works[name] = partial(trainer.advance, torch.arange(settings.batch, device=device))
     plain = PlainTrainer(torch.zeros(1, *config.padded_size, 3, dtype=torch.uint8), config, device)
 
@@ -129,10 +129,10 @@ def fitting(config: DecoderConfig, device: torch.device) -> dict[str, Any]:
 def make_segment(config: DecoderConfig) -> tuple[Segment, VideoInfo]:
     """A network of random weights, as a file would hold it."""
     torch.manual_seed(0)
-    trainer = make_trainer(config, torch.device("cpu"))
+    trainer = random_trainer(config, torch.device("cpu"))
     embeddings = [torch.randn(FRAMES, *shape) for shape in config.embedding_shapes]
     ranges = torch.tensor([[0.0, 2.0]] * FRAMES)
-    segment = pack_segment(values_of(trainer.decoder, embeddings), config, ranges, Plain())
+    segment = pack_segment(trainer.networks.values(tuple(embeddings)), config, ranges, Plain())
     height, width = config.padded_size
     return segment, VideoInfo(width, height, Fraction(1, 25), tuple(range(FRAMES)), 1, Fraction(25))
 
@@ -185,7 +185,7 @@ def memory(config: DecoderConfig, device: torch.device) -> dict[str, int]:
     stated = {"fitting_stated": fitting_memory(config, 1), "decoding_stated": decoding}
     if device.type != "cuda":
         return {**stated, "process_peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
-    trainer = make_trainer(config, device)
+    trainer = random_trainer(config, device)
     fitted = _peak(partial(trainer.advance, torch.zeros(1, dtype=torch.long, device=device)), device)
     del trainer
     decoded = _peak(partial(play, SegmentPlayer(*make_segment(config), device, 1)), device)
@@ -219,10 +219,11 @@ def measure(config: DecoderConfig, device: torch.device, *, with_profile: bool) 
     """All figures for one configuration."""
     values = {**fitting(config, device), **decoding(config, device), "memory": memory(config, device)}
     if with_profile:
-        trainer, index = make_trainer(config, device), torch.zeros(1, dtype=torch.long, device=device)
+        trainer = random_trainer(config, device, FitSettings(compile="none"))
+        index = torch.zeros(1, dtype=torch.long, device=device)
         player = SegmentPlayer(*make_segment(config), device, precision="auto")
         values["profile"] = {
-            "step": profiled(partial(trainer._step, index), device),
+            "step": profiled(partial(trainer.advance, index), device),
             "decoding": profiled(lambda: list(player.play(range(player.batch))), device),
         }
     return values

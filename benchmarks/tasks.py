@@ -15,13 +15,15 @@ from benchmarks.datasets import Dataset
 from bitstream.models import DecoderConfig, Model
 from snerv_codec.errors import UserError
 from snerv_codec.evaluation.metrics import ms_ssim, psnr
+from snerv_codec.events import EpochDone, Event
 from snerv_codec.media.reader import Frames, Selection, read_video
 from snerv_codec.model.sizing import choose_config, model_cost, parse_size
 from snerv_codec.model.variants import FORMAT, HNERV, Variant
 from snerv_codec.runtime.machine import choose_device
 from snerv_codec.training.frames import FrameSet
+from snerv_codec.training.loop import Trainer
 from snerv_codec.training.settings import FitSettings, OptimizerName
-from snerv_codec.training.trainer import Trainer
+from snerv_codec.training.trainer import make_trainer
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +58,13 @@ SUBJECTS = {"b": Subject(), "t": Subject("t"), "t2d": Subject("t2d"), "hnerv": S
 
 def fit(subject: Subject, config: DecoderConfig, settings: FitSettings, frames: FrameSet) -> Trainer:
     """Networks fitted to `frames`; nothing is pruned. Prints ten lines."""
-    trainer = Trainer(frames, config, settings)
-    phase = settings.phases(subject.model)[0]
+    trainer = make_trainer(frames, config, settings, schedule=settings.phases(subject.model)[:1])
 
-    def tell(event: Any) -> None:
-        if event.epoch % max(1, event.epochs // 10) == 0:
+    def tell(event: Event) -> None:
+        if isinstance(event, EpochDone) and event.epoch % max(1, event.epochs // 10) == 0:
             print(f"  epoch {event.epoch} of {event.epochs}, {event.psnr:.2f} dB", flush=True)
 
-    trainer.run(phase, on_epoch=tell)
+    trainer.run(on_event=tell)
     return trainer
 
 

@@ -1,6 +1,6 @@
 """What the codec tells while it works; the command line renders it, Python callers may watch it."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from snerv_codec.report import Plan
@@ -18,8 +18,32 @@ class Planned:
 
 
 @dataclass(frozen=True, slots=True)
+class StepsDone:
+    """Some steps of an epoch are done: `step` of `steps`, with their mean loss and PSNR (dB), and the time they took.
+
+    Told once in a while, not for every step.
+    """
+
+    phase: str
+    epoch: int  # that is running, from 1
+    epochs: int
+    step: int
+    steps: int
+    loss: float
+    psnr: float
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object with `event` and the fields."""
+        return {"event": "steps", **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True)
 class EpochDone:
-    """An epoch of a phase ("fit", "prune" or "grid"): mean loss and PSNR (dB) of its steps, and the time it took."""
+    """An epoch of a phase ("fit", "prune" or "grid"): means of its steps, PSNR in dB, and the time it took.
+
+    `terms` are those of the loss, by name, without their weights; "rate", where it is one, in bits a value.
+    """
 
     phase: str
     epoch: int  # from 1
@@ -27,10 +51,24 @@ class EpochDone:
     loss: float
     psnr: float
     seconds: float
+    terms: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object with `event` and the fields."""
         return {"event": "epoch", **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class StateSaved:
+    """The state of a fit is on disk: an interrupted run goes on after `step` steps of `epoch` (from 0) of `phase`."""
+
+    phase: str
+    epoch: int
+    step: int
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object with `event` and the fields."""
+        return {"event": "saved", **asdict(self)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,4 +99,4 @@ class Warned:
         return {"event": "warning", "message": self.message}
 
 
-Event = Planned | EpochDone | FrameDone | Warned
+Event = Planned | StepsDone | EpochDone | StateSaved | FrameDone | Warned

@@ -32,7 +32,6 @@ ALLOWED = {
         "bitstream.types",
         "snerv_codec.model",
         "snerv_codec.compression",
-        "snerv_codec.evaluation.metrics",
         "snerv_codec.errors",
         "snerv_codec.events",
         "snerv_codec.runtime.capture",

@@ -256,7 +256,7 @@ def test_an_output_that_cannot_be_locked_is_encoded_all_the_same(clip, coded, tm
 def test_a_state_of_another_version_is_told_as_such(clip, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         encode(clip, tmp_path / "out.snrv", QUICK, on_event=Watcher(stop_after=2))
-    monkeypatch.setattr("snerv_codec.training.trainer.STATE_LAYOUT", 99)
+    monkeypatch.setattr("snerv_codec.training.state.STATE_LAYOUT", 99)
     with pytest.raises(SettingsError, match="another version of snerv-codec; delete the directory"):
         encode(clip, tmp_path / "out.snrv", QUICK, resume=True)
 

@@ -31,8 +31,8 @@ from snerv_codec.decoding import blend
 from snerv_codec.media.reader import Frames
 from snerv_codec.model.decoder import to_pixels
 from snerv_codec.training.frames import FrameSet
+from snerv_codec.training.loop import Trainer
 from snerv_codec.training.settings import FitSettings
-from snerv_codec.training.trainer import Trainer
 
 
 def between(frames: Frames) -> range:
@@ -84,11 +84,11 @@ def by_codec(
 @torch.no_grad()
 def _blended(trainer: Trainer, numbers: range) -> Iterator[Frames]:
     """Frames at twice the rate by the networks as they are."""
-    embeddings = trainer.embeddings()
+    embeddings = trainer.values().embeddings.values()
     for number in numbers:
         row = torch.tensor([number], device=trainer.frames.device)
         mixed = [blend(values, row, 2) for values in embeddings]
-        prediction = trainer.frames.crop(trainer.decoder(mixed, blend(trainer.frames.ll_ranges, row, 2)))
+        prediction = trainer.frames.crop(trainer.networks.decoder(mixed, blend(trainer.frames.ll_ranges, row, 2)))
         yield to_pixels(prediction.frame)[0].permute(1, 2, 0).cpu().numpy()
 
 

@@ -28,7 +28,7 @@ from benchmarks.markdown import markdown
 from benchmarks.paper.tables import FITS, TABLES, Fit
 from bitstream.models import DecoderConfig
 from snerv_codec.errors import UserError
-from snerv_codec.events import EpochDone
+from snerv_codec.events import EpochDone, Event
 from snerv_codec.media.reader import Frames, Selection, read_video
 from snerv_codec.model.sizing import choose_config, model_cost, parse_size
 from snerv_codec.pages.document import Section, Table
@@ -37,7 +37,7 @@ from snerv_codec.settings import CODEC_REVISION
 from snerv_codec.training.checkpoint import Checkpoint
 from snerv_codec.training.frames import FrameSet
 from snerv_codec.training.settings import FitSettings
-from snerv_codec.training.trainer import Trainer
+from snerv_codec.training.trainer import make_trainer
 
 QUICK = Selection(crop=(176, 176), frames=(0, 3))  # MS-SSIM takes no less
 QUICK_CHANNELS = 14
@@ -116,12 +116,12 @@ def run_fit(name: str, work: Work) -> dict[str, Any]:
     state = Checkpoint(work.states / f"{name}-{CODEC_REVISION}", identity)
     state.directory.parent.mkdir(parents=True, exist_ok=True)
     frames = FrameSet(torch.from_numpy(work.frames).to(work.device), config, variant=fit.variant)
-    trainer = Trainer(frames, config, settings)
+    trainer = make_trainer(frames, config, settings, schedule=settings.phases(fit.model)[:1])
     resumed = state.exists()
     if resumed:
-        trainer.restore(state.load())
+        trainer.load(state.load())
     start = time.perf_counter()
-    trainer.run(settings.phases(fit.model)[0], checkpoint=state, on_epoch=_Progress(name))
+    trainer.run(checkpoint=state, on_event=_Progress(name))
     cost = model_cost(config, len(work.frames), fit.variant)
     values = {
         "parameters": {"decoder": cost.decoder_parameters, "embeddings": cost.embedding_parameters},
@@ -166,8 +166,8 @@ class _Progress:
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def __call__(self, event: EpochDone) -> None:
-        if event.epoch % max(1, event.epochs // 10) == 0:
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, EpochDone) and event.epoch % max(1, event.epochs // 10) == 0:
             left = (event.epochs - event.epoch) * event.seconds / 60
             print(f"{self._name}: epoch {event.epoch} of {event.epochs}, {event.psnr:.2f} dB, {left:.0f} minutes left")
 

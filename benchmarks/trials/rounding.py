@@ -43,8 +43,9 @@ from snerv_codec.model.sizing import decoder_parameters, embedding_parameters
 from snerv_codec.pages.document import Figure, Section, Table, Text
 from snerv_codec.pages.plot import Line, plot
 from snerv_codec.training.frames import FrameSet
+from snerv_codec.training.loop import Trainer
 from snerv_codec.training.settings import FitSettings
-from snerv_codec.training.trainer import Trainer
+from snerv_codec.training.trainer import make_trainer
 
 WEIGHT_BITS = (8, 7, 6, 5, 4)
 EMBED_BITS = 6
@@ -73,7 +74,7 @@ class Subject:
         self.values, fitted = trainer.values(), trainer.frames
         start = time.perf_counter()
         embeddings, size = tuple(self.values.embeddings.values()), (fitted.height, fitted.width)
-        self.sensitivities = sensitivities(trainer.decoder, embeddings, fitted.ll_ranges, size)
+        self.sensitivities = sensitivities(trainer.networks.decoder, embeddings, fitted.ll_ranges, size)
         self.seconds = time.perf_counter() - start
         self.weighed = weigh(self.values, self.sensitivities)
 
@@ -99,9 +100,9 @@ def run(dataset: Dataset, frames: Frames, options: Namespace) -> dict[str, Any]:
     """One clip, recorded."""
     settings = FitSettings.preset("default", epochs=options.epochs, seed=options.seed)
     config = SUBJECTS["b"].config(frames, len(frames), options.size)
-    trainer = Trainer(FrameSet(tasks.place(frames, options), config), config, settings)
-    for phase in settings.phases():
-        trainer.run(phase)
+    trainer = make_trainer(FrameSet(tasks.place(frames, options), config), config, settings)
+    trainer.run()
+    for phase in trainer.schedule:
         print(f"{dataset.name}: {phase.name} {phase.epochs} epochs, {trainer.results[phase.name]:.2f} dB", flush=True)
     subject = Subject(trainer, config, frames)
     weighed, point = subject.weighed, subject.point

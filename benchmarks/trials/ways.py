@@ -145,7 +145,7 @@ class Fit:
         if done >= 1 - trial.squared:
             loss = F.mse_loss(prediction.frame, batch.target.frame)
         else:
-            loss = fitting_loss(prediction, batch.target, trial.alpha)
+            loss = fitting_loss(trial.alpha)(prediction, batch.target)
         self.networks.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         if trial.clip is not None:

@@ -19,7 +19,7 @@ import click
 from snerv_codec.cli.help import option, section
 from snerv_codec.cli.render import Rows, plan_rows, size, table
 from snerv_codec.errors import OutputError
-from snerv_codec.events import EpochDone, Event, FrameDone, Planned, Warned
+from snerv_codec.events import EpochDone, Event, FrameDone, Planned, StateSaved, StepsDone, Warned
 from snerv_codec.report import Plan
 
 if TYPE_CHECKING:
@@ -79,19 +79,23 @@ class Tracker:
         name, epochs = plan.phases[0]
         return Status(name, 0, plan.epochs, (f"epoch 1/{epochs}", f"about {size(plan.predicted_bytes)}"))
 
-    def __call__(self, event: EpochDone | FrameDone) -> Status:
+    def __call__(self, event: StepsDone | EpochDone | FrameDone) -> Status:
         """The status after `event`."""
-        return self._fitting(event) if isinstance(event, EpochDone) else self._frames(event)
+        return self._frames(event) if isinstance(event, FrameDone) else self._fitting(event)
 
-    def _fitting(self, event: EpochDone) -> Status:
+    def _fitting(self, event: StepsDone | EpochDone) -> Status:
         plan = self._plan
-        last = self._pace.get(event.phase, event.seconds)
-        pace = self._pace[event.phase] = last + SMOOTHING * (event.seconds - last)
+        if isinstance(event, EpochDone):
+            done, last = float(event.epoch), self._pace.get(event.phase, event.seconds)
+            pace = self._pace[event.phase] = last + SMOOTHING * (event.seconds - last)
+        else:
+            done = event.epoch - 1 + event.step / event.steps
+            pace = self._pace.get(event.phase, event.seconds * event.steps / event.step)
         phases = dict(plan.phases) if plan else {event.phase: event.epochs}
         names = list(phases)
         later = sum(phases[name] for name in names[names.index(event.phase) + 1 :])
         total = sum(phases.values())
-        left = event.epochs - event.epoch + later
+        left = event.epochs - done + later
         note = [f"epoch {event.epoch}/{event.epochs}"]
         if plan:
             rate = plan.frames / max(pace, 1e-9)
@@ -125,8 +129,8 @@ class Watching:
 class View:
     """Renders events; use it as a context manager and give it as `on_event`.
 
-    With `as_json`, every event but single frames is a line on standard output. `watching` is what the command line
-    says of it where nothing else is given.
+    With `as_json`, every event but frames, steps and saving is a line on standard output. `watching` is what the
+    command line says of it where nothing else is given.
     """
 
     def __init__(self, *, as_json: bool, watching: Watching | None = None) -> None:
@@ -138,7 +142,7 @@ class View:
         self._told = time.monotonic()
 
     def __call__(self, event: Event) -> None:
-        if self._as_json and not isinstance(event, FrameDone):
+        if self._as_json and not isinstance(event, FrameDone | StepsDone | StateSaved):
             click.echo(json.dumps(event.to_json()))
         if isinstance(event, Planned):
             self._show(plan_rows(event.plan), least=0)
@@ -147,7 +151,7 @@ class View:
                 self._bars.update(status)
         elif isinstance(event, Warned):
             self._show(f"snerv: warning: {event.message}", least=-1)
-        else:
+        elif not isinstance(event, StateSaved):
             self._advance(self._tracker(event), event)
 
     def __enter__(self) -> "View":
@@ -174,7 +178,7 @@ class View:
         elif self._level >= 0:
             click.echo(result if isinstance(result, str) else table(result, sys.stdout))
 
-    def _advance(self, status: Status, event: EpochDone | FrameDone) -> None:
+    def _advance(self, status: Status, event: StepsDone | EpochDone | FrameDone) -> None:
         an_epoch = isinstance(event, EpochDone)
         if self._log and an_epoch:
             _write(self._log, status.line())

@@ -62,7 +62,7 @@ def _require_range(values: Values[Floats]) -> None:
     for name, each in values:
         greatest = float(np.abs(each).max())
         if not greatest <= LARGEST:
-            raise SettingsError(f"the fit diverged: {name} has values up to {greatest:g}; lower --lr")
+            raise SettingsError(f"the fit diverged: {name} has values up to {greatest:g}; lower the learning rate")
 
 
 def _shapes(config: DecoderConfig) -> dict[str, tuple[int, ...]]:

@@ -48,7 +48,7 @@ def seconds_a_frame(config: DecoderConfig, settings: EncodeSettings) -> float:
 
     from snerv_codec.model.sizing import choose_config, model_cost
     from snerv_codec.training.frames import FrameSet
-    from snerv_codec.training.trainer import Trainer
+    from snerv_codec.training.trainer import make_trainer
 
     device, batch = choose_device(settings.device), settings.fit.batch
     trial = config
@@ -56,7 +56,7 @@ def seconds_a_frame(config: DecoderConfig, settings: EncodeSettings) -> float:
         batch = min(batch, TRIAL_BATCH)  # many of the trial's frames may not fit where those of a small video do
         trial = choose_config(TRIAL_HEIGHT, TRIAL_WIDTH, 1, TRIAL_SIZE, model=config.model)
     frames = torch.zeros(batch, *trial.padded_size, 3, dtype=torch.uint8, device=device)
-    trainer, taken = Trainer(FrameSet(frames, trial), trial, settings.fit), []
+    trainer, taken = make_trainer(FrameSet(frames, trial), trial, settings.fit), []
     for _ in range(TRIAL_STEPS):
         start = time.perf_counter()
         trainer.advance(torch.arange(batch, device=device)).tolist()  # waits for the device

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from snerv_codec.rate_control.quality import Judge
     from snerv_codec.training.checkpoint import Checkpoint
     from snerv_codec.training.frames import FrameSet
-    from snerv_codec.training.trainer import Trainer
+    from snerv_codec.training.loop import Trainer
 
 TOLERANCE = 0.1  # dB, or of VMAF, that a file may stay below its target
 AIM = 0.995  # share of a target in bytes that training goes for: what it misses it by, rounding makes up for at a price
@@ -64,12 +64,12 @@ def fit(
     event.
     """
     from snerv_codec.rate_control.steering import Steering
-    from snerv_codec.training.trainer import Trainer
+    from snerv_codec.training.trainer import make_trainer
 
     limit, steering = settings.target_bytes(footage.info), Steering(settings.fit.rate_weight)
-    trainer = Trainer(_place(footage, config, settings), config, settings.fit, steering)
+    trainer = make_trainer(_place(footage, config, settings), config, settings.fit, controller=steering)
     if resume and checkpoint.exists():
-        trainer.restore(checkpoint.load())
+        trainer.load(checkpoint.load())
     elif resume:
         on_event(Warned(f"{checkpoint.directory}: holds no interrupted run; starting from the beginning"))
     judge = _judge(settings, footage)
@@ -77,17 +77,16 @@ def fit(
         steering.budget = _budget(limit, _Packing(trainer, config, settings)(scale=1), file_size)
     if judge is not None:
         steering.find_goal = lambda: judge.goal(_Packing(trainer, config, settings))
-    for phase in settings.phases():
-        trainer.run(phase, checkpoint=checkpoint, on_epoch=on_event)
+    trainer.run(checkpoint=checkpoint, on_event=on_event)
     pack = _Packing(trainer, config, settings)
     if judge is not None:
         segment, reached = judge.pack(pack)
         if reached < judge.target.value - TOLERANCE:
             short = f"the target, {judge.target}, is out of this fit's reach, which came to {reached:.2f}"
             on_event(Warned(f"{short}; raise --size or --epochs"))
-        return Fitted(segment, write_segment(segment), trainer.results, trainer.estimated_bytes, reached)
+        return Fitted(segment, write_segment(segment), trainer.results, trainer.state.estimated_bytes, reached)
     segment, coded = _pack_within(limit, pack, file_size)
-    return Fitted(segment, coded, trainer.results, trainer.estimated_bytes)
+    return Fitted(segment, coded, trainer.results, trainer.state.estimated_bytes)
 
 
 def open_checkpoint(
@@ -95,7 +94,7 @@ def open_checkpoint(
 ) -> "Checkpoint":
     """The state of a fit, beside the file to be. Raises `OutputError` where an interrupted run would be lost."""
     from snerv_codec.training.checkpoint import MADE_BY, Checkpoint
-    from snerv_codec.training.trainer import STATE_LAYOUT
+    from snerv_codec.training.state import STATE_LAYOUT
 
     target = None if settings.target is None else asdict(settings.target)
     made_by = {MADE_BY: f"{version('snerv-codec')}, state {STATE_LAYOUT}"}
@@ -139,15 +138,16 @@ class _Packing:
     def __init__(self, trainer: "Trainer", config: DecoderConfig, settings: EncodeSettings) -> None:
         self.trainer, self.config, self.settings = trainer, config, settings
         self.values = trainer.values()
-        self.steps = trainer.steps(self.values)
+        self.steps = trainer.networks.steps(self.values)
 
     def __call__(self, *, deadzone: float = 0, scale: float | None = None) -> Segment:
         from snerv_codec.compression.packing import pack_segment
         from snerv_codec.compression.rounding import Learned
+        from snerv_codec.training.quantizers import first_steps
 
         rounding: Rounding
         if scale is not None:
-            rounding = Learned(self.steps or self.trainer.first_steps(self.values)).coarser(scale)
+            rounding = Learned(self.steps or first_steps(self.values)).coarser(scale)
         elif self.steps is not None:
             rounding = Learned(self.steps, deadzone)
         else:
@@ -166,7 +166,7 @@ def _rounding(trainer: "Trainer", values: "Values[Tensor]", settings: EncodeSett
     if settings.rounding == "plain":
         return plain
     embeddings, size = tuple(values.embeddings.values()), (frames.height, frames.width)
-    return RateDistortion(sensitivities(trainer.decoder, embeddings, frames.ll_ranges, size), plain)
+    return RateDistortion(sensitivities(trainer.networks.decoder, embeddings, frames.ll_ranges, size), plain)
 
 
 def _budget(limit: int, segment: Segment, file_size: FileSize) -> float:

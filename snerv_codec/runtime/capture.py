@@ -1,6 +1,6 @@
 """Work on a GPU that does not wait for Python to launch its kernels."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import torch
@@ -24,16 +24,35 @@ class _Recorded(NamedTuple):
     recording: Recording
 
 
+def can_capture(device: torch.device) -> bool:
+    """Whether work on `device` can be captured at all."""
+    return device.type == "cuda"
+
+
+def _ignore(error: Exception) -> None:
+    """For work that may as well run plainly."""
+
+
 class Captured:
     """`work` as a CUDA graph on `device` for each number of frames that it is called with.
 
     `work` takes frame numbers (N,) on that device and returns a tensor, and does everything else in place: it must not
-    wait for the device, nor depend on a Python value that changes. At first it runs plainly; recording it computes
-    nothing, so from then on it is replayed, with these frames and all others.
+    wait for the device, nor depend on a Python value that changes; what it draws comes from `generators`. At first it
+    runs plainly; recording it computes nothing, so from then on it is replayed, with these frames and all others.
+
+    Where it cannot be recorded, `failed` is told why. If that does not raise, `work` runs plainly from then on.
     """
 
-    def __init__(self, work: Work, device: torch.device) -> None:
-        self._work, self._device = work, device  # which need not be PyTorch's current one
+    def __init__(
+        self,
+        work: Work,
+        device: torch.device,
+        generators: Sequence[torch.Generator] = (),
+        failed: Callable[[Exception], None] = _ignore,
+    ) -> None:
+        self._work, self._device, self._generators = work, device, generators
+        self._failed, self._plain = failed, False
+        # The device need not be PyTorch's current one.
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
         self._warm: dict[int, int] = {}
         self._recorded: dict[int, _Recorded] = {}
@@ -41,16 +60,23 @@ class Captured:
     def __call__(self, indices: Tensor) -> Tensor:
         """What `work` would return; the next call overwrites it."""
         count = len(indices)
-        if self._warm.setdefault(count, 0) < WARM_UP:
-            self._warm[count] += 1
-            return self._aside(indices)
-        if count not in self._recorded:
+        if count not in self._recorded and not self._plain and not self._warms_up(count):
             fixed = indices.clone()
-            self._recorded[count] = _Recorded(fixed, *self._record(fixed))
+            try:
+                self._recorded[count] = _Recorded(fixed, *self._record(fixed))
+            except RuntimeError as error:  # of PyTorch or CUDA, memory that does not suffice included
+                self._plain = True
+                self._failed(error)
+        if count not in self._recorded:
+            return self._aside(indices)
         recorded = self._recorded[count]
         recorded.indices.copy_(indices)
         recorded.recording.replay()
         return recorded.result
+
+    def _warms_up(self, count: int) -> bool:
+        self._warm[count] = self._warm.get(count, 0) + 1
+        return self._warm[count] <= WARM_UP
 
     def _aside(self, indices: Tensor) -> Tensor:
         """On the stream that will record, plainly: what a backward pass keeps belongs to one stream."""
@@ -65,6 +91,8 @@ class Captured:
 
     def _record(self, indices: Tensor) -> tuple[Tensor, Recording]:
         graph = torch.cuda.CUDAGraph()
+        for generator in self._generators:
+            graph.register_generator_state(generator)
         # What other threads do on a GPU meanwhile, who may be a program's that decodes beside its own work, is allowed.
         with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
             result = self._work(indices)

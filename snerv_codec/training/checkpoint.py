@@ -20,6 +20,7 @@ from snerv_codec.errors import InputError, OutputError, SettingsError
 State = Mapping[str, Tensor | str | int]
 
 SHARE = 0.05  # of the time, which saving may take
+EVERY = 20.0  # seconds after which a state is old
 ATTEMPTS = 10
 MADE_BY = "made by"  # of an identity: the version
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
@@ -159,26 +160,38 @@ def _lock(file: IO[bytes]) -> None:
 class Saver:
     """Saves one state after another as often as that takes a small share of the time.
 
-    The last one offered is kept: leaving the `with` block, also by an error, saves it.
+    The last one offered is kept: leaving the `with` block, also by an error, saves it. So where one is offered whenever
+    it is `due`, an interrupted program loses at most the work of `EVERY` seconds.
     """
 
     def __init__(self, checkpoint: Checkpoint | None) -> None:
         self._checkpoint = checkpoint
         self._waiting: State | None = None
+        self._offered = time.perf_counter()
         self._saved, self._cost = -float("inf"), 0.0
 
-    def offer(self, state: State) -> None:
-        """Save `state`, now or if nothing newer comes; its tensors may change afterwards."""
-        start = time.perf_counter()
+    @property
+    def due(self) -> bool:
+        """Whether the last state offered is old."""
+        return self._checkpoint is not None and time.perf_counter() - self._offered >= EVERY
+
+    def offer(self, state: State) -> bool:
+        """Save `state`, now or if nothing newer comes, and tell whether it was now. Its tensors may change then."""
+        start = self._offered = time.perf_counter()
         if self._checkpoint is None:
-            return
+            return False
         if start - self._saved < self._cost / SHARE:
             self._waiting = {k: v.clone() if isinstance(v, Tensor) else v for k, v in state.items()}
-            return
-        self._waiting = None
-        self._checkpoint.save(state)
-        self._saved = time.perf_counter()
+            return False
+        self._waiting = state  # of an interruption meanwhile
+        try:
+            self._checkpoint.save(state)
+        except OutputError:
+            self._waiting = None
+            raise
+        self._waiting, self._saved = None, time.perf_counter()
         self._cost = self._saved - start
+        return True
 
     def __enter__(self) -> "Saver":
         return self

@@ -1,7 +1,9 @@
-"""The fitting loss (paper, section 3.3): L1 and SSIM, on the frame and on its subbands."""
+"""The loss of a fit: named terms with weights. The paper's (section 3.3) is L1 and SSIM, of frame and subbands."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -15,24 +17,72 @@ C1, C2 = 0.01**2, 0.03**2  # for a data range of 1
 BLOCK = 32  # columns that are blurred at a time
 
 
-def fitting_loss(
-    prediction: Prediction, target: Prediction, alpha: float, *, bands: bool = True, squared: bool = False
-) -> Tensor:
-    """L(frame) + L(bands), a scalar; L(bands) is L(LL scaled to [0, 1]) + L(LH, HL, HH stacked).
+Part = Literal["frame", "low", "high"]
+Measure = Literal["l1", "l2", "dssim"]
 
-    Without `bands` it is L(frame) alone.
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A distance between a part of a `Prediction` and the same part of its target, and its weight in the loss.
+
+    "l1" is mean|a − b|, "l2" the mean of (a − b)², "dssim" 1 − SSIM(a, b). The term counts `since` one share of a phase
+    `until` another: by default from its start, 0, to its end, 1.
     """
-    loss = mixed_loss(prediction.frame, target.frame, alpha, squared=squared)
-    if not bands:
-        return loss
-    low = mixed_loss(prediction.low, target.low, alpha, squared=squared)
-    return loss + low + mixed_loss(prediction.high, target.high, alpha, squared=squared)
+
+    part: Part
+    measure: Measure
+    weight: float
+    since: float = 0.0
+    until: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """ "frame l1" and the like."""
+        return f"{self.part} {self.measure}"
+
+    def __call__(self, prediction: Prediction, target: Prediction) -> Tensor:
+        """The distance, a scalar without its weight; data range 1."""
+        return MEASURES[self.measure](getattr(prediction, self.part), getattr(target, self.part))
 
 
-def mixed_loss(image: Tensor, target: Tensor, alpha: float, *, squared: bool = False) -> Tensor:
-    """alpha · mean|a − b| + (1 − alpha) · (1 − SSIM(a, b)) of (N, C, H, W), data range 1; or mean (a − b)²."""
-    distance = F.mse_loss(image, target) if squared else F.l1_loss(image, target)
-    return alpha * distance + (1 - alpha) * (1 - ssim(image, target)) if alpha < 1 else distance
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A weighted sum of distances."""
+
+    terms: tuple[Term, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Those of the terms."""
+        return tuple(term.name for term in self.terms)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Those of the terms, by name."""
+        return {term.name: term.weight for term in self.terms}
+
+    def at(self, done: float) -> "Loss":
+        """The terms that count at the share `done` of a phase, 0 to 1."""
+        return Loss(tuple(term for term in self.terms if term.since <= done < term.until))
+
+    def terms_of(self, prediction: Prediction, target: Prediction) -> dict[str, Tensor]:
+        """Each term by name, without its weight."""
+        return {term.name: term(prediction, target) for term in self.terms}
+
+    def __call__(self, prediction: Prediction, target: Prediction) -> Tensor:
+        """The sum, a scalar."""
+        terms = self.terms_of(prediction, target)
+        return torch.stack([weight * terms[name] for name, weight in self.weights.items()]).sum()
+
+
+def fitting_loss(alpha: float, *, bands: bool = True, squared: bool = False) -> Loss:
+    """The paper's: alpha · L1 + (1 − alpha) · (1 − SSIM) of frame, LL scaled to [0, 1], and LH, HL, HH stacked.
+
+    Without `bands` it is that of the frame alone; `squared` puts the mean squared error in the place of L1.
+    """
+    parts: tuple[Part, ...] = ("frame", "low", "high") if bands else ("frame",)
+    mix: list[tuple[Measure, float]] = [("l2" if squared else "l1", alpha), ("dssim", 1 - alpha)]
+    return Loss(tuple(Term(part, measure, weight) for part in parts for measure, weight in mix if weight))
 
 
 def ssim(image: Tensor, target: Tensor) -> Tensor:
@@ -83,6 +133,13 @@ class _Ssim(torch.autograd.Function):
         to_mu, to_product, less_to_squares = _filter(maps, ctx.sizes, adjoint=True)
         slope = to_mu.addcmul_(y, to_product).addcmul_(x, less_to_squares, value=-1)
         return slope.mul_(grad * (2 / luminance.numel())), None
+
+
+def _dssim(image: Tensor, target: Tensor) -> Tensor:
+    return 1 - ssim(image, target)
+
+
+MEASURES: dict[Measure, Callable[[Tensor, Tensor], Tensor]] = {"l1": F.l1_loss, "l2": F.mse_loss, "dssim": _dssim}
 
 
 def _filter(maps: Tensor, sizes: tuple[int, ...], *, adjoint: bool = False) -> Tensor:

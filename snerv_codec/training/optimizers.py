@@ -27,8 +27,6 @@ MIN_SIDE = 12  # a matrix with fewer rows or columns is a head, or a filter on s
 EPS = 1e-7
 _ADAM = partial(adam, fused=True, amsgrad=False, maximize=False, weight_decay=0.0, eps=1e-8)
 
-STATE = ("step", "exp_avg", "exp_avg_sq", "momentum")  # what is remembered of a parameter
-
 
 def parameter_groups(name: OptimizerName, networks: nn.Module) -> list[dict[str, Any]]:
     """The parameters of networks by how the optimiser called `name` treats them; "scale" is of the learning rate."""
@@ -42,6 +40,12 @@ def parameter_groups(name: OptimizerName, networks: nn.Module) -> list[dict[str,
 def make_optimizer(name: OptimizerName, groups: list[dict[str, Any]], *, capturable: bool) -> torch.optim.Optimizer:
     """The optimiser called `name`, for groups that have their learning rates; perhaps for a CUDA graph to hold."""
     return torch.optim.Adam(groups, fused=True, capturable=capturable) if name == "adam" else Muon(groups)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set each group's learning rate, a tensor, to its "scale" of `rate`: in place, for captured steps to see."""
+    for group in optimizer.param_groups:
+        group["lr"].fill_(rate * group["scale"])
 
 
 def is_hidden(parameter: Tensor) -> bool:

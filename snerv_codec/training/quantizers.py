@@ -17,10 +17,12 @@ from torch import Tensor, nn
 from snerv_codec.compression.quantize import MOST_STEPS, Floats, grid_axis, round_up
 from snerv_codec.compression.rate import LineRate, RowRate, order0_bits
 from snerv_codec.compression.values import EMBEDDINGS, Values
+from snerv_codec.training.settings import Phase
 
 START_BITS, START_VECTOR_BITS = 6.0, 8.0  # entropy of a Gaussian on the first steps; the second for biases
 CHANNELS = 1  # the axis of embeddings along which steps differ
 LARGEST_STEP = torch.finfo(torch.float16).max
+NOISE_SHARE = 0.9  # of values on the grid in a step of HiNeRV's recipe
 STRETCH = 1.1  # of steps, to measure what coarser and finer ones cost
 
 
@@ -49,6 +51,17 @@ class Quantizer(nn.Module):
     def generators(self) -> tuple[torch.Generator, ...]:
         """Those that calls draw from."""
         return ()
+
+
+def quantizer_for(phase: Phase, values: Values[Tensor]) -> Quantizer:
+    """The quantiser of a phase with grids, made for `values`, all that the file would hold."""
+    return RateQuantizer(values) if phase.grids == "learned" else NoisyQuantizer(values, *phase.bits, NOISE_SHARE)
+
+
+@torch.no_grad()
+def first_steps(values: Values[Tensor]) -> Values[Tensor]:
+    """The steps that learning them starts from."""
+    return RateQuantizer(values).steps(values)
 
 
 class NoisyQuantizer(Quantizer):

@@ -14,7 +14,7 @@ from benchmarks.trials.ways import TRIALS, Fit, Trial, halve, rate
 from snerv_codec.model.architectures import paper_config
 from snerv_codec.training.frames import FrameSet
 from snerv_codec.training.settings import FitSettings, Phase
-from snerv_codec.training.trainer import Trainer
+from snerv_codec.training.trainer import make_trainer
 
 CONFIG = paper_config((16, 2, 2), (2, 2, 2, 1, 1), 12, 1)  # 32x32
 
@@ -36,8 +36,8 @@ def test_the_yardstick_is_the_fit_of_the_product():
     fit = Fit(clip(1), CONFIG, TRIALS["paper"], epochs=8, seed=3)
     fit.run()
     settings = FitSettings(epochs=8, seed=3)
-    trainer = Trainer(clip(1), CONFIG, settings)
-    trainer.run(settings.phases()[0])
+    trainer = make_trainer(clip(1), CONFIG, settings, schedule=settings.phases()[:1])
+    trainer.run()
     for mine, theirs in zip(fit.networks.parameters(), trainer.networks.parameters(), strict=True):
         assert torch.allclose(mine, theirs, atol=1e-6)
     phase = Phase(name="fit", epochs=1, learning_rate=1.0, warmup=0.1)

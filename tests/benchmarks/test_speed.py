@@ -10,7 +10,7 @@ from benchmarks.plain import PlainTrainer
 from snerv_codec.model.architectures import paper_config
 from snerv_codec.training.frames import FrameSet
 from snerv_codec.training.settings import FitSettings
-from snerv_codec.training.trainer import Trainer
+from snerv_codec.training.trainer import make_trainer
 
 CONFIG = paper_config((16, 2, 3), (2, 2, 2, 2, 1), 16, 2)
 
@@ -18,7 +18,7 @@ CONFIG = paper_config((16, 2, 3), (2, 2, 2, 2, 1), 16, 2)
 def handed_over(trainer):
     """A plain trainer with the same weights."""
     plain = PlainTrainer(trainer.frames.frames, CONFIG, torch.device("cpu"))
-    ours = [p.detach() for p in trainer.encoder.parameters()]
+    ours = [p.detach() for p in trainer.networks.encoder.parameters()]
     # Stage by stage ours are: kernel and norm (or the other way round), depthwise, norm, two layers, and the scale.
     theirs = []
     for i in range(5):
@@ -33,8 +33,8 @@ def handed_over(trainer):
     ]
     modules = [decoder.stem, *decoder.up, *lifted[0], *lifted[1], decoder.low]
     theirs += [p for module in modules for p in module.parameters()]
-    high = dict(trainer.decoder.high.named_parameters())
-    ours += [p.detach() for name, p in trainer.decoder.named_parameters() if not name.startswith("high")]
+    high = dict(trainer.networks.decoder.high.named_parameters())
+    ours += [p.detach() for name, p in trainer.networks.decoder.named_parameters() if not name.startswith("high")]
     for name, branches in (("split", decoder.split), ("restore", decoder.restore)):
         for kind in ("weight", "bias"):
             ours += high[f"{name}.{kind}"].detach().chunk(3)
@@ -49,10 +49,10 @@ def handed_over(trainer):
 def test_the_yardstick_learns_the_same():
     torch.manual_seed(0)
     frames = torch.randint(0, 256, (2, 64, 96, 3), dtype=torch.uint8)
-    trainer = Trainer(FrameSet(frames, CONFIG), CONFIG, FitSettings(learning_rate=1e-3))
+    trainer = make_trainer(FrameSet(frames, CONFIG), CONFIG, FitSettings(learning_rate=1e-3))
     plain = handed_over(trainer)
     for number in (0, 1, 1, 0):
-        expected = trainer._step(torch.tensor([number]))[0].item()
+        expected = trainer.advance(torch.tensor([number]))[0].item()
         assert plain.step(number) == pytest.approx(expected, abs=2e-4)
 
 

@@ -12,7 +12,7 @@ import pytest
 from snerv_codec.cli import progress
 from snerv_codec.cli.main import main
 from snerv_codec.cli.progress import Tracker, View, Watching, clock
-from snerv_codec.events import EpochDone, FrameDone, Planned, Warned
+from snerv_codec.events import EpochDone, FrameDone, Planned, StepsDone, Warned
 from snerv_codec.report import Plan
 
 PLAN = Plan(
@@ -71,6 +71,18 @@ def test_a_run_that_is_resumed_in_a_later_phase_knows_what_lies_behind_it():
     status = track(epoch("grid", 1, 3))
     assert (status.done, status.total) == (12, 14)
     assert status.seconds_left == pytest.approx(4.0)
+
+
+def test_the_bar_moves_within_an_epoch():
+    track = Tracker()
+    track.plan(PLAN)
+    status = track(StepsDone("fit", 1, 10, 1, 4, 0.5, 28.5, 3.0))
+    assert (status.done, status.total) == (0.25, 14)
+    assert status.seconds_left == pytest.approx(12 * 13.75)  # at the pace of these steps
+    assert "epoch 1/10" in status.note
+    assert "PSNR 28.50 dB" in status.note
+    track(epoch("fit", 1, 10))
+    assert track(StepsDone("fit", 2, 10, 1, 4, 0.5, 28.5, 3.0)).done == 1.25
 
 
 def test_frames_without_a_known_end():

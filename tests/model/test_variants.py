@@ -7,12 +7,13 @@ from snerv_codec.compression.packing import pack_segment
 from snerv_codec.compression.rounding import Plain
 from snerv_codec.compression.values import values_of
 from snerv_codec.errors import SettingsError
+from snerv_codec.events import EpochDone
 from snerv_codec.model.architectures import paper_config
 from snerv_codec.model.sizing import choose_config, decoder_parameters, model_cost
 from snerv_codec.model.variants import FORMAT, HNERV, Variant, build_networks, input_shapes, pixel_strides
 from snerv_codec.training.frames import FrameSet
 from snerv_codec.training.settings import FitSettings
-from snerv_codec.training.trainer import Trainer
+from snerv_codec.training.trainer import make_trainer
 
 BACKBONE = paper_config((16, 2, 3), (2, 2, 2, 1, 1), 18, 1)
 TEMPORAL = paper_config((16, 2, 3), (2, 2, 2, 1, 1), 18, 1, "t", (3, 4, 6))
@@ -37,11 +38,11 @@ def gradient(count=3):
 
 @pytest.mark.parametrize(("config", "variant"), VARIANTS)
 def test_every_variant_learns_with_all_its_parameters(config, variant):
-    settings = FitSettings(epochs=3, prune_epochs=0, seed=2)
-    trainer = Trainer(FrameSet(gradient(), config, variant=variant), config, settings)
+    settings = FitSettings(epochs=3, prune=0, seed=2)
+    trainer = make_trainer(FrameSet(gradient(), config, variant=variant), config, settings)
     before = [parameter.clone() for parameter in trainer.networks.parameters()]
     losses = []
-    trainer.run(settings.phases(config.model)[0], on_epoch=lambda event: losses.append(event.loss))
+    trainer.run(on_event=lambda event: losses.append(event.loss) if isinstance(event, EpochDone) else None)
     assert losses[-1] < losses[0]
     for old, new in zip(before, trainer.networks.parameters(), strict=True):
         assert not torch.equal(old, new)

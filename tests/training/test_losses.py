@@ -3,7 +3,7 @@ import torch
 from pytorch_msssim import ssim as reference_ssim
 
 from snerv_codec.model.decoder import Prediction
-from snerv_codec.training.losses import fitting_loss, mixed_loss, ssim
+from snerv_codec.training.losses import Loss, Term, fitting_loss, ssim
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 40, 50), (2, 9, 11, 33)])
@@ -23,21 +23,33 @@ def test_the_window_fits_tiny_images():
 def test_the_loss_is_nil_for_a_perfect_prediction_and_sums_its_parts():
     frame, low, high = torch.rand(1, 3, 32, 32), torch.rand(1, 3, 16, 16), torch.rand(1, 9, 16, 16) - 0.5
     perfect = Prediction(frame, low, high)
-    assert fitting_loss(perfect, perfect, 0.7).item() == pytest.approx(0, abs=1e-6)
+    assert fitting_loss(0.7)(perfect, perfect).item() == pytest.approx(0, abs=1e-6)
     shifted = Prediction(frame + 0.1, low, high)
-    assert fitting_loss(shifted, perfect, 1.0).item() == pytest.approx(0.1, abs=1e-6)
-    part = mixed_loss(high + 0.1, high, 0.7)
-    assert fitting_loss(Prediction(frame, low, high + 0.1), perfect, 0.7).item() == pytest.approx(part.item())
+    assert fitting_loss(1.0)(shifted, perfect).item() == pytest.approx(0.1, abs=1e-6)
+    part = 0.7 * 0.1 + 0.3 * (1 - ssim(high + 0.1, high).item())
+    assert fitting_loss(0.7)(Prediction(frame, low, high + 0.1), perfect).item() == pytest.approx(part)
 
 
 def test_the_terms_of_the_ablations():
     frame, low, high = torch.rand(1, 3, 32, 32), torch.rand(1, 3, 16, 16), torch.rand(1, 9, 16, 16) - 0.5
     target, wrong = Prediction(frame, low, high), Prediction(frame + 0.1, low + 0.2, high)
-    assert fitting_loss(wrong, target, 1.0).item() == pytest.approx(0.3, abs=1e-6)
-    assert fitting_loss(wrong, target, 1.0, bands=False).item() == pytest.approx(0.1, abs=1e-6)
-    assert fitting_loss(wrong, target, 1.0, squared=True).item() == pytest.approx(0.05, abs=1e-6)
+    assert fitting_loss(1.0)(wrong, target).item() == pytest.approx(0.3, abs=1e-6)
+    assert fitting_loss(1.0, bands=False)(wrong, target).item() == pytest.approx(0.1, abs=1e-6)
+    assert fitting_loss(1.0, squared=True)(wrong, target).item() == pytest.approx(0.05, abs=1e-6)
     half = 0.5 * 0.1 + 0.5 * (1 - ssim(frame + 0.1, frame).item())
-    assert fitting_loss(wrong, target, 0.5, bands=False).item() == pytest.approx(half, abs=1e-6)
+    assert fitting_loss(0.5, bands=False)(wrong, target).item() == pytest.approx(half, abs=1e-6)
+
+
+def test_terms_have_names_and_count_in_their_share_of_a_phase():
+    frame, low, high = torch.rand(1, 3, 32, 32), torch.rand(1, 3, 16, 16), torch.rand(1, 9, 16, 16) - 0.5
+    target, wrong = Prediction(frame, low, high), Prediction(frame + 0.1, low + 0.2, high)
+    loss = Loss((Term("frame", "l1", 0.5, until=0.8), Term("low", "l1", 2.0), Term("frame", "l2", 3.0, since=0.8)))
+    assert loss.at(0.0).names == loss.at(0.79).names == ("frame l1", "low l1")
+    assert loss.at(0.8).names == loss.at(0.99).names == ("low l1", "frame l2")
+    assert loss.at(0.8)(wrong, target).item() == pytest.approx(2.0 * 0.2 + 3.0 * 0.01, abs=1e-6)
+    found = {name: value.item() for name, value in loss.terms_of(wrong, target).items()}
+    assert found == pytest.approx({"frame l1": 0.1, "low l1": 0.2, "frame l2": 0.01}, abs=1e-6)
+    assert fitting_loss(0.7).names == tuple(f"{part} {m}" for part in ("frame", "low", "high") for m in ("l1", "dssim"))
 
 
 @pytest.mark.parametrize("shape", [(1, 2, 13, 16), (2, 3, 8, 12)])

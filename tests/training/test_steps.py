@@ -1,77 +1,155 @@
 """Other ways to run a training step, held against the plain one: recorded, at 16 bits, compiled."""
 
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from clips import moving_picture
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from snerv_codec.errors import ResourceError, SettingsError
+from snerv_codec.events import Warned
 from snerv_codec.model.sizing import choose_config
+from snerv_codec.model.variants import build_networks
+from snerv_codec.rate_control.steering import Steering
 from snerv_codec.runtime.capture import WARM_UP, Captured
-from snerv_codec.training import trainer as trainer_module
+from snerv_codec.runtime.precision import fitting_precision
+from snerv_codec.training import loop
 from snerv_codec.training.frames import FrameSet
 from snerv_codec.training.settings import FitSettings
-from snerv_codec.training.trainer import Trainer
+from snerv_codec.training.step import Step
+from snerv_codec.training.trainer import make_trainer
 
 CPU = torch.device("cpu")
 
 
+class Recorder(TorchDispatchMode):
+    """Notes every operation that runs, as a CUDA graph does: its tensors by their memory, all else by its value."""
+
+    def __init__(self):
+        super().__init__()
+        self.noted = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        self.noted.append((function, args, kwargs or {}, result))
+        return result
+
+    @torch.no_grad()
+    def replay(self):
+        """The same operations with the same values, on the same memory."""
+        for function, args, kwargs, result in self.noted:
+            again = function(*args, **kwargs)
+            known = {place(each) for each in tree_leaves((args, kwargs)) if isinstance(each, torch.Tensor)}
+            for old, new in zip(tree_leaves(result), tree_leaves(again), strict=True):
+                if isinstance(old, torch.Tensor) and place(old) not in known:  # neither a view nor updated in place
+                    old.detach().copy_(new)
+
+
+def place(tensor):
+    return tensor.untyped_storage().data_ptr()
+
+
 class Imitation(Captured):
-    """Records on a CPU: a replay runs the step again on the memory it was recorded with, as a graph would."""
+    """A CUDA graph on a CPU. Recording computes, which a graph's does not, so what it changed is put back."""
 
     recorded = 0
 
     def _record(self, indices):
         type(self).recorded += 1
-        work, result = self._work, torch.zeros(2)
+        step = self._work
+        tensors = [*step.networks.parameters(), *step.networks.buffers()]
+        tensors += [each for state in step.optimizer.state.values() for each in state.values()]
+        before, generators = [each.detach().clone() for each in tensors], [g.get_state() for g in self._generators]
+        with Recorder() as recorder:
+            result = step(indices)
+        with torch.no_grad():
+            for each, old in zip(tensors, before, strict=True):
+                each.copy_(old)
+        for generator, state in zip(self._generators, generators, strict=True):
+            generator.set_state(state)
+        return result, recorder
 
-        class Replay:
-            def replay(self):
-                result.copy_(work(indices))
 
-        return result, Replay()
-
-
-def fit(recipe="paper", device="cpu", **settings):
-    """Weights after a short fit of a moving picture, and the PSNR of its phases."""
+def make(recipe="paper", device="cpu", **settings):
+    """A fit of a moving picture that is about to begin."""
     rng = np.random.default_rng(0)
     base = rng.integers(0, 256, (40, 60, 3))
     frames = np.stack([np.roll(base, i, axis=1)[:32, :48] for i in range(7)]).astype(np.uint8)
     config = choose_config(32, 48, len(frames), 50_000)
     options = {"epochs": 3, "prune_epochs": 1, "grid_epochs": 2, **settings}
-    trainer = Trainer(
-        FrameSet(torch.from_numpy(frames).to(device), config), config, FitSettings(recipe=recipe, **options)
-    )
-    for phase in trainer.settings.phases():
-        trainer.run(phase)
-    return {name: p.detach().cpu() for name, p in trainer.decoder.named_parameters()}, trainer.results
+    steering = Steering(options.get("rate_weight", 0.01))
+    steering.budget = 12_000  # so the weight of the rate changes
+    clip = FrameSet(torch.from_numpy(frames).to(device), config)
+    return make_trainer(clip, config, FitSettings(recipe=recipe, **options), controller=steering)
 
 
-CASES = [("paper", 1, "adam"), ("paper", 2, "adam"), ("paper", 1, "muon"), ("hinerv", 3, "adam"), ("rd", 1, "adam")]
+def fit(recipe="paper", device="cpu", on_event=lambda event: None, **settings):
+    """Weights after a short fit of a moving picture, and the PSNR of its phases."""
+    trainer = make(recipe, device, **settings)
+    trainer.run(on_event=on_event)
+    return {name: p.detach().cpu() for name, p in trainer.networks.decoder.named_parameters()}, trainer.results
+
+
+CASES = [("paper", 1, "adam"), ("paper", 2, "adam"), ("paper", 1, "muon"), ("hinerv", 3, "adam"), ("rd", 1, "muon")]
+
+
+@pytest.fixture
+def captured(monkeypatch):
+    """Steps are captured on a CPU."""
+    monkeypatch.setattr(Imitation, "recorded", 0)
+    monkeypatch.setattr(loop, "Captured", Imitation)
+    monkeypatch.setattr(loop, "can_capture", lambda device: True)
+    return Imitation
 
 
 @pytest.mark.parametrize(("recipe", "batch", "optimizer"), CASES)
-def test_a_captured_step_is_the_plain_one(monkeypatch, recipe, batch, optimizer):
-    plain = fit(recipe, batch=batch, optimizer=optimizer)
-    monkeypatch.setattr(Imitation, "recorded", 0)
-    monkeypatch.setattr(Trainer, "_capture", lambda self: Imitation(self._step, self.frames.device))
-    captured = fit(recipe, batch=batch, optimizer=optimizer)
-    assert Imitation.recorded > 0
-    assert captured[1] == plain[1]
-    assert all(torch.equal(captured[0][name], plain[0][name]) for name in plain[0])
+def test_a_captured_step_is_the_plain_one(captured, recipe, batch, optimizer):
+    """Also where rates, curves, grids and the weight of the rate change, for none of which it is captured again."""
+    plain = fit(recipe, batch=batch, optimizer=optimizer, compile="none")
+    assert captured.recorded == 0
+    graph = fit(recipe, batch=batch, optimizer=optimizer)
+    phases = 3 if recipe in ("hinerv", "rd") else 2
+    assert 0 < captured.recorded <= phases * (1 if 7 % batch == 0 else 2)
+    assert_same(graph, plain)
 
 
-def test_steps_are_run_plainly_first_and_recorded_for_each_number_of_frames(monkeypatch):
-    seen = []
-    monkeypatch.setattr(Imitation, "recorded", 0)
-    step = Imitation(lambda indices: seen.append(indices.tolist()) or indices[:2].float(), CPU)
+def test_where_a_step_cannot_be_captured_the_fit_goes_on_plainly(captured, monkeypatch):
+    def fail(self, indices):
+        raise RuntimeError("operation not permitted when stream is capturing\nand a long story")
+
+    plain, told = fit("rd", compile="none"), []
+    monkeypatch.setattr(captured, "_record", fail)
+    assert_same(fit("rd", on_event=told.append), plain)
+    (warning,) = (event.message for event in told if isinstance(event, Warned))
+    assert "cannot be captured as a CUDA graph here (operation not permitted when stream is capturing)" in warning
+    with pytest.raises(ResourceError, match="choose compile none"):
+        fit(compile="graph")
+
+
+def assert_same(mine, theirs):
+    assert mine[1] == theirs[1]
+    assert all(torch.equal(mine[0][name], theirs[0][name]) for name in theirs[0])
+
+
+def test_work_is_run_plainly_first_and_recorded_for_each_number_of_frames(monkeypatch):
+    seen, recorded = [], []
+
+    class Fake(Captured):
+        def _record(self, indices):
+            recorded.append(len(indices))
+            result = torch.zeros(2)
+            return result, SimpleNamespace(replay=lambda: result.copy_(self._work(indices)))
+
+    step = Fake(lambda indices: seen.append(indices.tolist()) or indices[:2].float(), CPU)
     results = [step(torch.tensor([i, i + 1])).tolist() for i in range(WARM_UP + 3)]
     assert results == [[i, i + 1] for i in range(WARM_UP + 3)]
-    assert Imitation.recorded == 1
+    assert recorded == [2]
     step(torch.tensor([7, 8, 9]))
-    assert Imitation.recorded == 1
+    assert recorded == [2]
     assert seen[-1] == [7, 8, 9]
 
 
@@ -97,7 +175,7 @@ def test_a_graph_ends_near_the_plain_fit_on_a_gpu(recipe, optimizer):
 @pytest.mark.parametrize("optimizer", ["adam", "muon"])
 @pytest.mark.parametrize("recipe", ["paper", "hinerv", "rd"])
 def test_a_step_waits_for_nothing_on_a_gpu(monkeypatch, recipe, optimizer):
-    plain_step = Trainer._step
+    plain_step = Step.__call__
 
     def strict(self, indices):
         torch.cuda.set_sync_debug_mode("error")
@@ -106,7 +184,7 @@ def test_a_step_waits_for_nothing_on_a_gpu(monkeypatch, recipe, optimizer):
         finally:
             torch.cuda.set_sync_debug_mode("default")
 
-    monkeypatch.setattr(Trainer, "_step", strict)
+    monkeypatch.setattr(Step, "__call__", strict)
     fit(recipe, "cuda", compile="none", optimizer=optimizer)
 
 
@@ -116,8 +194,8 @@ def test_sixteen_bits_learn_what_thirty_two_do():
     config = choose_config(32, 48, len(frames), 50_000)
     losses, gradients = [], []
     for precision in ("float32", "bfloat16"):
-        trainer = Trainer(FrameSet(frames, config), config, FitSettings(precision=precision))
-        losses.append(trainer._step(torch.tensor([0, 1]))[0].item())
+        trainer = make_trainer(FrameSet(frames, config), config, FitSettings(precision=precision))
+        losses.append(trainer.advance(torch.tensor([0, 1]))[0].item())
         gradients.append(torch.cat([parameter.grad.flatten() for parameter in trainer.networks.parameters()]))
     assert 0 < abs(losses[1] - losses[0]) < 0.01 * losses[0]  # bfloat16 makes a difference, and a small one
     assert torch.cosine_similarity(*gradients, dim=0) > 0.99
@@ -125,10 +203,10 @@ def test_sixteen_bits_learn_what_thirty_two_do():
 
 def test_the_pixels_of_a_sixteen_bit_decoder_are_not_rounded_to_sixteen_bits():
     config = choose_config(32, 48, 2, 50_000)
-    trainer = Trainer(FrameSet(torch.zeros(2, 32, 48, 3, dtype=torch.uint8), config), config, FitSettings())
+    _, decoder = build_networks(config)
     embeddings = [torch.randn(1, *shape) for shape in config.embedding_shapes]
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        prediction = trainer.decoder(embeddings, torch.tensor([[0.0, 2.0]]))
+        prediction = decoder(embeddings, torch.tensor([[0.0, 2.0]]))
     assert all(part.dtype == torch.float32 for part in prediction)
     assert not torch.equal(prediction.frame, prediction.frame.bfloat16().float())
 
@@ -154,4 +232,4 @@ def test_wrong_settings_are_told():
         FitSettings(precision="double")
     with pytest.raises(SettingsError, match="compile 'jit' is not one of auto, none"):
         FitSettings(compile="jit")
-    assert trainer_module.fitting_precision("auto", torch.device("cpu")) == "float32"
+    assert fitting_precision("auto", torch.device("cpu")) == "float32"

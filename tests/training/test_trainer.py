@@ -2,6 +2,7 @@ import errno
 import gc
 import math
 import os
+import random
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,13 +12,15 @@ import torch
 
 from snerv_codec.errors import InputError, OutputError, SettingsError
 from snerv_codec.evaluation.metrics import psnr
+from snerv_codec.events import EpochDone, StateSaved, StepsDone
 from snerv_codec.model.architectures import paper_config
 from snerv_codec.model.wavelet import dwt
 from snerv_codec.rate_control.steering import Steering
-from snerv_codec.training.checkpoint import Checkpoint
+from snerv_codec.training.checkpoint import Checkpoint, Saver
 from snerv_codec.training.frames import FrameSet
+from snerv_codec.training.losses import Loss, Term, fitting_loss
 from snerv_codec.training.settings import FitSettings
-from snerv_codec.training.trainer import Trainer
+from snerv_codec.training.trainer import make_trainer
 
 CONFIG = paper_config((16, 2, 3), (2, 2, 2, 1, 1), 12, 1)  # 32x48
 SETTINGS = FitSettings(epochs=6, prune=0.3, prune_epochs=2, seed=3)
@@ -36,23 +39,26 @@ class Interrupt(Exception):
 TEMPORAL = paper_config((16, 2, 3), (2, 2, 2, 1, 1), 12, 1, "t", (3, 4, 6))
 
 
-def run(directory, settings=SETTINGS, *, stop_after=None, resume=False, budget=None):
-    """All phases of a fit, perhaps stopping after some epochs; return the trainer."""
+def make(settings=SETTINGS, *, budget=None):
     steering = Steering(settings.rate_weight)
     steering.budget = budget
-    trainer = Trainer(FrameSet(moving_gradient(), CONFIG), CONFIG, settings, steering)
+    return make_trainer(FrameSet(moving_gradient(), CONFIG), CONFIG, settings, controller=steering)
+
+
+def run(directory, settings=SETTINGS, *, stop_after=None, resume=False, budget=None):
+    """All phases of a fit, perhaps stopping after some epochs; return the trainer and the epochs."""
+    trainer, seen = make(settings, budget=budget), []
     checkpoint = Checkpoint(directory, {"seed": settings.seed})
     if resume:
-        trainer.restore(checkpoint.load())
-    seen = []
+        trainer.load(checkpoint.load())
 
     def watch(event):
-        seen.append(event)
-        if len(seen) == stop_after:
-            raise Interrupt
+        if isinstance(event, EpochDone):
+            seen.append(event)
+            if len(seen) == stop_after:
+                raise Interrupt
 
-    for phase in settings.phases():
-        trainer.run(phase, checkpoint=checkpoint, on_epoch=watch)
+    trainer.run(checkpoint=checkpoint, on_event=watch)
     return trainer, seen
 
 
@@ -85,7 +91,8 @@ def test_grids_at_their_finest_are_taken_up_too(tmp_path, monkeypatch):
     monkeypatch.setattr("snerv_codec.training.quantizers.MOST_STEPS", 2)
     settings = replace(SETTINGS, recipe="rd", epochs=2, grid_epochs=1)
     whole, _ = run(tmp_path, settings)
-    assert bool((whole.quantizer.log_steps.exp() < whole.quantizer.least).any())
+    quantizer = whole.networks.quantizer
+    assert bool((quantizer.log_steps.exp() < quantizer.least).any())
     again, _ = run(tmp_path, settings, resume=True)
     same_end(again, whole)
 
@@ -97,31 +104,126 @@ def test_a_fit_to_a_budget_is_resumed_bit_for_bit_too(tmp_path):
         run(tmp_path / "cut", settings, budget=15_000, stop_after=6)
     resumed, _ = run(tmp_path / "cut", settings, resume=True)  # the state knows the budget
     same_end(resumed, whole)
-    assert resumed.rate_weight == whole.rate_weight != settings.rate_weight
-    assert whole.estimated_bytes == pytest.approx(15_000, rel=0.1)
+    assert resumed.controller.rate_weight == whole.controller.rate_weight != settings.rate_weight
+    assert whole.state.estimated_bytes == pytest.approx(15_000, rel=0.1)
+
+
+CUTS = [("paper", "fit", 2, 3), ("paper", "prune", 1, 1), ("hinerv", "grid", 2, 2)]
+CUTS += [("rd", "grid", 1, 3), ("rd", "grid", 2, 1)]
+
+
+@pytest.mark.parametrize(("recipe", "phase", "epoch", "step"), CUTS)
+def test_a_fit_stopped_inside_an_epoch_ends_bit_for_bit_the_same_too(tmp_path, monkeypatch, recipe, phase, epoch, step):
+    """It goes on after the step where it was stopped, and tells of the same epochs."""
+    monkeypatch.setattr("snerv_codec.training.loop.TELL_EVERY", 0)
+    monkeypatch.setattr("snerv_codec.training.checkpoint.EVERY", 0)
+    settings = replace(SETTINGS, recipe=recipe, epochs=2, prune_epochs=1, grid_epochs=2, optimizer="muon")
+    budget = 15_000 if recipe == "rd" else None
+    checkpoint, whole, told = Checkpoint(tmp_path, {}), make(settings, budget=budget), []
+    whole.run(on_event=told.append)
+
+    def stop(event):
+        if isinstance(event, StepsDone) and (event.phase, event.epoch, event.step) == (phase, epoch, step):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make(settings, budget=budget).run(checkpoint=checkpoint, on_event=stop)
+    resumed, again = make(settings, budget=budget), []
+    resumed.load(checkpoint.load())
+    assert (resumed.state.phase, resumed.state.epoch, resumed.state.step) == (phase, epoch - 1, step)
+    resumed.run(on_event=again.append)
+    same_end(resumed, whole)
+    epochs, later = ([replace(e, seconds=0) for e in events if isinstance(e, EpochDone)] for events in (told, again))
+    assert later == epochs[-len(later) :]
+
+
+def test_states_are_offered_in_time_and_told_when_they_are_on_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr("snerv_codec.training.checkpoint.EVERY", 0)
+    monkeypatch.setattr("snerv_codec.training.checkpoint.SHARE", 1e9)  # saving may take all the time
+    seen = []
+    make(replace(SETTINGS, epochs=1, prune=0)).run(checkpoint=Checkpoint(tmp_path, {}), on_event=seen.append)
+    saved = [(event.phase, event.epoch, event.step) for event in seen if isinstance(event, StateSaved)]
+    assert saved == [("fit", 0, 1), ("fit", 0, 2), ("fit", 0, 3), ("fit", 1, 0), ("fit", 1, 0), ("prune", 0, 0)]
+
+
+def test_an_interruption_while_a_state_is_written_loses_nothing(tmp_path, monkeypatch):
+    """Ctrl-C comes when the file is about to be put in its place: leaving the block writes it again."""
+    checkpoint, replaced = Checkpoint(tmp_path, {}), os.replace
+
+    def interrupted(*paths):
+        monkeypatch.setattr("os.replace", replaced)
+        raise KeyboardInterrupt
+
+    def offer():
+        with Saver(checkpoint) as saver:
+            monkeypatch.setattr("os.replace", interrupted)
+            saver.offer({"epoch": 7})
+
+    with pytest.raises(KeyboardInterrupt):
+        offer()
+    assert checkpoint.load() == {"epoch": 7}
+
+
+def test_the_callers_random_numbers_are_neither_used_nor_touched():
+    settings, ends = replace(SETTINGS, recipe="hinerv", epochs=1, prune_epochs=1, grid_epochs=1), []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        np.random.seed(seed)
+        random.seed(seed)
+        before = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()
+        ends.append(make(settings))
+        ends[-1].run()
+        assert torch.equal(torch.get_rng_state(), before[0])
+        assert (np.random.get_state()[1].tolist(), random.getstate()) == before[1:]
+    same_end(*ends)
+
+
+def test_a_state_of_another_schedule_is_refused():
+    settings = replace(SETTINGS, recipe="rd", epochs=1, prune_epochs=1, grid_epochs=1)
+    trainer = make(settings)
+    trainer.run()
+    with pytest.raises(SettingsError, match="of phase 'grid', which this fit does not have"):
+        make(SETTINGS).load(trainer.save())
+
+
+def test_epochs_tell_the_terms_of_the_loss():
+    seen = []
+    make(replace(SETTINGS, recipe="rd", epochs=1, prune=0, grid_epochs=1)).run(on_event=seen.append)
+    fit, grid = (event for event in seen if isinstance(event, EpochDone))
+    assert set(grid.terms) - set(fit.terms) == {"rate"}
+    assert 1 < grid.terms["rate"] < 12  # bits a value
+    loss = fitting_loss(SETTINGS.alpha)
+    assert fit.loss == pytest.approx(sum(loss.weights[name] * value for name, value in fit.terms.items()), rel=1e-4)
+    assert set(fit.terms) == set(loss.names)
+
+
+def test_a_loss_may_change_within_a_phase():
+    trainer = make(replace(SETTINGS, epochs=4, prune=0))
+    trainer.loss = Loss((Term("frame", "l1", 1.0, until=0.5), Term("frame", "l2", 1.0, since=0.5)))
+    seen = []
+    trainer.run(on_event=seen.append)
+    assert [set(e.terms) for e in seen if isinstance(e, EpochDone)] == [{"frame l1"}] * 2 + [{"frame l2"}] * 2
 
 
 def same_end(mine, theirs):
     assert mine.results == theirs.results
-    assert mine.estimated_bytes == theirs.estimated_bytes
+    assert mine.state.estimated_bytes == theirs.state.estimated_bytes
     for one, other in zip(mine.networks.parameters(), theirs.networks.parameters(), strict=True):
         assert torch.equal(one, other)
-    my_steps, their_steps = (trainer.steps(trainer.values()) for trainer in (mine, theirs))
+    my_steps, their_steps = (trainer.networks.steps(trainer.values()) for trainer in (mine, theirs))
     if their_steps is not None:
         assert all(torch.equal(step, their_steps[name]) for name, step in my_steps)
 
 
 def test_fitting_improves_the_picture_and_the_zeros_stay():
-    settings = replace(SETTINGS, epochs=12)
-    trainer = Trainer(FrameSet(moving_gradient(), CONFIG), CONFIG, settings)
+    trainer = make(replace(SETTINGS, epochs=12))
     untrained = trainer.psnr()
-    for phase in settings.phases():
-        trainer.run(phase)
+    trainer.run()
     assert trainer.results["fit"] > untrained + 0.5
     frames = moving_gradient().numpy()
     shown = [psnr(*pair) for pair in zip(frames, trainer.pictures(range(4)), strict=True)]
     assert trainer.results["prune"] == pytest.approx(np.mean(shown), abs=1e-4)
-    weights = torch.cat([p.flatten() for p in trainer.decoder.parameters() if p.dim() > 1])
+    weights = torch.cat([p.flatten() for p in trainer.networks.decoder.parameters() if p.dim() > 1])
     assert int((weights == 0).sum()) == round(0.3 * weights.numel())
 
 
@@ -254,18 +356,19 @@ def test_the_temporal_extension_learns_and_resumes(tmp_path):
     settings = FitSettings(epochs=4, prune=0, seed=1)
 
     def trained(stop):
-        trainer, seen = Trainer(FrameSet(moving_gradient(), TEMPORAL), TEMPORAL, settings), []
+        trainer, seen = make_trainer(FrameSet(moving_gradient(), TEMPORAL), TEMPORAL, settings), []
         checkpoint = Checkpoint(tmp_path / str(stop), {})
         if checkpoint.exists():
-            trainer.restore(checkpoint.load())
+            trainer.load(checkpoint.load())
 
         def watch(event):
-            seen.append(event.loss)
-            if len(seen) == stop:
-                raise Interrupt
+            if isinstance(event, EpochDone):
+                seen.append(event.loss)
+                if len(seen) == stop:
+                    raise Interrupt
 
         try:
-            trainer.run(settings.phases("t")[0], checkpoint=checkpoint, on_epoch=watch)
+            trainer.run(checkpoint=checkpoint, on_event=watch)
         except Interrupt:
             return trained(stop)
         return trainer, seen
@@ -275,7 +378,8 @@ def test_the_temporal_extension_learns_and_resumes(tmp_path):
     resumed, _ = trained(3)
     for mine, theirs in zip(resumed.networks.parameters(), whole.networks.parameters(), strict=True):
         assert torch.equal(mine, theirs)
-    assert [tuple(values.shape) for values in whole.embeddings()] == [(4, 16, 2, 3), (4, 6, 4, 6)]
+    shapes = {name: tuple(values.shape) for name, values in whole.values().embeddings.items()}
+    assert shapes == {"embeddings": (4, 16, 2, 3), "temporal": (4, 6, 4, 6)}
 
 
 @pytest.mark.parametrize("wrong", [{"epochs": 0}, {"alpha": 1.5}, {"prune": 0.99}, {"learning_rate": 0}, {"batch": 0}])
@@ -284,21 +388,28 @@ def test_settings_out_of_range_are_refused(wrong):
         FitSettings(**wrong)
 
 
-@pytest.mark.parametrize("ill", ["fit", "grid"])
-def test_a_fit_that_diverges_stops_and_leaves_the_last_good_state(tmp_path, ill):
-    settings = replace(SETTINGS, recipe="rd", epochs=2, prune=0, grid_epochs=2)
-    trainer = Trainer(FrameSet(moving_gradient(), CONFIG), CONFIG, settings)
+def poisoned_at(trainer, kind, *place):
+    """A watcher that spoils a weight at the event of that `kind` and `place`."""
+
+    def watch(event):
+        if isinstance(event, kind) and (event.phase, event.epoch, getattr(event, "step", 0)) == place:
+            with torch.no_grad():
+                next(trainer.networks.decoder.parameters()).fill_(math.nan)
+
+    return watch
+
+
+ILL = [(EpochDone, "fit", 1, 0), (StepsDone, "fit", 2, 2), (EpochDone, "grid", 1, 0), (StepsDone, "grid", 2, 3)]
+
+
+@pytest.mark.parametrize(("kind", "phase", "epoch", "step"), ILL)
+def test_a_fit_that_diverges_stops_and_leaves_the_last_good_state(tmp_path, monkeypatch, kind, phase, epoch, step):
+    monkeypatch.setattr("snerv_codec.training.loop.TELL_EVERY", 0)
+    monkeypatch.setattr("snerv_codec.training.checkpoint.EVERY", 0)
+    trainer = make(replace(SETTINGS, recipe="rd", epochs=2, prune=0, grid_epochs=2))
     checkpoint = Checkpoint(tmp_path / "work", {})
-
-    def poison(event):
-        with torch.no_grad():
-            next(trainer.decoder.parameters()).fill_(math.nan)
-
-    first, last = (phase for phase in settings.phases() if phase.epochs)
-    if ill == last.name:
-        trainer.run(first)
-    with pytest.raises(SettingsError, match=f"the fit diverged in epoch 2 of phase '{ill}'.*lower one"):
-        trainer.run(first if ill == first.name else last, checkpoint=checkpoint, on_epoch=poison)
+    with pytest.raises(SettingsError, match=f"the fit diverged in epoch 2 of phase '{phase}'.*lower one"):
+        trainer.run(checkpoint=checkpoint, on_event=poisoned_at(trainer, kind, phase, epoch, step))
     state = checkpoint.load()
-    assert (state["phase"], state["epoch"]) == (ill, 1)
+    assert (state["phase"], state["epoch"], state["step"]) == (phase, 1, step)
     assert all(torch.isfinite(value).all() for value in state.values() if isinstance(value, torch.Tensor))

@@ -1,0 +1,118 @@
+"""The networks of a fit: frames to embeddings and back, by the values that a file would hold of them."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from bitstream.models import DecoderConfig
+from snerv_codec.compression.values import Values, values_of
+from snerv_codec.model.blocks import place
+from snerv_codec.model.decoder import Prediction, to_pixels
+from snerv_codec.model.variants import FORMAT, Variant, build_networks
+from snerv_codec.runtime.precision import computing
+from snerv_codec.training.frames import Batch, FrameSet
+from snerv_codec.training.quantizers import Quantizer
+
+EMBED_CHUNK = 8
+
+
+class Networks(nn.Module):
+    """Encoder and decoder of `config`, with weights drawn by `seed`; the caller's random numbers are left alone.
+
+    With a `quantizer` the decoder computes by quantised values. Where one of `masks`, by the name of a parameter of the
+    decoder, is false, that parameter is held at zero.
+    """
+
+    def __init__(
+        self, config: DecoderConfig, device: torch.device, *, variant: Variant = FORMAT, seed: int = 0
+    ) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            self.encoder, self.decoder = build_networks(config, variant)
+        place(self, device)
+        self.quantizer: Quantizer | None = None
+        self.masks: dict[str, Tensor] = {}
+
+    @property
+    def pair(self) -> nn.ModuleList:
+        """Encoder and decoder, without the quantiser."""
+        return nn.ModuleList((self.encoder, self.decoder))
+
+    def embed(self, batch: Batch) -> tuple[Tensor, ...]:
+        """Embeddings of some frames: (N, *shape) for each of the configuration's embedding shapes."""
+        return tuple(values.float() for values in self.encoder(batch.inputs))
+
+    def values(self, embeddings: tuple[Tensor, ...]) -> Values[Tensor]:
+        """The decoder's parameters, not copied, and these embeddings: not quantised yet."""
+        return values_of(self.decoder, embeddings)
+
+    def render(self, values: Values[Tensor], ll_range: Tensor) -> Prediction:
+        """The frames of some embeddings, by the values that a file would hold where those are known."""
+        if self.quantizer is None:
+            prediction: Prediction = self.decoder(tuple(values.embeddings.values()), ll_range)
+            return prediction
+        values = self.quantizer(values)
+        embeddings = tuple(values.embeddings.values())
+        prediction = functional_call(self.decoder, dict(values.weights), (embeddings, ll_range))
+        return prediction
+
+    @torch.no_grad()
+    def values_of(self, frames: FrameSet) -> Values[Tensor]:
+        """All that a file would hold of these networks and the fitted frames."""
+        with computing("float32", frames.device):
+            parts = [self.embed(frames.batch(indices)) for indices in torch.split(frames.fitted, EMBED_CHUNK)]
+        return self.values(tuple(torch.cat(part) for part in zip(*parts, strict=True)))
+
+    @torch.no_grad()
+    def steps(self, values: Values[Tensor]) -> Values[Tensor] | None:
+        """The steps of the grids that the networks have learned with, for `values`; None where there are none."""
+        return None if self.quantizer is None else self.quantizer.steps(values)
+
+    @torch.no_grad()
+    def predict(self, batch: Batch, frames: FrameSet) -> Prediction:
+        """What a file would give for some of `frames`, so in 32 bits."""
+        with computing("float32", frames.device):
+            return frames.crop(self.render(self.values(self.embed(batch)), batch.ll_range))
+
+    def psnr(self, frames: FrameSet, batch: int = 1) -> float:
+        """Mean PSNR (dB) of the fitted frames, rounded to 8 bits, `batch` of them at a time."""
+        total = torch.zeros((), device=frames.device)
+        for indices in torch.split(frames.fitted, batch):
+            shown = frames.batch(indices)
+            frame = to_pixels(self.predict(shown, frames).frame).float() / 255
+            total += psnr(frame, shown).sum()
+        return total.item() / len(frames.fitted)
+
+    def pictures(self, frames: FrameSet, numbers: Iterable[int]) -> Iterator[npt.NDArray[np.uint8]]:
+        """Frames by their numbers, fitted or not, through encoder and decoder: uint8 (H, W, 3)."""
+        for number in numbers:
+            batch = frames.batch(torch.tensor([number], device=frames.frames.device))
+            yield to_pixels(self.predict(batch, frames).frame)[0].permute(1, 2, 0).cpu().numpy()
+
+    def hold_zeros(self, masks: dict[str, Tensor]) -> None:
+        """Set the decoder's parameters to zero where their mask is false, and keep them there."""
+        self.masks = masks
+        self.apply_masks()
+
+    @torch.no_grad()
+    def apply_masks(self) -> None:
+        """Set to zero again what an update has moved."""
+        for name, parameter in self.decoder.named_parameters():
+            if name in self.masks:
+                parameter.mul_(self.masks[name])
+
+
+def psnr(image: Tensor, batch: Batch) -> Tensor:
+    """PSNR (dB) of each image of a batch, (N,), over what is known; at most 100, as in `evaluation.metrics`."""
+    error = (image - batch.target.frame).square()
+    if batch.known is None:
+        error = error.mean(dim=(1, 2, 3))
+    else:
+        known = batch.known.frame.expand_as(error)
+        error = (error * known).sum(dim=(1, 2, 3)) / known.sum(dim=(1, 2, 3))
+    return -10 * error.clamp_min(1e-10).log10()
