@@ -14,6 +14,7 @@ from bitstream.segmentsection import CodedSegment
 from bitstream.types import Segment, VideoInfo
 from snerv_codec.encoding.footage import Footage, read_footage
 from snerv_codec.encoding.planning import decoder_config, make_plan
+from snerv_codec.encoding.prediction import track_bytes
 from snerv_codec.errors import OutputError, SettingsError
 from snerv_codec.evaluation import vmaf
 from snerv_codec.evaluation.metrics import Frames, bits_per_pixel, bits_per_second, ms_ssim, psnr
@@ -69,7 +70,7 @@ def encode(
     info, config = footage.info, decoder_config(footage.info, settings)
     if settings.target is not None and settings.target.kind == "vmaf":
         vmaf.require(info.width, info.height)
-    on_event(Planned(make_plan(name_of(source), info, config, settings)))
+    on_event(Planned(make_plan(source, info, footage.tracks, config, settings)))
 
     nowhere = StreamWriter(lambda data: None, info, footage.tracks, settings.summary())
 
@@ -96,7 +97,7 @@ def encode(
         reached=fitted.reached,
         frames=info.frame_count,
         bytes_total=output.stat().st_size,
-        bytes_tracks=sum(len(packet.data) for track in footage.tracks for packet in track.packets),
+        bytes_tracks=track_bytes(footage.tracks),
         bpp=bits_per_pixel(output.stat().st_size, info.width, info.height, info.frame_count),
         bitrate=bits_per_second(output.stat().st_size, info.duration),
         quality=quality,

@@ -12,7 +12,9 @@ class Plan:
     """What a run will do, before it does it. Bytes, and MACs per frame; padding is a share of the frame.
 
     `phases` are those of training with their epochs, `epochs` their sum; a step takes `batch` frames.
-    `predicted_seconds`, of fitting, are None where no step was timed.
+    `predicted_seconds` are those of the fit, and `predicted_share` is `predicted_bytes` over `input_bytes`, None where
+    what is encoded has no size of its own; `track_bytes`, of sound and subtitles, are counted. `size_given` says that
+    the number of parameters was asked for, `target_given` that it may follow from a target; else the video decides.
     """
 
     source: str
@@ -38,11 +40,17 @@ class Plan:
     epochs: int
     phases: tuple[tuple[str, int], ...]
     batch: int
+    recipe: str
+    size_given: bool
+    target_given: bool
+    input_bytes: int | None
+    track_bytes: int
     predicted_bytes: int
+    predicted_share: float | None
+    predicted_seconds: float
     video_memory: int
     fitting_memory: int
     decoding_memory: int
-    predicted_seconds: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object with one entry a field."""

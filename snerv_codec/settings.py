@@ -17,6 +17,7 @@ from snerv_codec.media.reader import Selection
 from snerv_codec.rate_control.targets import Target, TargetKind
 from snerv_codec.training.settings import RECIPES, FitSettings, Phase, PresetName
 
+SIZES = {"size", "channels", "blocks"}  # the settings that say how many parameters there are
 TARGETS: dict[str, TargetKind] = {f"target_{kind}": kind for kind in get_args(TargetKind)}
 
 # Raise this where the same video and settings come to another file than before: what was measured then is of another
@@ -33,7 +34,7 @@ class EncodeSettings:
 
     With a `target` in bytes the file is at most that large, and not much smaller; with one of quality it looks at
     least that good, and not much better, where a model of this `size` can. Either takes recipe "rd". Without a
-    `size`, that of the target in bytes is taken, or 3M.
+    `size`, that of the target in bytes is taken, or what suits the video's pixels (`encoding.prediction`).
 
     `model` is the backbone "b" or its temporal extension, with 3D ("t") or 2D convolutions ("t2d");
     `temporal_size` is the (height, width) of that one's temporal embeddings. With `entropy` "nnc" the decoder
@@ -66,7 +67,8 @@ class EncodeSettings:
 
         The names are those of the fields here, in `FitSettings` and in `Selection`, and target_size (bytes),
         target_bpp, target_bitrate (bits a second), target_psnr (dB) and target_vmaf, of which one may be given. None
-        stands for what the preset or the recipe has. Raises `SettingsError`.
+        stands for what the preset or the recipe has. Without a size or with a target the recipe is "rd", but where
+        another is asked for. Raises `SettingsError`.
         """
         given = {name: value for name, value in choices.items() if value is not None}
         targets = {name: Target(kind, given.pop(name)) for name, kind in TARGETS.items() if name in given}
@@ -82,8 +84,10 @@ class EncodeSettings:
             raise SettingsError(f"there is no setting {name!r}" + (f"; {close[0]!r} is the nearest" if close else ""))
         own, fit, source = ({k: v for k, v in given.items() if k in names} for names in kinds.values())
         if targets:
-            fit.setdefault("recipe", "rd")
             own["target"] = next(iter(targets.values()))
+        papers = preset == "paper" or own.get("entropy") == "nnc" or own.get("rounding") == "rdo"
+        if targets or not (papers or SIZES & own.keys()):
+            fit.setdefault("recipe", "rd")
         return cls(**own, fit=FitSettings.preset(preset, **fit), source=Selection(**source))
 
     @classmethod
@@ -114,6 +118,11 @@ class EncodeSettings:
             raise SettingsError(f"a target takes --recipe rd, which trains for it; {self.fit.recipe} cannot")
         if self.target is not None and self.target.kind == "vmaf" and self.mask is not None:
             raise SettingsError("VMAF counts pixels that --mask leaves out; take --target-psnr instead")
+
+    @property
+    def sized(self) -> bool:
+        """Whether the number of parameters is asked for, in all or by its parts."""
+        return any(getattr(self, name) is not None for name in SIZES)
 
     def target_bytes(self, info: VideoInfo) -> int | None:
         """The greatest size of the file in bytes; None where there is no target, or one of quality."""

@@ -243,7 +243,9 @@ def test_settings_by_name():
     assert settings.fit == FitSettings.preset("fast", epochs=3, recipe="rd")
     assert settings.source.crop == (16, 32)
     assert settings.source.rate == Fraction(30000, 1001)
-    assert EncodeSettings.of() == EncodeSettings()
+    assert EncodeSettings.of(size=3e5) == EncodeSettings(size=3e5)  # a size alone is the paper's pipeline
+    assert EncodeSettings.of().fit.recipe == "rd"
+    assert EncodeSettings.of(preset="paper").fit.recipe == EncodeSettings.of(entropy="nnc").fit.recipe == "paper"
     with pytest.raises(SettingsError, match="no setting 'epoch'; 'epochs' is the nearest"):
         EncodeSettings.of(epoch=3)
     with pytest.raises(SettingsError, match="cannot both be met"):

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,15 +15,19 @@ from snerv_codec.cli.config import read_config
 from snerv_codec.cli.help import Command, option, section
 from snerv_codec.cli.jobs import for_each, pair_up
 from snerv_codec.cli.progress import View, watched
-from snerv_codec.cli.render import plan_rows, report_rows, table
+from snerv_codec.cli.render import duration, plan_rows, report_rows, table
 from snerv_codec.cli.report import make_page
+from snerv_codec.errors import SettingsError
+from snerv_codec.events import Event, Planned, Warned
 from snerv_codec.media.sources import RAW
+from snerv_codec.report import Plan
 from snerv_codec.runtime.files import check_target
 from snerv_codec.runtime.precision import Precision
 from snerv_codec.settings import TARGETS, EncodeSettings
 from snerv_codec.training.settings import PRESETS, Compile, FitSettings, OptimizerName, RecipeName, ScheduleName
 
 FIT = FitSettings()
+HOURS = 3600.0  # seconds of a fit that nobody starts by mistake
 EXAMPLES = (
     ("snerv encode in.mp4 --size 1M", "a million parameters, to in.snrv"),
     ("snerv encode in.mp4 -o out.snrv --target-psnr 34", "as few bytes as that quality takes"),
@@ -42,6 +46,7 @@ OUTPUT = section(
     ),
     option("-y", "--overwrite", is_flag=True, help="Replace the output, and drop an interrupted run."),
     option("--resume", is_flag=True, help="Go on with an interrupted run with the same settings."),
+    option("--force", is_flag=True, help="Encode although the file gets larger than the input, or takes hours."),
     option("--dry-run", is_flag=True, help="Show the plan and stop."),
     option("--report", "page", is_flag=True, help="Make a page of the result too, as `snerv report` does."),
     option("--json", "as_json", is_flag=True, help="One JSON object a line instead of text."),
@@ -56,7 +61,9 @@ OUTPUT = section(
 )
 SIZE = section(
     "How big, or how good",
-    option("--size", help="Parameters, embeddings included: 350k, 0.35M.  [default: what the bytes take, or 3M]"),
+    option(
+        "--size", help="Parameters, embeddings included: 350k, 0.35M.  [default: what suits the target or the video]"
+    ),
     option("--target-size", type=options.BYTES, help="Bytes of the file, sound included, at most: 1.2MB."),
     option("--target-bpp", type=float, help="The same in bits a pixel: 0.05."),
     option("--target-bitrate", type=options.BITRATE, help="The same in bits a second: 800k."),
@@ -166,6 +173,7 @@ def command(
     output: str | None,
     overwrite: bool,
     resume: bool,
+    force: bool,
     dry_run: bool,
     page: bool,
     as_json: bool,
@@ -193,8 +201,13 @@ def command(
 
     with View(as_json=as_json) as view:
 
+        def watch(event: Event) -> None:
+            view(event)
+            if isinstance(event, Planned) and not force:
+                think_twice(event.plan, view)
+
         def work(source: str, target: Path) -> None:
-            report = codec.encode(source, target, settings, overwrite=overwrite, resume=resume, on_event=view)
+            report = codec.encode(source, target, settings, overwrite=overwrite, resume=resume, on_event=watch)
             if page:
                 make_page(source, target, settings, overwrite, view)
             view.done(report_rows(report), report.to_json())
@@ -207,6 +220,22 @@ def settings_of(chosen: Mapping[str, Any]) -> EncodeSettings:
     if sum(chosen[name] is not None for name in TARGETS) > 1:
         raise click.UsageError(f"Only one of {', '.join(f'--target-{kind}' for kind in TARGETS.values())} can be met.")
     return EncodeSettings.of(**chosen)
+
+
+def think_twice(plan: Plan, on_event: Callable[[Event], None]) -> None:
+    """Where a plan is hardly what was meant: raise `SettingsError` at a terminal, warn programs and scripts."""
+    doubts = []
+    if plan.predicted_share is not None and plan.predicted_share > 1:
+        doubts.append(f"the file is predicted {plan.predicted_share:.1f} times as large as the input; lower --size")
+    if not (plan.size_given or plan.target_given) and plan.predicted_seconds > HOURS:
+        doubts.append(
+            f"this takes about {duration(plan.predicted_seconds)}; --size, --epochs or --preset fast take less"
+        )
+    if not doubts:
+        return
+    if sys.stderr is not None and sys.stderr.isatty():
+        raise SettingsError(f"{'; '.join(doubts)}, or encode it all the same with --force")
+    on_event(Warned("; ".join(doubts)))
 
 
 def _show_plans(sources: tuple[str, ...], settings: EncodeSettings, as_json: bool) -> None:

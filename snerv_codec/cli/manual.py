@@ -13,7 +13,7 @@ EXIT_CODES = {"0": "all went well", "1": "something failed", "2": "the command l
 
 def manual() -> str:
     """The whole page in roff, as `man` reads it."""
-    context = click.Context(cli, info_name="snerv")
+    context = click.Context(cli, info_name="snerv", **cli.context_settings)
     lines = ['.TH SNERV 1 "" "snerv-codec" "User Commands"', ".SH NAME", _text(f"snerv - {cli.help}")]
     lines += [".SH SYNOPSIS", r".B snerv", r"[\-\-debug] \fICOMMAND\fR [\fIOPTION\fR]... [\fIARGUMENT\fR]..."]
     lines += [".SH COMMANDS", *(line for name in COMMANDS for line in _command(context, name))]

@@ -19,11 +19,18 @@ def plan_rows(plan: Plan) -> Rows:
         f"{(plan.decoder_macs + plan.encoder_macs) * 6 / 1e9:.1f} GFLOP a frame and epoch to fit",
         "memory": f"{size(plan.video_memory)} video + {size(plan.fitting_memory)} fitting on {plan.device}; "
         f"{size(plan.decoding_memory)} to decode",
-        "predicted": f"about {size(plan.predicted_bytes)} on disk",
+        "predicted": f"about {size(plan.predicted_bytes)} on disk{_share(plan)}, after about "
+        f"{duration(plan.predicted_seconds)} of fitting on {plan.device} ({plan.epochs} epochs, recipe {plan.recipe})",
     }
-    if plan.predicted_seconds is not None:
-        rows["predicted"] += f", after about {duration(plan.predicted_seconds)} of fitting on {plan.device}"
+    if not (plan.size_given or plan.target_given):
+        rows["size"] = f"{plan.total_parameters:,} parameters suit so many pixels; --size or a --target- says otherwise"
     return rows
+
+
+def _share(plan: Plan) -> str:
+    if plan.predicted_share is None or plan.input_bytes is None:
+        return ""
+    return f", {plan.predicted_share:.1%} of the input's {size(plan.input_bytes)}"
 
 
 def report_rows(report: EncodeReport) -> Rows:

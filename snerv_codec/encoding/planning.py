@@ -1,14 +1,16 @@
 """Before the work: which frames, which architecture, and what it will cost."""
 
+import os
 import time
-from dataclasses import replace
+from collections.abc import Sequence
 from math import prod
+from pathlib import Path
 from typing import Any
 
-from bitstream import nnc
 from bitstream.models import DecoderConfig
 from bitstream.segmentsection import MAX_SEGMENT_VALUES
-from bitstream.types import VideoInfo
+from bitstream.types import SideTrack, VideoInfo
+from snerv_codec.encoding.prediction import predicted_bytes, predicted_seconds, suiting_size, track_bytes
 from snerv_codec.errors import SettingsError
 from snerv_codec.media.reader import read_video
 from snerv_codec.media.sources import name_of
@@ -17,16 +19,9 @@ from snerv_codec.report import Plan
 from snerv_codec.runtime.machine import available_memory, choose_device
 from snerv_codec.settings import EncodeSettings
 
-# Bits a weight that entropy coding saves, those of an NNC bitstream at its default QP, and those that recipe
-# "rd" ends with at its default rate weight, as seen on fitted models. Four QPs are a factor of two in the step.
-ENTROPY_GAIN = 0.3
-NNC_BITS = 6.3
-RD_BITS = 4.4
 # Bits a parameter at which a target is best met: more parameters at fewer bits are slower, fewer at more bits worse.
 TARGET_BITS = 3.5
 LEAST_BITS = 0.5  # a value, below which a target is not tried
-DEFAULT_SIZE = "3M"
-QPS_A_BIT = 4
 TRIAL_HEIGHT, TRIAL_WIDTH, TRIAL_SIZE = 192, 384, 300_000  # of a model to time on a CPU
 TRIAL_BATCH, TRIAL_STEPS = 4, 5
 
@@ -34,12 +29,9 @@ TRIAL_BATCH, TRIAL_STEPS = 4, 5
 def plan(source: Any, settings: EncodeSettings | None = None, **choices: Any) -> Plan:
     """What `encode` would do with `source`, without fitting anything; settings as there."""
     settings = EncodeSettings.either(settings, choices)
-    info = read_video(source, settings.source, keep=False, memory=available_memory()).info
-    if settings.holdout is not None:
-        info = odd_frames(info)
-    config = decoder_config(info, settings)
-    made = make_plan(name_of(source), info, config, settings)
-    return replace(made, predicted_seconds=made.epochs * info.frame_count * seconds_a_frame(config, settings))
+    video = read_video(source, settings.source, keep=False, memory=available_memory())
+    info = video.info if settings.holdout is None else odd_frames(video.info)
+    return make_plan(source, info, video.tracks, decoder_config(info, settings), settings)
 
 
 def seconds_a_frame(config: DecoderConfig, settings: EncodeSettings) -> float:
@@ -55,6 +47,8 @@ def seconds_a_frame(config: DecoderConfig, settings: EncodeSettings) -> float:
     if device.type == "cpu":
         batch = min(batch, TRIAL_BATCH)  # many of the trial's frames may not fit where those of a small video do
         trial = choose_config(TRIAL_HEIGHT, TRIAL_WIDTH, 1, TRIAL_SIZE, model=config.model)
+        if model_cost(config, 1).decoder_macs < model_cost(trial, 1).decoder_macs:
+            trial = config
     frames = torch.zeros(batch, *trial.padded_size, 3, dtype=torch.uint8, device=device)
     trainer, taken = make_trainer(FrameSet(frames, trial), trial, settings.fit), []
     for _ in range(TRIAL_STEPS):
@@ -104,15 +98,17 @@ def require_room(target: int, rest: int, values: int) -> None:
         )
 
 
-def make_plan(source: str, info: VideoInfo, config: DecoderConfig, settings: EncodeSettings) -> Plan:
+def make_plan(
+    source: Any, info: VideoInfo, tracks: Sequence[SideTrack], config: DecoderConfig, settings: EncodeSettings
+) -> Plan:
     """What fitting `config` to a video takes, and about what it gives."""
     from snerv_codec.model.sizing import decoding_memory, fitting_memory, model_cost
 
     cost = model_cost(config, info.frame_count)
-    weights = cost.decoder_parameters * _bits_a_weight(settings)
-    embeddings = cost.embedding_parameters * settings.fit.bits[1]
+    taken = predicted_bytes(cost.decoder_parameters, cost.embedding_parameters, info, tracks, settings)
+    given = input_bytes(source)
     return Plan(
-        source=source,
+        source=name_of(source),
         width=info.width,
         height=info.height,
         frames=info.frame_count,
@@ -135,26 +131,51 @@ def make_plan(source: str, info: VideoInfo, config: DecoderConfig, settings: Enc
         epochs=sum(phase.epochs for phase in settings.phases()),
         phases=tuple((phase.name, phase.epochs) for phase in settings.phases() if phase.epochs),
         batch=min(settings.fit.batch, info.frame_count),
-        predicted_bytes=settings.target_bytes(info) or round((weights + embeddings) / 8),
+        size_given=settings.sized,
+        target_given=settings.target is not None,
+        recipe=settings.fit.recipe,
+        input_bytes=given,
+        track_bytes=track_bytes(tracks),
+        predicted_bytes=taken,
+        predicted_share=None if given is None else taken / given,
+        predicted_seconds=predicted_seconds(info, settings, seconds_a_frame(config, settings)),
         video_memory=3 * info.width * info.height * info.frame_count,
         fitting_memory=fitting_memory(config, min(settings.fit.batch, info.frame_count)),
         decoding_memory=decoding_memory(config, cost.total_parameters, 1),
     )
 
 
+def input_bytes(source: Any) -> int | None:
+    """What a file, or the files of a folder, take on the disk; None for what comes from elsewhere."""
+    if not isinstance(source, str | os.PathLike) or str(source) == "-":
+        return None
+    path = Path(source)
+    if path.is_dir():
+        return sum(each.stat().st_size for each in path.iterdir() if each.is_file())
+    return path.stat().st_size
+
+
+def _least(info: VideoInfo, settings: EncodeSettings) -> int:
+    """Parameters of the smallest model for the video: one channel wide."""
+    from snerv_codec.model.sizing import choose_config, model_cost
+
+    others: dict[str, Any] = {
+        "strides": settings.strides,
+        "model": settings.model,
+        "temporal_size": settings.temporal_size,
+    }
+    size = suiting_size(info, settings)
+    config = choose_config(info.height, info.width, info.frame_count, size, channels=1, **others)
+    return model_cost(config, info.frame_count).total_parameters
+
+
 def _budget(info: VideoInfo, settings: EncodeSettings) -> int:
-    """Number of parameters: as asked for, or as many as the target has bits for."""
+    """Number of parameters: as asked for, as many as the target has bits for, or what suits the video."""
     from snerv_codec.model.sizing import parse_size
 
     target = settings.target_bytes(info)
-    if settings.size is not None or target is None:
-        return parse_size(str(settings.size or DEFAULT_SIZE))
+    if settings.size is not None:
+        return parse_size(str(settings.size))
+    if target is None:
+        return max(suiting_size(info, settings), _least(info, settings))
     return max(1, round(8 * target / TARGET_BITS))
-
-
-def _bits_a_weight(settings: EncodeSettings) -> float:
-    if settings.entropy == "nnc":
-        return max(NNC_BITS - (settings.qp - nnc.DEFAULT_QP) / QPS_A_BIT, 0.5)
-    if settings.fit.recipe == "rd":
-        return RD_BITS
-    return settings.fit.bits[0] - ENTROPY_GAIN

@@ -43,7 +43,7 @@ def run(capsys, *argv):
 
 def test_encode_decode_info_and_verify(clip, tmp_path, capsys):
     coded, again = tmp_path / "clip.snrv", tmp_path / "again.mp4"
-    lines = run(capsys, "encode", clip, "-o", coded, *QUICK, "--json").splitlines()
+    lines = run(capsys, "encode", clip, "-o", coded, *QUICK, "--force", "--json").splitlines()
     events = [json.loads(line) for line in lines]
     assert [event["event"] for event in events] == ["plan", "epoch", "done"]
     assert events[-1]["bytes_total"] == coded.stat().st_size
@@ -88,7 +88,7 @@ def test_the_plan_of_the_papers_bunny(tmp_path, capsys):
     assert 2_500_000 < plan["predicted_bytes"] < 3_010_202
     assert plan["video_memory"] == 132 * 640 * 1280 * 3
     assert list(tmp_path.iterdir()) == [tmp_path / "in.yuv"]
-    text = run(capsys, *source, "--crop", "480x960", "--frames", "0:10", "--dry-run")
+    text = run(capsys, *source, "--size", "3M", "--crop", "480x960", "--frames", "0:10", "--dry-run")
     assert "10 frames of 960x480" in text
     assert "N_RB 6, strides 5,3,2,2,2, embedding 16x2x4, padding 0.0%" in text
 
@@ -103,11 +103,11 @@ def test_presets_and_what_is_given_beside_them(clip, capsys):
 
 
 def test_a_plan_tells_the_time_of_the_fit(clip, capsys, monkeypatch):
-    command = ("encode", clip, "--epochs", "10", "--prune", "0", "--device", "cpu", "--dry-run")
+    command = ("encode", clip, "--size", "90k", "--epochs", "10", "--prune", "0", "--device", "cpu", "--dry-run")
     assert json.loads(run(capsys, *command, "--json"))["predicted_seconds"] > 0
     monkeypatch.setattr(planning, "seconds_a_frame", lambda *_: 0.5)
     assert json.loads(run(capsys, *command, "--json"))["predicted_seconds"] == 10 * 6 * 0.5
-    assert re.search(r"on disk, after about 30 s of fitting on cpu", run(capsys, *command))
+    assert re.search(r"on disk, .*after about 30 s of fitting on cpu", run(capsys, *command))
 
 
 def test_a_batch_of_more_frames_than_there_are_takes_no_more_memory(clip, capsys):

@@ -128,7 +128,7 @@ def test_options_come_from_a_file_and_the_command_line_comes_first(clip, tmp_pat
     config = tmp_path / "snerv.toml"
     config.write_text(
         'size = "60k"\nepochs = 1\nprune-epochs = 0\ndevice = "cpu"\nlr = 0.01\nframes = "0:3"\nno-audio = true\n'
-        "json = true\nstrides = [1, 1, 1, 2, 2]\n"
+        "json = true\nforce = true\nstrides = [1, 1, 1, 2, 2]\n"
     )
     out = tmp_path / "out.snrv"
     events = run(capsys, "encode", clip, "-o", out, "--config", config, "--frames", "0:5").out.splitlines()

@@ -39,7 +39,14 @@ PLAN = Plan(
     epochs=14,
     phases=(("fit", 10), ("prune", 1), ("grid", 3)),
     batch=4,
+    recipe="paper",
+    size_given=True,
+    target_given=False,
+    input_bytes=None,
+    track_bytes=0,
     predicted_bytes=1234567,
+    predicted_share=None,
+    predicted_seconds=60.0,
     video_memory=1,
     fitting_memory=1,
     decoding_memory=1,
@@ -128,7 +135,7 @@ def test_quiet_and_verbose(capsys):
 def test_options_reach_the_view(clip, tmp_path, capsys):
     log = tmp_path / "log.txt"
     command = ["encode", str(clip), "-o", str(tmp_path / "out.snrv"), *QUICK]
-    assert main([*command, "-q", "--log-file", str(log)]) == 0
+    assert main([*command, "-q", "--force", "--log-file", str(log)]) == 0
     assert capsys.readouterr() == ("", "")
     first = log.read_text()
     assert first.count("epoch") >= 2

@@ -1,0 +1,80 @@
+"""What a fit will end in before it is made: a size that suits the video, the file's bytes, the time.
+
+The constants are seen on fits of two clips, `bunny-small` and `bikes-small` of the benchmarks, and carried on.
+"""
+
+import math
+from collections.abc import Sequence
+
+from bitstream import nnc
+from bitstream.types import SideTrack, VideoInfo
+from snerv_codec.settings import EncodeSettings
+
+# Parameters that suit a video: what is alike from frame to frame and within a frame is learned once.
+SUITING = 103.0  # times the root of all its pixels, with recipe rd at its default rate weight
+SUITING_PSNR = 30.0  # dB that these give, about
+DOUBLING_PSNR = 1.75  # dB that twice the parameters add
+STRETCH = 8.0  # by how much at most a target of quality makes a model larger or smaller
+
+# Bits a weight that entropy coding saves, and those of an NNC bitstream at its default QP; four QPs are twice the step.
+ENTROPY_GAIN = 0.3
+NNC_BITS, QPS_A_BIT = 6.3, 4
+# Bits a value that recipe rd ends with for the parameters that suit a video, what twice the parameters and twice the
+# rate weight take off them, and what a dB takes.
+RD_BITS, RD_BITS_SIZE, RD_BITS_WEIGHT, RD_BITS_DB = 4.1, 0.65, 1.2, 1.0
+RD_WEIGHT = 0.01
+LEAST_RD_BITS, MOST_RD_BITS = 0.5, 6.0
+
+FILE_BYTES, FRAME_BYTES = 2500, 8  # of grids, directory, times and headers; of a frame's range and checksum
+GRID_TIME = 1.2  # an epoch on learned grids beside one without
+
+
+def suiting_size(info: VideoInfo, settings: EncodeSettings) -> int:
+    """The number of parameters for a video where nobody says: more for a higher target of quality."""
+    size = SUITING * math.sqrt(info.width * info.height * info.frame_count)
+    if settings.target is not None and settings.target.kind == "psnr":
+        doublings = (settings.target.value - SUITING_PSNR) / (2 * DOUBLING_PSNR)  # the other half comes from the rate
+        size *= min(STRETCH, max(1 / STRETCH, 2**doublings))
+    return round(size)
+
+
+def predicted_bytes(
+    weights: int, embeddings: int, info: VideoInfo, tracks: Sequence[SideTrack], settings: EncodeSettings
+) -> int:
+    """Bytes of the file: those of the values, of sound and subtitles, of times and headers; a target's if it is one."""
+    limit = settings.target_bytes(info)
+    if limit is not None:
+        return limit
+    if settings.fit.recipe == "rd":
+        bits = (weights + embeddings) * _learned_bits(weights + embeddings, info, settings)
+    else:
+        bits = weights * _weight_bits(settings) + embeddings * settings.fit.bits[1]
+    return round(bits / 8) + track_bytes(tracks) + FILE_BYTES + FRAME_BYTES * info.frame_count
+
+
+def track_bytes(tracks: Sequence[SideTrack]) -> int:
+    """Bytes of sound and subtitles."""
+    return sum(len(packet.data) for track in tracks for packet in track.packets)
+
+
+def predicted_seconds(info: VideoInfo, settings: EncodeSettings, seconds_a_frame: float) -> float:
+    """Time of the fit, in which each frame of a plain epoch takes `seconds_a_frame`."""
+    shares = (phase.epochs * (GRID_TIME if phase.grids else 1.0) for phase in settings.phases())
+    return sum(shares) * info.frame_count * seconds_a_frame
+
+
+def _weight_bits(settings: EncodeSettings) -> float:
+    if settings.entropy == "nnc":
+        return max(NNC_BITS - (settings.qp - nnc.DEFAULT_QP) / QPS_A_BIT, 0.5)
+    return settings.fit.bits[0] - ENTROPY_GAIN
+
+
+def _learned_bits(values: int, info: VideoInfo, settings: EncodeSettings) -> float:
+    """Bits a value where training weighs them: fewer for more values, and as many as a target of quality takes."""
+    doublings = math.log2(values / (SUITING * math.sqrt(info.width * info.height * info.frame_count)))
+    bits = RD_BITS - RD_BITS_SIZE * doublings
+    if settings.target is not None and settings.target.kind == "psnr":
+        bits += RD_BITS_DB * (settings.target.value - SUITING_PSNR - DOUBLING_PSNR * doublings)
+    elif settings.fit.rate_weight > 0:
+        bits -= RD_BITS_WEIGHT * math.log2(settings.fit.rate_weight / RD_WEIGHT)
+    return min(MOST_RD_BITS, max(LEAST_RD_BITS, bits))

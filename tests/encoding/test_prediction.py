@@ -1,0 +1,145 @@
+"""What is foretold of an encode: a size where nobody gives one, the bytes and the time; and when it is asked twice."""
+
+import json
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+from clips import write_clip
+
+from bitstream.types import VideoInfo
+from snerv_codec import EncodeSettings, SettingsError, encode, plan
+from snerv_codec.cli import encode as command
+from snerv_codec.cli.main import main
+from snerv_codec.encoding.prediction import GRID_TIME, predicted_bytes, predicted_seconds, suiting_size
+from snerv_codec.events import Planned, Warned
+from snerv_codec.media.reader import read_video
+
+QUICK = ("--size", "40k", "--epochs", "1", "--prune-epochs", "0", "--device", "cpu")
+
+
+def video(width, height, frames):
+    times = tuple(range(frames))
+    return VideoInfo(
+        width=width, height=height, time_base=Fraction(1, 25), timestamps=times, final_duration=1, rate=Fraction(25)
+    )
+
+
+SMALL, BUNNY, FILM = video(384, 192, 33), video(1280, 640, 132), video(1920, 1080, 600)
+
+
+def test_a_size_grows_with_the_pixels_but_not_as_fast():
+    sizes = [suiting_size(info, EncodeSettings.of()) for info in (SMALL, BUNNY, FILM)]
+    assert sizes == sorted(sizes)
+    assert 100_000 < sizes[0] < 250_000
+    assert sizes[2] < 10_000_000
+    pixels = [info.width * info.height * info.frame_count for info in (SMALL, FILM)]
+    assert sizes[2] / sizes[0] < pixels[1] / pixels[0] / 5
+
+
+def test_a_higher_quality_takes_more_parameters_and_more_bytes():
+    plans = [EncodeSettings.of(target_psnr=goal) for goal in (20, 30, 34, 45)]
+    sizes = [suiting_size(SMALL, settings) for settings in plans]
+    assert sizes == sorted(set(sizes))
+    taken = [predicted_bytes(200_000, 4_000, SMALL, (), settings) for settings in plans]
+    assert taken == sorted(taken)
+    assert taken[-1] > 2 * taken[0]
+
+
+@pytest.mark.parametrize(
+    ("size", "taken"),  # what rate-distortion records hold: recipe rd, 60 epochs, `bunny-small` and `bikes-small`
+    [
+        (110_000, (66_476, 59_512)),
+        (160_000, (87_836, 77_541)),
+        (240_000, (118_603, 101_158)),
+        (350_000, (171_192, 136_193)),
+    ],
+)
+def test_bytes_of_training_for_rate_are_those_on_record(size, taken):
+    settings = EncodeSettings.of(size=size, recipe="rd")
+    foretold = predicted_bytes(size - 4_290, 4_290, SMALL, (), settings)
+    for measured in taken:
+        assert foretold == pytest.approx(measured, rel=0.2)
+
+
+def test_a_weight_on_the_rate_takes_bytes_off():
+    plain, heavy = (
+        predicted_bytes(350_000, 0, SMALL, (), EncodeSettings.of(size=350_000, recipe="rd", rate_weight=weight))
+        for weight in (0.01, 0.02)
+    )
+    assert heavy / plain == pytest.approx(119_152 / 171_192, rel=0.2)  # on record
+
+
+def test_epochs_on_learned_grids_take_longer():
+    paper, rd = (EncodeSettings.of(size=1, epochs=100, recipe=recipe) for recipe in ("paper", "rd"))
+    assert predicted_seconds(SMALL, paper, 0.1) == pytest.approx(110 * 33 * 0.1)
+    assert predicted_seconds(SMALL, rd, 0.1) == pytest.approx((5 + 95 * GRID_TIME) * 33 * 0.1)
+
+
+def test_sound_and_the_inputs_own_size_are_counted(tmp_path):
+    with_sound = write_clip(tmp_path / "a.mp4", width=34, height=18, frames=50, sound=True)
+    loud, silent = (plan(with_sound, size=60_000, device="cpu", audio=audio) for audio in (True, False))
+    sound = sum(len(p.data) for track in read_video(with_sound).tracks for p in track.packets)
+    assert loud.predicted_bytes - silent.predicted_bytes == loud.track_bytes == sound > 1000
+    assert loud.input_bytes == with_sound.stat().st_size
+    assert loud.predicted_share == loud.predicted_bytes / loud.input_bytes
+
+
+def test_a_file_is_about_as_large_as_foretold(clip, tmp_path):
+    plans = []
+    report = encode(
+        clip,
+        tmp_path / "out.snrv",
+        size=200_000,
+        epochs=2,
+        device="cpu",
+        on_event=lambda event: plans.append(event.plan) if isinstance(event, Planned) else None,
+    )
+    assert plans[0].predicted_bytes == pytest.approx(report.bytes_total, rel=0.2)
+    assert plans[0].predicted_seconds > 0
+    assert plans[0].size_given
+
+
+def test_without_a_size_the_video_decides_and_the_plan_says_so(clip, capsys):
+    assert main(["encode", str(clip), "--dry-run", "--device", "cpu"]) == 0
+    text = capsys.readouterr().out
+    assert "recipe rd" in text
+    assert "parameters suit so many pixels" in text
+    assert main(["encode", str(clip), "--dry-run", "--device", "cpu", "--size", "3M"]) == 0
+    text = capsys.readouterr().out
+    assert "recipe paper" in text
+    assert "suit" not in text
+
+
+@pytest.fixture
+def doubtful(clip):
+    return replace(plan(clip, device="cpu"), predicted_share=20.0, predicted_seconds=9e5)
+
+
+def test_what_is_hardly_meant_needs_force_at_a_terminal_and_is_told_elsewhere(doubtful, monkeypatch):
+    told = []
+    command.think_twice(doubtful, told.append)
+    assert told == [
+        Warned(
+            "the file is predicted 20.0 times as large as the input; lower --size; this takes about 250.0 h; "
+            "--size, --epochs or --preset fast take less"
+        )
+    ]
+    monkeypatch.setattr(command.sys.stderr, "isatty", lambda: True, raising=False)
+    with pytest.raises(SettingsError, match="20.0 times as large.*encode it all the same with --force"):
+        command.think_twice(doubtful, told.append)
+    command.think_twice(replace(doubtful, predicted_share=0.2, size_given=True), told.append)  # hours were asked for
+    command.think_twice(replace(doubtful, predicted_share=None, predicted_seconds=5.0), told.append)
+    assert len(told) == 1
+
+
+def test_a_doubtful_encode_leaves_nothing_behind(clip, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(command.sys.stderr, "isatty", lambda: True, raising=False)
+    out = tmp_path / "out.snrv"
+    assert main(["encode", str(clip), "-o", str(out), *QUICK, "--json"]) == 1
+    assert "--force" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+    assert main(["encode", str(clip), "-o", str(out), *QUICK, "--json", "--force"]) == 0
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [event["event"] for event in events] == ["plan", "epoch", "done"]
+    assert {"predicted_seconds", "predicted_bytes", "predicted_share", "input_bytes"} <= events[0].keys()
