@@ -33,15 +33,15 @@ def distance_table(curves: Sequence[Curve], ours: str) -> Table:
     return Table(header, rows, (first, *refused.notes()))
 
 
-def among_table(curves: Sequence[Curve], ours: Sequence[str]) -> Table:
-    """BD-rates by PSNR of our codecs on one clip against each other."""
+def among_table(curves: Sequence[Curve], ours: Sequence[str], metric: Metric) -> Table:
+    """BD-rates of our codecs on one clip against each other."""
     refused = Refusals()
     rows = []
     for name in ours:
-        found = {anchor: next(iter(compare(curves, anchor, name, PSNR).values()))[0] for anchor in ours}
+        found = {anchor: next(iter(compare(curves, anchor, name, metric).values()))[0] for anchor in ours}
         cells = [NONE if anchor == name else refused.cell(found[anchor], "%", name, anchor) for anchor in ours]
         rows.append((name, *cells))
-    return Table(("BD-rate by PSNR against", *ours), rows, refused.notes())
+    return Table((f"BD-rate by {metric.name} against", *ours), rows, refused.notes())
 
 
 def nearness_table(curves: Sequence[Curve], ours: str) -> Table:

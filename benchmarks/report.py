@@ -124,7 +124,9 @@ def clip_section(name: str, curves: Sequence[Curve], best: Curve | None, ceiling
         blocks.append(Section(f"{name}: what our curves were made with", [settings_table(ours)], folded=True))
     if len(ours) > 1:
         drawn = figure(ours, PSNR, None, front)
-        inner: list[Block] = [*([drawn] if drawn else []), among_table(curves, [c.name for c in ours if comparable(c)])]
+        names = [curve.name for curve in ours if comparable(curve)]
+        inner: list[Block] = [drawn] if drawn else []
+        inner += [among_table(curves, names, metric) for metric in (PSNR, YUV)]
         for curve in ours:
             if curve is not best:
                 tables = [distance_table(curves, curve.name)] if comparable(curve) else []

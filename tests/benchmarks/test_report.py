@@ -184,7 +184,7 @@ def test_ways_of_ours_are_held_against_each_other():
         Curve("clip", "snerv", name, tuple({"rate": {"bpp": bpp}, "quality": {"psnr": psnr}} for bpp, psnr in line))
         for name, line in points.items()
     ]
-    table = comparison.among_table(curves, list(points))
+    table = comparison.among_table(curves, list(points), comparison.PSNR)
     assert table.header == ("BD-rate by PSNR against", "snerv-paper", "snerv-rd")
     first, second = table.rows
     assert first[1] == second[2] == "–"
