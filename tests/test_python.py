@@ -6,6 +6,7 @@ import pickle
 import threading
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ from snerv_codec import (
 from snerv_codec.frames import Timeline
 from snerv_codec.media.reader import read_video
 
-QUICK = {"size": 40_000, "epochs": 1, "prune_epochs": 0, "device": "cpu"}
+QUICK: dict[str, Any] = {"size": 40_000, "epochs": 1, "prune_epochs": 0, "device": "cpu"}
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +131,7 @@ def test_tensors_and_channels_first(coded, frames):
         assert np.array_equal(decoder[2], frames[2].transpose(2, 0, 1))
     for wrong in ({"output": "jax"}, {"layout": "CHWN"}):
         with pytest.raises(SettingsError, match="is not one of"):
-            Decoder(coded, **wrong)
+            Decoder(coded, **wrong)  # type: ignore[arg-type]
 
 
 def test_what_is_known_without_decoding(coded, decoder):
@@ -182,14 +183,14 @@ def test_worker_processes_decode(start, coded, decoder, frames):
 def test_threads_share_a_decoder(coded, frames):
     barrier = threading.Barrier(4)
 
-    def work(seed):
+    def work(shared, seed):
         numbers = np.random.default_rng(seed).permutation(6)
         barrier.wait()
-        return np.array_equal(decoder.get_frames_at(numbers).data, frames[numbers])
+        return np.array_equal(shared.get_frames_at(numbers).data, frames[numbers])
 
     for source in (coded, coded.read_bytes()):
-        with Decoder(source, device="cpu") as decoder, ThreadPoolExecutor(4) as pool:
-            assert all(pool.map(work, range(8)))
+        with Decoder(source, device="cpu") as shared, ThreadPoolExecutor(4) as pool:
+            assert all(pool.map(work, [shared] * 8, range(8)))
 
 
 def test_a_closed_decoder_says_so(coded):
@@ -204,7 +205,7 @@ def test_a_closed_decoder_says_so(coded):
 @pytest.mark.parametrize("kind", ["numpy", "torch", "channels first"])
 def test_an_array_becomes_a_file(kind, tmp_path):
     picture = moving_picture(4, 20, 36)
-    source = {
+    source: Any = {
         "numpy": picture,
         "torch": torch.from_numpy(picture),
         "channels first": torch.from_numpy(picture).permute(0, 3, 1, 2),

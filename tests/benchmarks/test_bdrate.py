@@ -2,6 +2,7 @@
 
 import json
 from math import log10
+from typing import Any
 
 import numpy as np
 import pytest
@@ -128,7 +129,7 @@ def test_the_mean_is_over_sequences_and_refused_with_one_of_them():
 @needs_library
 def test_the_command_reads_records_and_prints_the_overlap(tmp_path, capsys):
     for codec, points in (("old", ANCHOR), ("new", TEST)):
-        lines = [{"status": "failed", "reason": "no space left"}]
+        lines: list[dict[str, Any]] = [{"status": "failed", "reason": "no space left"}]
         for rate, quality in points:
             values = {"rate": {"bytes": int(rate), "bpp": rate}, "quality": {"psnr": quality, "vmaf": 2 * quality}}
             lines.append({"status": "done", **values})

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from clips import moving_picture, write_clip
 
-from benchmarks import datasets, rate_distortion
-from benchmarks.codecs import ANCHORS, Coded, Times, find_codec
+from benchmarks import codecs, datasets, rate_distortion
+from benchmarks.codecs import ANCHORS, Coded, Snerv, Times, find_codec
 from benchmarks.datasets import find_datasets
 from snerv_codec.errors import InputError, SettingsError
 from snerv_codec.media.reader import Selection, read_video
@@ -113,9 +113,9 @@ def test_long_clips_are_whole_shots_in_small(tmp_path, name, frames, size):
 
 def test_points_are_recorded_and_not_run_again(dataset, tmp_path, monkeypatch, capsys):
     codec = Copying()
-    monkeypatch.setattr(rate_distortion.codecs, "find_codec", lambda name: codec)
-    monkeypatch.setattr(rate_distortion.datasets, "find_datasets", lambda *args, **kwargs: [dataset])
-    monkeypatch.setattr(rate_distortion.datasets, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(codecs, "find_codec", lambda name: codec)
+    monkeypatch.setattr(datasets, "find_datasets", lambda *args, **kwargs: [dataset])
+    monkeypatch.setattr(datasets, "CACHE", tmp_path / "cache")
     command = ["--dataset", "any", "--codec", "copy", "--results", str(tmp_path)]
     assert rate_distortion.main(command) == 1, "a point failed"
     assert codec.coded == ["small", "bad", "large"], "the run goes on after a failure"
@@ -135,14 +135,14 @@ def test_points_are_recorded_and_not_run_again(dataset, tmp_path, monkeypatch, c
     assert "on record" in capsys.readouterr().out
 
 
-def test_another_version_or_setting_is_another_point(dataset, tmp_path):
+def test_another_version_or_setting_is_another_point(dataset, tmp_path, monkeypatch):
     codec = Copying()
     rate_distortion.run_point(dataset, codec, "small", cache=tmp_path, results=tmp_path)
     assert rate_distortion.is_recorded(dataset, codec, "small", results=tmp_path)
     codec.version = "2"
     assert not rate_distortion.is_recorded(dataset, codec, "small", results=tmp_path)
     assert rate_distortion.is_recorded(dataset, codec, "small", any_version=True, results=tmp_path)
-    codec.settings = lambda point: {"point": "other"}
+    monkeypatch.setattr(codec, "settings", lambda point: {"point": "other"})
     assert not rate_distortion.is_recorded(dataset, codec, "small", any_version=True, results=tmp_path)
 
 
@@ -195,15 +195,22 @@ def test_snerv_is_one_of_the_codecs(dataset, tmp_path):
     assert values["rate"]["bytes"] == values["details"]["bytes_total"]
 
 
+def snerv(name):
+    """This project's codec, by the name that a user gives it."""
+    codec = find_codec(name)
+    assert isinstance(codec, Snerv)
+    return codec
+
+
 def test_without_settings_it_is_what_an_encode_is_by_default():
-    assert find_codec("snerv").encode == EncodeSettings()
-    best = find_codec("snerv:preset=best,recipe=rd").encode.fit
+    assert snerv("snerv").encode == EncodeSettings()
+    best = snerv("snerv:preset=best,recipe=rd").encode.fit
     assert best == FitSettings.preset("best", recipe="rd")
 
 
 def test_settings_are_read_as_what_they_are():
     temporal = "model=t,temporal_size=6x12"
-    encode = find_codec(f"snerv:alpha=0.5,strides=3x2x2x2x2,squared=true,channels=20,prune_epochs=7,{temporal}").encode
+    encode = snerv(f"snerv:alpha=0.5,strides=3x2x2x2x2,squared=true,channels=20,prune_epochs=7,{temporal}").encode
     assert (encode.strides, encode.channels) == ((3, 2, 2, 2, 2), 20)
     assert (encode.model, encode.temporal_size) == ("t", (6, 12))
     assert (encode.fit.alpha, encode.fit.squared, encode.fit.prune_epochs) == (0.5, True, 7)
@@ -227,7 +234,7 @@ def test_codecs_and_settings_that_do_not_exist_are_told(name, message):
 
 
 def test_a_wrong_point_ends_the_run_before_it_starts(tmp_path, monkeypatch):
-    monkeypatch.setattr(rate_distortion.datasets, "CACHE", tmp_path)
+    monkeypatch.setattr(datasets, "CACHE", tmp_path)
     source = write_clip(tmp_path / "a.mp4", width=32, height=32, frames=2)
     with pytest.raises(SystemExit, match="a point is written like crf28, not '28'"):
         rate_distortion.main(["--dataset", str(source), "--codec", "x264-medium", "--points", "28"])

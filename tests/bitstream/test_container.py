@@ -20,7 +20,7 @@ from bitstream.drafts import encode_tensor
 from bitstream.errors import BitstreamError, Corrupt, LimitExceeded, NotAStream, Truncated, UnsupportedVersion
 from bitstream.indexsection import read_index, write_index
 from bitstream.models import LAYOUTS, DecoderConfig, UnknownModel, write_config
-from bitstream.sections import SIGNATURE, VERSION, payload_of, write_prologue, write_section
+from bitstream.sections import SIGNATURE, VERSION, SectionFile, payload_of, write_prologue, write_section
 from bitstream.segmentsection import write_segment
 from bitstream.types import Color, Packet, Segment, SideTrack, Stream, VideoInfo
 
@@ -102,7 +102,7 @@ def test_rich_and_tiny_streams_come_back():
 def test_random_access_reads_no_other_segment(tmp_path):
     stream, path = rich_stream(), tmp_path / "video.snrv"
     data = bytearray(write_stream(stream))
-    first = next(s for s in container.SectionFile(container.BytesIO(data)).sections if s.type == b"SEGM")
+    first = next(s for s in SectionFile(BytesIO(data)).sections if s.type == b"SEGM")
     data[first.offset + 40] ^= 1  # the first segment is damaged
     path.write_bytes(data)
     with StreamFile(path) as file:
@@ -275,7 +275,7 @@ def test_a_writer_holds_one_segment_at_a_time():
 
 
 def sections_of(data):
-    table = container.SectionFile(container.BytesIO(data)).sections
+    table = SectionFile(BytesIO(data)).sections
     return [data[s.offset : s.end] for s in table]
 
 

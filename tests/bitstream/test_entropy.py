@@ -310,7 +310,7 @@ def test_bad_guesses(coder, data, error):
 @settings(max_examples=200, deadline=None)
 @given(st.sampled_from([2, 3]), st.binary(max_size=60), st.integers(1, 70), st.integers(1, 70), st.integers(1, 16))
 def test_any_bytes_are_a_tensor_or_a_clear_error(coder, data, rows, size, bits):
-    grid = Grid((rows, size), bits, *np.zeros((2, rows), np.float16), 0)
+    grid = Grid((rows, size), bits, np.zeros(rows, np.float16), np.zeros(rows, np.float16), 0)
     try:
         symbols = decode_tensor(coder, data, grid)
     except BitstreamError:

@@ -41,7 +41,7 @@ def written(segments, **more):
 @pytest.fixture
 def opened(tmp_path):
     """A function from a file's bytes to an open `StreamFile`."""
-    still_open = []
+    still_open: list[StreamFile] = []
 
     def open_bytes(data):
         path = tmp_path / f"{len(still_open)}.snrv"

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from snerv_codec.cli import progress
 from snerv_codec.cli.main import main
 from snerv_codec.cli.progress import Tracker, View, Watching, clock
 from snerv_codec.events import EpochDone, FrameDone, Planned, StepsDone, Warned
@@ -106,7 +105,7 @@ def test_durations():
 
 def test_without_a_terminal_there_is_a_line_a_minute(capsys, monkeypatch):
     now = [1000.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("snerv_codec.cli.progress.time.monotonic", lambda: now[0])
     with View(as_json=False) as view:
         view(Planned(PLAN))
         for number in range(1, 11):

@@ -57,7 +57,8 @@ def test_sensitivities_foretell_what_noise_does_to_the_frames(model, name):
 
 @pytest.fixture(scope="module")
 def weighed(model):
-    return weigh(values_of(*model[:2]), sensitivities(*model, SIZE))
+    decoder, embeddings, ranges = model
+    return weigh(values_of(decoder, embeddings), sensitivities(decoder, embeddings, ranges, SIZE))
 
 
 def test_a_dearer_bit_is_saved_and_choosing_neighbours_saves_more(model, weighed):
@@ -89,7 +90,7 @@ def test_values_that_do_not_matter_or_are_zero_cost_nothing():
 
 def test_a_file_takes_what_the_strategy_finds(model, weighed):
     decoder, embeddings, ranges = model
-    strategy = RateDistortion(sensitivities(*model, SIZE), Plain(8, 6))
+    strategy = RateDistortion(sensitivities(decoder, embeddings, ranges, SIZE), Plain(8, 6))
     segment = pack_segment(values_of(decoder, embeddings), CONFIG, ranges, strategy)
     expected = round_as_good(weighed, Plain(8, 6).bits(weighed))
     assert list(segment.all_tensors) == [tensor for _, tensor in expected]
@@ -102,11 +103,12 @@ def test_learned_steps_are_kept_or_coarsened_and_a_dead_zone_rounds_towards_zero
     )
     steps = tensors.map(lambda _, each: torch.full((1, 4, 1, 1) if each.ndim == 4 else (1, 1), 0.1).half().float())
     learned = Learned(steps)
-    kept, coarser, truncated = learned(tensors), learned.coarser(3)(tensors), Learned(steps, 0.5)(tensors)
+    ways = [each(tensors) for each in (learned, learned.coarser(3), Learned(steps, 0.5))]
     for name, each in tensors:
-        index = name == "embeddings"
+        part = "embeddings" if name == "embeddings" else "weights"
+        kept, coarser, truncated = (getattr(rounded, part)[0] for rounded in ways)
         step = steps[name].numpy()
-        assert np.array_equal(dequantize(kept[index][0]), np.rint(each / step) * step)
-        assert np.array_equal(dequantize(truncated[index][0]), np.trunc(each / step) * step)
-        scale = float(coarser[index][0].scales.max())
+        assert np.array_equal(dequantize(kept), np.rint(each / step) * step)
+        assert np.array_equal(dequantize(truncated), np.trunc(each / step) * step)
+        scale = float(coarser.scales.max())
         assert 3 * step.max() <= scale < 3.01 * step.max()

@@ -1,6 +1,7 @@
 """What is foretold of an encode: a size where nobody gives one, the bytes and the time; and when it is asked twice."""
 
 import json
+import sys
 from dataclasses import replace
 from fractions import Fraction
 
@@ -125,7 +126,7 @@ def test_what_is_hardly_meant_needs_force_at_a_terminal_and_is_told_elsewhere(do
             "--size, --epochs or --preset fast take less"
         )
     ]
-    monkeypatch.setattr(command.sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     with pytest.raises(SettingsError, match="20.0 times as large.*encode it all the same with --force"):
         command.think_twice(doubtful, told.append)
     command.think_twice(replace(doubtful, predicted_share=0.2, size_given=True), told.append)  # hours were asked for
@@ -134,7 +135,7 @@ def test_what_is_hardly_meant_needs_force_at_a_terminal_and_is_told_elsewhere(do
 
 
 def test_a_doubtful_encode_leaves_nothing_behind(clip, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(command.sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     out = tmp_path / "out.snrv"
     assert main(["encode", str(clip), "-o", str(out), *QUICK, "--json"]) == 1
     assert "--force" in capsys.readouterr().err

@@ -13,7 +13,7 @@ from bitstream.types import Color, VideoInfo
 from snerv_codec import Decoder
 from snerv_codec.errors import InputError, OutputError, SettingsError
 from snerv_codec.evaluation.evaluate import evaluate
-from snerv_codec.events import FrameDone, Warned
+from snerv_codec.events import Event, FrameDone, Warned
 from snerv_codec.media.reader import Selection
 from snerv_codec.media.writer import open_writer
 
@@ -210,7 +210,7 @@ def test_what_is_no_video_is_named(reference, tmp_path):
 
 
 def test_events_count_frames_and_say_what_is_missing(reference, tmp_path, monkeypatch):
-    events = []
+    events: list[Event] = []
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
     result = evaluate(reference, reference, on_event=events.append)
     assert [event.done for event in events if isinstance(event, FrameDone)] == [1, 2, 3, 4, 5]
@@ -222,7 +222,8 @@ def test_events_count_frames_and_say_what_is_missing(reference, tmp_path, monkey
 
 
 def test_tiny_frames_have_no_vmaf(tmp_path):
-    events, clip = [], write(tmp_path / "tiny.mkv", moving_picture(1, 16, 16))
+    events: list[Event] = []
+    clip = write(tmp_path / "tiny.mkv", moving_picture(1, 16, 16))
     assert "vmaf" not in evaluate(clip, clip, on_event=events.append).summary
     assert "VMAF needs frames of 32x32 or more" in events[0].message
 

@@ -53,7 +53,7 @@ def as_tensor(frame):
 
 def test_psnr_of_a_known_error():
     frame = np.full((20, 30, 3), 100, np.uint8)
-    assert psnr(frame, frame + 1) == pytest.approx(48.1308, abs=1e-4)
+    assert psnr(frame, frame + np.uint8(1)) == pytest.approx(48.1308, abs=1e-4)
     assert psnr(frame, frame) == 100
     assert psnr(np.zeros_like(frame), np.full_like(frame, 255)) == pytest.approx(0, abs=1e-9)
 

@@ -48,7 +48,7 @@ def up_b(net, config, x):
     for i, s in enumerate(config.strides, start=1):
         y = net.conv(f"up.{i - 1}.conv", x)
         assert net[f"up.{i - 1}.conv"][0].shape[2] == config.kernels[i - 1]
-        channels, height, width = y.shape[0] // s**2, *y.shape[1:]
+        channels, (height, width) = y.shape[0] // s**2, y.shape[1:]
         y = y.reshape(channels, s, s, height, width).transpose(0, 3, 1, 4, 2)
         x = up[i] = gelu(y.reshape(channels, height * s, width * s))
     return up

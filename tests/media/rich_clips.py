@@ -42,7 +42,7 @@ def samples(pix_fmt, planes):
     height, width = planes[0].shape
     frame = av.VideoFrame(width, height, pix_fmt)
     for plane, values in zip(frame.planes, planes, strict=True):
-        rows = np.frombuffer(plane, values.dtype).reshape(plane.height, -1).copy()
+        rows = np.frombuffer(memoryview(plane), values.dtype).reshape(plane.height, -1).copy()
         rows[:, : values.shape[1]] = values
         plane.update(rows.tobytes())
     return frame
@@ -77,7 +77,7 @@ def make_clip(
         first = frames[0]
         size = (first.width, first.height) if isinstance(first, av.VideoFrame) else first.shape[1::-1]
         context = video.codec_context
-        context.width, context.height, context.pix_fmt = *size, pix_fmt
+        (context.width, context.height), context.pix_fmt = size, pix_fmt
         context.time_base = video.time_base = time_base
         context.color_primaries, context.color_trc, context.colorspace, context.color_range = tags
         if aspect:

@@ -44,10 +44,10 @@ FORMATS = {"yuv444p": (8, 1), "yuv444p10le": (10, 1), "yuv420p": (8, 4), "yuv422
 def test_colours_follow_the_files_own_matrix_and_range(pix_fmt, color_range, matrix):
     bits, tolerance = FORMATS[pix_fmt]
     for color in COLORS:
-        values = [value << (bits - 8) for value in color]
-        frame = flat(pix_fmt, values)
+        y, u, v = (value << (bits - 8) for value in color)
+        frame = flat(pix_fmt, (y, u, v))
         frame.colorspace, frame.color_range = matrix, color_range
-        expected = rgb_of(*values, matrix, color_range == FULL, bits)
+        expected = rgb_of(y, u, v, matrix, color_range == FULL, bits)
         assert np.abs(Converter().to_rgb(frame) - expected).max() <= tolerance
 
 
@@ -110,7 +110,7 @@ def test_rgb_and_grey_have_no_matrix(pix_fmt):
 @pytest.mark.parametrize("matrix", WEIGHTS)
 def test_rgb_goes_out_by_the_matrix_and_range_that_are_named(matrix, full):
     frame = Converter().from_rgb(moving(1)[0], "yuv444p", Color(matrix=matrix, full_range=full))
-    y, u, v = (np.frombuffer(p, np.uint8).reshape(p.height, -1)[:, : p.width] for p in frame.planes)
+    y, u, v = (np.frombuffer(memoryview(p), np.uint8).reshape(p.height, -1)[:, : p.width] for p in frame.planes)
     red, blue = WEIGHTS[matrix]
     r, g, b = np.moveaxis(moving(1)[0] / 255, -1, 0)
     luma = red * r + (1 - red - blue) * g + blue * b

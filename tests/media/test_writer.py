@@ -222,10 +222,10 @@ def test_sound_is_the_same_bytes_and_keeps_its_layout(tmp_path, name, layout):
     with av.open(str(tmp_path / name)) as container:
         first, second = container.streams.audio
         assert (first.layout.name, first.rate, second.rate) == (layout, 48000, 44100)
-        heard = [frame.to_ndarray() for frame in container.decode(first)]
+        heard = np.concatenate([frame.to_ndarray() for frame in container.decode(first)], 1)
     with av.open(str(source)) as container:
         expected = np.concatenate([frame.to_ndarray() for frame in container.decode(audio=0)], 1)
-    heard = np.concatenate(heard, 1)[:, -expected.shape[1] :]  # players of Matroska hear the encoder's run-in too
+    heard = heard[:, -expected.shape[1] :]  # players of Matroska hear the encoder's run-in too
     assert np.array_equal(heard, expected)
 
 

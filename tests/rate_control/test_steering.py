@@ -1,9 +1,11 @@
 """Steering: its forecast of the end of a fit, and that its state is all that it needs."""
 
 import json
+from functools import partial
 
 import pytest
 
+from snerv_codec.compression.values import Values
 from snerv_codec.rate_control.steering import Steering
 from snerv_codec.training.loop import Moment
 from snerv_codec.training.settings import FitSettings
@@ -16,8 +18,8 @@ class Grids:
 
     count = 100
 
-    def __init__(self):
-        self.exponents = []
+    def __init__(self) -> None:
+        self.exponents: list[float] = []
 
     def estimated_bytes(self, values):
         return 50
@@ -26,12 +28,16 @@ class Grids:
         self.exponents.append(exponent)
 
 
+def moment(epoch, grids, psnr):
+    return Moment(PHASE, epoch, grids, Values({}, {}), psnr)
+
+
 def steered(goal, psnr, *, upto):
     """Steering through epochs in which the PSNR is `psnr(epoch)`."""
     steering, grids = Steering(0.01), Grids()
     steering.find_goal = lambda: goal
     for epoch in range(upto):
-        steering.before_epoch(Moment(PHASE, epoch, grids, {}, lambda at=epoch: psnr(at)))
+        steering.before_epoch(moment(epoch, grids, partial(psnr, epoch)))
     return steering, grids
 
 
@@ -63,6 +69,6 @@ def test_steering_goes_on_from_its_state():
     again.find_goal = lambda: pytest.fail("the state knows the goal")
     again.restore(json.loads(json.dumps(whole.state())))
     for steering in (whole, again):
-        steering.before_epoch(Moment(PHASE, 20, grids, {}, lambda: 24.0))
+        steering.before_epoch(moment(20, grids, lambda: 24.0))
     assert again.rate_weight == whole.rate_weight
     assert again.goal == 31

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Generator
 
 import pytest
 
@@ -37,6 +38,7 @@ def test_the_thread_ends_with_the_last_one_who_takes():
     before = set(threading.enumerate())
     taken = ahead(iter(range(100)))
     assert next(taken) == 0
+    assert isinstance(taken, Generator)
     taken.close()
     assert set(threading.enumerate()) <= before
 

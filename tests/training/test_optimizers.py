@@ -87,16 +87,16 @@ def test_momentum_carries_on_where_the_gradient_has_changed():
         for parameter in parameters:
             parameter.grad = torch.ones_like(parameter)
         optimizer.step()
-    moved = [one[0] - stepped(kernels(), steps=1)[0], other[0] - kernels()[0]]
-    assert not torch.allclose(*moved, atol=1e-4)
+    mine, theirs = one[0] - stepped(kernels(), steps=1)[0], other[0] - kernels()[0]
+    assert not torch.allclose(mine, theirs, atol=1e-4)
 
 
 def test_hidden_are_the_matrices_between_features():
     encoder, decoder = build_networks(CONFIG, FORMAT)
     left = [name for name, p in decoder.named_parameters() if p.dim() > 1 and not is_hidden(p)]
     assert left == ["low.weight", "high.restore.weight"]
-    left = {name.split(".", 2)[2] for name, p in encoder.named_parameters() if p.dim() > 1 and not is_hidden(p)}
-    assert left == {"0.patchify.0.weight", *(f"{stage}.block.depthwise.weight" for stage in range(5))}
+    kinds = {name.split(".", 2)[2] for name, p in encoder.named_parameters() if p.dim() > 1 and not is_hidden(p)}
+    assert kinds == {"0.patchify.0.weight", *(f"{stage}.block.depthwise.weight" for stage in range(5))}
     assert not any(is_hidden(p) for p in decoder.parameters() if p.dim() < 2)
 
 

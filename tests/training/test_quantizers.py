@@ -234,7 +234,7 @@ def test_curves_of_the_widest_symbols_there_can_be():
     quantizer.prepare(values)
     assert bool(torch.isfinite(quantizer.bits(values, torch.arange(4))))
     for wrong in (1e30, float("inf"), float("nan")):
-        quantizer.prepare(values.map(lambda _, each, wrong=wrong: each * wrong))
+        quantizer.prepare(Values({"w": wrong * values["w"]}, {"embeddings": wrong * values["embeddings"]}))
 
 
 def test_noise_leaves_the_callers_random_numbers_alone():

@@ -18,11 +18,11 @@ def test_what_is_given_goes_before_the_preset_and_none_is_not_given(name):
 
 def test_unknown_names_are_refused_with_the_known_ones():
     with pytest.raises(SettingsError, match="preset 'quick' is not one of fast, default, best, paper"):
-        FitSettings.preset("quick")
+        FitSettings.preset("quick")  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match="optimizer 'sgd' is not one of adam, muon"):
-        FitSettings(optimizer="sgd")
+        FitSettings(optimizer="sgd")  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match="schedule 'step' is not one of cosine, linear"):
-        FitSettings(schedule="step")
+        FitSettings(schedule="step")  # type: ignore[arg-type]
 
 
 def test_training_for_rate_takes_no_more_epochs_than_it_is_given():
