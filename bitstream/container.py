@@ -225,11 +225,13 @@ class StreamFile:
         table, index = self._sections.sections, self._of_type(sections.INDEX)
         if table[0].type != sections.VIDEO or len(self._of_type(sections.VIDEO)) > 1:
             raise Corrupt("the stream does not start with its one INFO")
-        if len(index) != 1 or int.from_bytes(self._sections.payload(table[-1]), "little") != index[0].offset:
-            raise Corrupt("the end mark does not name the one INDX")
         if table[-1].size != OFFSET_SIZE:
             raise Corrupt(f"an end mark of {table[-1].size} bytes")
         read = self._sections.payload
+        if len(index) != 1 or int.from_bytes(read(table[-1]), "little") != index[0].offset:
+            raise Corrupt("the end mark does not name the one INDX")
+        if self._segments and self._segments[-1].offset > index[0].offset:
+            raise Corrupt("a segment follows INDX")
         with _contradictions_are_corrupt():
             self.header = StreamHeader(
                 version=self._sections.version,

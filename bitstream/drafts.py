@@ -76,7 +76,7 @@ class _Priced(NamedTuple):
 
     def finish(self) -> bytes:
         """All of its bytes."""
-        encoder, (_, _, rows, kinds, classes) = rangecoder.Encoder(), self.draft
+        encoder, (_, _, rows, kinds, classes) = rangecoder.RangeEncoder(), self.draft
         models = [None if each is None else rangecoder.make_model(each) for each in self.frequencies]
         for number, row in enumerate(rows):
             for kind, (model, (least, _)) in enumerate(zip(models, classes, strict=True)):
@@ -123,18 +123,18 @@ def _finish(draft: _Priced | None, symbols: Symbols, bits: int) -> tuple[Coder, 
 
 
 def _drafts(tensor: QuantizedTensor) -> list[_Draft]:
-    """Those worth a curve: with a guess only where what is left has less entropy."""
+    """Those worth a curve: with a prediction only where the residuals have less entropy."""
     grid = Grid(tensor.shape, tensor.bits, tensor.scales, tensor.offsets, tensor.axis)
     drafts, plain = _curve_drafts(Coder.CURVE, tensor.symbols), _cost(tensor.symbols)
     if grid.axis is not None:
-        left = prediction.take_away(tensor.symbols.reshape(grid.shape), grid.zeros(), grid.bits).ravel()
-        if _cost(left) < plain:
-            drafts += _curve_drafts(Coder.CENTRED, left)
+        residuals = prediction.subtract(tensor.symbols.reshape(grid.shape), grid.zeros(), grid.bits).ravel()
+        if _cost(residuals) < plain:
+            drafts += _curve_drafts(Coder.CENTRED, residuals)
     if grid.shape[0] > 1:
         rows = tensor.symbols.reshape(grid.shape[0], -1)
-        left = prediction.take_away(rows[1:], rows[:-1], grid.bits)
-        if _cost(rows[0]) + _cost(left) + CLASS_BITS < plain:
-            drafts += _difference_drafts(rows[0], left, grid.bits)
+        residuals = prediction.subtract(rows[1:], rows[:-1], grid.bits)
+        if _cost(rows[0]) + _cost(residuals) + CLASS_BITS < plain:
+            drafts += _difference_drafts(rows[0], residuals, grid.bits)
     return drafts
 
 
@@ -144,20 +144,20 @@ def _curve_drafts(coder: Coder, symbols: Symbols) -> list[_Draft]:
     return [] if only.span > max_span(len(symbols)) else [_Draft(coder, b"", symbols[None], None, [only])]
 
 
-def _difference_drafts(first: Symbols, left: Symbols, bits: int) -> list[_Draft]:
-    """One or none; `left` is what is left of the rows after the first, (rows - 1, symbols)."""
-    bounds, out = _choose_bounds(left, bits), Writer()
+def _difference_drafts(first: Symbols, residuals: Symbols, bits: int) -> list[_Draft]:
+    """One or none; `residuals` are those of the rows after the first, (rows - 1, symbols)."""
+    bounds, out = _choose_bounds(residuals, bits), Writer()
     coder, head = encode_symbols(first, bits)
     out.uint(len(bounds), 1)
     for bound in bounds:
         out.varint(bound)
     out.uint(coder, 1)
     out.blob(head, len(head))
-    kinds = _kinds(left, bounds, bits)
-    classes = [_Class.of(left[kinds == kind]) for kind in range(len(bounds) + 1)]
-    if any(each.span > max_span(len(first) + left.size) for each in classes):
+    kinds = _kinds(residuals, bounds, bits)
+    classes = [_Class.of(residuals[kinds == kind]) for kind in range(len(bounds) + 1)]
+    if any(each.span > max_span(len(first) + residuals.size) for each in classes):
         return []
-    rows, kinds_or_none = (left, kinds) if bounds else (left.reshape(1, -1), None)
+    rows, kinds_or_none = (residuals, kinds) if bounds else (residuals.reshape(1, -1), None)
     return [_Draft(Coder.DIFFERENCE, out.finish(), rows, kinds_or_none, classes)]
 
 
@@ -167,22 +167,23 @@ def _cost(symbols: Symbols) -> float:
     return entropy(counts) + np.count_nonzero(counts) / log(4)
 
 
-def _kinds(left: Symbols, bounds: list[int], bits: int) -> npt.NDArray[np.intp]:
+def _kinds(residuals: Symbols, bounds: list[int], bits: int) -> npt.NDArray[np.intp]:
     """The classes of all differences; those of the first row are 0."""
-    kinds = np.zeros(left.shape, np.intp)
-    kinds[1:] = kinds_of(left[:-1], bounds, bits)
+    kinds = np.zeros(residuals.shape, np.intp)
+    kinds[1:] = kinds_of(residuals[:-1], bounds, bits)
     return kinds
 
 
-def _choose_bounds(left: Symbols, bits: int) -> list[int]:
+def _choose_bounds(residuals: Symbols, bits: int) -> list[int]:
     """The bounds under which the differences have the least entropy, of a few."""
-    if left.shape[1] < MIN_ROW or len(left) < 2:
+    if residuals.shape[1] < MIN_ROW or len(residuals) < 2:
         return []
-    low, middle, high = (max(1, int(bound)) for bound in np.quantile(prediction.sizes(left, bits), (0.25, 0.5, 0.8)))
+    quantiles = np.quantile(prediction.magnitudes(residuals, bits), (0.25, 0.5, 0.8))
+    low, middle, high = (max(1, int(bound)) for bound in quantiles)
     choices = [sorted(set(choice)) for choice in ((), (middle,), (middle, high), (low, middle, high))]
 
     def cost(bounds: list[int]) -> float:
-        kinds = _kinds(left, bounds, bits)
-        return sum(CLASS_BITS + _cost(left[kinds == kind]) for kind in range(len(bounds) + 1))
+        kinds = _kinds(residuals, bounds, bits)
+        return sum(CLASS_BITS + _cost(residuals[kinds == kind]) for kind in range(len(bounds) + 1))
 
     return min(choices, key=cost)

@@ -59,8 +59,8 @@ def decode_tensor(coder: int, data: bytes, grid: Grid) -> Symbols:
     """
     count = prod(grid.shape)
     if coder == Coder.CENTRED:
-        left = _decode_curve(data, count, grid.bits).reshape(grid.shape)
-        return prediction.give_back(left, grid.zeros(), grid.bits).ravel()
+        residuals = _decode_curve(data, count, grid.bits).reshape(grid.shape)
+        return prediction.add(residuals, grid.zeros(), grid.bits).ravel()
     if coder == Coder.DIFFERENCE:
         return _decode_differences(data, grid.shape[0], count // grid.shape[0], grid.bits).ravel()
     return decode_symbols(coder, data, count, grid.bits)
@@ -116,7 +116,7 @@ class _Model(NamedTuple):
     least: int
     curve: Any = None
 
-    def take(self, decoder: rangecoder.Decoder, count: int) -> Symbols:
+    def take(self, decoder: rangecoder.RangeDecoder, count: int) -> Symbols:
         if self.curve is None:
             return np.full(count, self.least, np.uint16)
         symbols = decoder.take(count, self.curve)
@@ -140,7 +140,7 @@ def _decode_curve(data: bytes, count: int, bits: int) -> Symbols:
     model = _read_model(fields, count, bits)
     if model.curve is None:
         fields.finish()
-    return model.take(rangecoder.Decoder(fields.rest()), count)
+    return model.take(rangecoder.RangeDecoder(fields.rest()), count)
 
 
 def _decode_differences(data: bytes, rows: int, size: int, bits: int) -> Symbols:
@@ -150,19 +150,19 @@ def _decode_differences(data: bytes, rows: int, size: int, bits: int) -> Symbols
         raise Corrupt(f"{len(bounds)} bounds of differences are not valid for rows of {size}")
     first = decode_symbols(fields.uint(1), fields.blob(fields.remaining), size, bits)
     models = [_read_model(fields, rows * size, bits) for _ in range(len(bounds) + 1)]
-    decoder = rangecoder.Decoder(fields.rest())
+    decoder = rangecoder.RangeDecoder(fields.rest())
     if not bounds:
-        return prediction.add_up(first, models[0].take(decoder, (rows - 1) * size).reshape(-1, size), bits)
-    left, kinds = np.empty((rows - 1, size), np.uint16), np.zeros(size, np.intp)
-    for row in left:
+        return prediction.accumulate(first, models[0].take(decoder, (rows - 1) * size).reshape(-1, size), bits)
+    residuals, kinds = np.empty((rows - 1, size), np.uint16), np.zeros(size, np.intp)
+    for row in residuals:
         for i, model in enumerate(models):
             chosen = kinds == i
             row[chosen] = model.take(decoder, int(chosen.sum()))
         kinds = kinds_of(row, bounds, bits)
-    return prediction.add_up(first, left, bits)
+    return prediction.accumulate(first, residuals, bits)
 
 
-def kinds_of(left: Symbols, bounds: list[int], bits: int) -> npt.NDArray[np.intp]:
+def kinds_of(residuals: Symbols, bounds: list[int], bits: int) -> npt.NDArray[np.intp]:
     """The classes of the symbols in the row below: how many bounds this row's differences reach."""
-    kinds: npt.NDArray[np.intp] = np.searchsorted(bounds, prediction.sizes(left, bits), side="right")
+    kinds: npt.NDArray[np.intp] = np.searchsorted(bounds, prediction.magnitudes(residuals, bits), side="right")
     return kinds

@@ -28,14 +28,14 @@ Frequencies = npt.NDArray[np.int64]
 
 def encode(symbols: Symbols, frequencies: Frequencies) -> bytes:
     """Code symbols in 0..n-1; `frequencies` holds n >= 2 integers >= 1 that sum to 2**24."""
-    encoder = Encoder()
+    encoder = RangeEncoder()
     encoder.put(symbols, make_model(frequencies))
     return encoder.finish()
 
 
 def decode(data: bytes, count: int, frequencies: Frequencies) -> Symbols:
     """The `count` symbols that `encode` made `data` from. Raises `Corrupt` where it cannot have."""
-    return Decoder(data).take(count, make_model(frequencies))
+    return RangeDecoder(data).take(count, make_model(frequencies))
 
 
 def make_model(frequencies: Frequencies) -> Any:
@@ -45,7 +45,7 @@ def make_model(frequencies: Frequencies) -> Any:
     return constriction.stream.model.Categorical((frequencies - 1).astype(np.float32), perfect=False)
 
 
-class Encoder:
+class RangeEncoder:
     """Codes runs of symbols, each under a model of its own, into one string of bytes."""
 
     def __init__(self) -> None:
@@ -76,8 +76,8 @@ class Encoder:
         return bytes((words.astype(">u4").tobytes() + tail).rstrip(b"\0"))
 
 
-class Decoder:
-    """Takes runs of symbols from what `Encoder` made."""
+class RangeDecoder:
+    """Takes runs of symbols from what `RangeEncoder` made."""
 
     def __init__(self, data: bytes) -> None:
         padded = data + bytes(-len(data) % WORD_BYTES)

@@ -99,16 +99,16 @@ def _encoder(config: DecoderConfig) -> "nn.Module":
 
 
 def _backbone(config: DecoderConfig) -> "nn.Module":
-    from snerv_codec.model.decoder import Decoder, SpatialPath
+    from snerv_codec.model.decoder import SpatialPath, SubbandDecoder
 
-    return Decoder(config, SpatialPath(config.strides, config.widths, config.kernels))
+    return SubbandDecoder(config, SpatialPath(config.strides, config.widths, config.kernels))
 
 
 def _temporal(config: DecoderConfig, *, over_time: bool) -> "nn.Module":
-    from snerv_codec.model.decoder import Decoder
+    from snerv_codec.model.decoder import SubbandDecoder
     from snerv_codec.model.temporal import TemporalPath
 
-    return Decoder(config, TemporalPath(config, over_time=over_time))
+    return SubbandDecoder(config, TemporalPath(config, over_time=over_time))
 
 
 def _extension(*, over_time: bool) -> Architecture:

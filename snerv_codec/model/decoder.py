@@ -70,7 +70,7 @@ class FusionUnit(nn.ModuleList):
         return fused
 
 
-class Decoder(nn.Module):
+class SubbandDecoder(nn.Module):
     """SNeRV's decoder (paper, sections 3.2 and 3.3), determined by `config` and the way `up` that its model has."""
 
     def __init__(self, config: DecoderConfig, up: nn.Module) -> None:

@@ -84,7 +84,7 @@ class TemporalPath(nn.Module):
 
     def __init__(self, config: DecoderConfig, *, over_time: bool, widening: int = WIDENING) -> None:
         super().__init__()
-        widths = config.widths
+        self.over_time, widths = over_time, config.widths
         assert config.temporal_shape is not None
         width = widths[STILL_BLOCKS]
         self.enter = nn.Conv2d(config.temporal_shape[0], width, 1)

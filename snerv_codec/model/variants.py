@@ -16,7 +16,7 @@ from bitstream.models import DecoderConfig
 from snerv_codec.errors import SettingsError
 from snerv_codec.model.architectures import build_decoder, build_encoder, paper_kernels, paper_widths
 from snerv_codec.model.blocks import UpBlock
-from snerv_codec.model.decoder import Decoder, Prediction, SpatialPath, scale_low
+from snerv_codec.model.decoder import Prediction, SpatialPath, SubbandDecoder, scale_low
 from snerv_codec.model.encoder import DownPath, Encoder
 from snerv_codec.model.temporal import MOMENTS, STILL_BLOCKS, WIDENING, TemporalPath
 from snerv_codec.model.wavelet import dwt
@@ -74,7 +74,7 @@ def build_networks(config: DecoderConfig, variant: Variant = FORMAT) -> tuple[nn
     decoder = build_decoder(config)
     if variant == FORMAT:
         return encoder, decoder
-    assert isinstance(decoder, Decoder)
+    assert isinstance(decoder, SubbandDecoder)
     if not variant.fusion:
         decoder.fuse = _Finest()
     if not variant.restorer:
@@ -84,7 +84,8 @@ def build_networks(config: DecoderConfig, variant: Variant = FORMAT) -> tuple[nn
         for i in range(STILL_BLOCKS, len(config.strides)):
             decoder.up.blocks[i] = _MomentUpBlock(config, i)
     elif variant.widening != WIDENING:
-        decoder.up = TemporalPath(config, over_time=config.model == "t", widening=variant.widening)
+        assert isinstance(decoder.up, TemporalPath)
+        decoder.up = TemporalPath(config, over_time=decoder.up.over_time, widening=variant.widening)
     return encoder, decoder
 
 
@@ -116,7 +117,7 @@ class PixelDecoder(nn.Module):
         self.head = nn.Conv2d(widths[-1], 3, 3, padding=1)
 
     def forward(self, embeddings: Sequence[Tensor], ll_range: Tensor) -> Prediction:
-        """As `Decoder`; the subbands are those of the frame it makes."""
+        """As `SubbandDecoder`; the subbands are those of the frame it makes."""
         frame = (torch.tanh(self.head(self.up(F.gelu(self.stem(embeddings[0])))[-1]).float()) + 1) / 2
         ll, *details = dwt(frame)
         return Prediction(frame, scale_low(ll, ll_range), torch.cat(details, dim=1))

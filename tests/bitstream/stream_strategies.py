@@ -1,0 +1,73 @@
+"""Any stream that the format can hold."""
+
+from fractions import Fraction
+
+import numpy as np
+from hypothesis import strategies as st
+from stream_samples import tensor
+
+from bitstream.models import LAYOUTS, DecoderConfig
+from bitstream.types import Color, Packet, Segment, SideTrack, Stream, VideoInfo
+
+
+@st.composite
+def videos(draw, frames):
+    ratio = st.builds(Fraction, st.integers(1, 2**31 - 1), st.integers(1, 2**31 - 1))
+    steps = st.one_of(st.integers(1, 9).map(lambda s: [s] * frames), st.lists(st.integers(1, 2**40), min_size=frames))
+    start = draw(st.integers(-(2**61), 2**61))
+    times = start + np.cumsum([0, *draw(steps)][:frames], dtype=object)
+    byte = st.integers(0, 255)
+    return VideoInfo(
+        width=draw(st.integers(16, 64)),
+        height=draw(st.integers(16, 32)),
+        time_base=draw(ratio),
+        timestamps=tuple(int(t) for t in times),
+        final_duration=draw(st.integers(1, 2**61)),
+        rate=draw(ratio),
+        pixel_aspect=draw(ratio),
+        rotation=draw(st.sampled_from([0, 90, 180, 270])),
+        bit_depth=draw(st.integers(1, 16)),
+        chroma=draw(st.sampled_from(["400", "420", "422", "444", "rgb"])),
+        color=Color(draw(byte), draw(byte), draw(byte), draw(st.sampled_from([None, False, True]))),
+    )
+
+
+@st.composite
+def streams(draw):
+    segments, first_frame = [], 0
+    shapes = st.lists(st.integers(1, 6), min_size=1, max_size=4).map(tuple)
+    for _ in range(draw(st.integers(1, 3))):
+        frames = draw(st.integers(1, 3))
+        names = draw(st.lists(st.text(min_size=1, max_size=20), min_size=1, max_size=4, unique=True))
+        tensors = []
+        for name in names:
+            shape = draw(shapes)
+            axis = draw(st.one_of(st.none(), st.integers(0, len(shape) - 1)))
+            tensors.append(tensor(name, shape, draw(st.integers(1, 16)), axis))
+        model = draw(st.sampled_from(["b", "t", "t2d"]))
+        temporal = None if model == "b" else draw(st.sampled_from([(3, 4, 8), (1, 2, 4), (2, 1, 2)]))
+        blocks = draw(st.integers(0, 9))
+        stages = draw(st.integers(LAYOUTS[model].least_stages, 6))
+        strides = (2, 2, 4, *draw(st.lists(st.integers(1, 3), min_size=stages - 3, max_size=stages - 3)))
+        widths = tuple(draw(st.lists(st.integers(1, 1024), min_size=stages + 1, max_size=stages + 1)))
+        kernels = tuple(draw(st.lists(st.sampled_from(range(1, 16, 2)), min_size=stages, max_size=stages)))
+        config = DecoderConfig((3, 1, 2), strides, widths, kernels, blocks, model, temporal)
+        checksums = tuple(range(frames)) if draw(st.booleans()) else ()
+        embeddings = tuple(tensor(f"e{i}", (frames, *shape), 6) for i, shape in enumerate(config.embedding_shapes))
+        ranges = np.array(draw(st.lists(st.floats(0, 2, width=16), min_size=2 * frames, max_size=2 * frames)))
+        ranges = ranges.astype(np.float16).reshape(frames, 2)
+        segments.append(Segment(first_frame, config, tuple(tensors), embeddings, ranges, checksums))
+        first_frame += frames
+    small = st.integers(-(2**40), 2**40)
+    packet = st.builds(Packet, st.binary(max_size=9), small, small, small, st.booleans())
+    track = st.builds(
+        SideTrack,
+        st.sampled_from(["audio", "subtitle"]),
+        st.text(max_size=9),
+        st.binary(max_size=9),
+        st.just(Fraction(1, 48000)),
+        st.lists(packet, max_size=4).map(tuple),
+        st.text(max_size=3),
+    )
+    tracks = draw(st.lists(track, max_size=2).map(tuple))
+    return Stream(draw(videos(first_frame)), tuple(segments), tracks, draw(st.text(max_size=30)))
