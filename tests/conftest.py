@@ -37,7 +37,7 @@ def _own_state() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _quick_plans(monkeypatch: pytest.MonkeyPatch) -> None:
     """What times a fit for a plan does so with a tiny model."""
-    for name, value in {"TRIAL_HEIGHT": 48, "TRIAL_WIDTH": 96, "TRIAL_SIZE": 100_000, "TRIAL_STEPS": 1}.items():
+    for name, value in {"TRIAL_HEIGHT": 48, "TRIAL_WIDTH": 96, "TRIAL_SIZE": 160_000, "TRIAL_STEPS": 1}.items():
         monkeypatch.setattr(planning, name, value)
 
 
