@@ -32,7 +32,9 @@ import torch.nn.functional as F
 from benchmarks import ffmpeg
 from bitstream.types import VideoInfo
 from snerv_codec.errors import InputError
-from snerv_codec.media.reader import Frames, Selection, read_video
+from snerv_codec.media.picture import Pixels
+from snerv_codec.media.reader import read_video
+from snerv_codec.media.source import Selection
 from snerv_codec.media.writer import open_writer
 from snerv_codec.runtime.files import atomic_path
 
@@ -189,12 +191,12 @@ def _materialise(
 
 
 def resize(frames: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Frames uint8 (T, H, W, 3) at `size` (height, width): bicubic (a = -1/2), widened to the scale, to the nearest."""
+    """Pixels uint8 (T, H, W, 3) at `size` (height, width): bicubic (a = -1/2), widened to the scale, to the nearest."""
     small = F.interpolate(frames.permute(0, 3, 1, 2).float(), size, mode="bicubic", antialias=True)
     return small.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
-def _scaled(info: VideoInfo, frames: Frames, size: tuple[int, int]) -> tuple[VideoInfo, Frames]:
+def _scaled(info: VideoInfo, frames: Pixels, size: tuple[int, int]) -> tuple[VideoInfo, Pixels]:
     """The frames at `size` (height, width)."""
     height, width = size
     scaled = np.empty((len(frames), height, width, 3), np.uint8)

@@ -20,7 +20,7 @@ from benchmarks.record import Record
 from snerv_codec import evaluate
 from snerv_codec.errors import UserError
 from snerv_codec.evaluation.metrics import bits_per_pixel
-from snerv_codec.media.reader import Selection
+from snerv_codec.media.source import Selection
 
 
 def record_name(dataset: Dataset, codec: Codec) -> str:

@@ -16,7 +16,9 @@ from bitstream.models import DecoderConfig, Model
 from snerv_codec.errors import UserError
 from snerv_codec.evaluation.metrics import ms_ssim, psnr
 from snerv_codec.events import EpochDone, Event
-from snerv_codec.media.reader import Frames, Selection, read_video
+from snerv_codec.media.picture import Pixels
+from snerv_codec.media.reader import read_video
+from snerv_codec.media.source import Selection
 from snerv_codec.model.sizing import choose_config, model_cost, parse_size
 from snerv_codec.model.variants import FORMAT, HNERV, Variant
 from snerv_codec.runtime.machine import choose_device
@@ -37,7 +39,7 @@ class Subject:
     def in_files(self) -> bool:
         return self.variant == FORMAT
 
-    def config(self, frames: Frames, fitted: int, size: str) -> DecoderConfig:
+    def config(self, frames: Pixels, fitted: int, size: str) -> DecoderConfig:
         """The decoder for these frames, of which `fitted` have embeddings, with about `size` parameters in all."""
         height, width = frames.shape[1:3]
         return choose_config(height, width, fitted, parse_size(size), model=self.model, variant=self.variant)
@@ -68,7 +70,7 @@ def fit(subject: Subject, config: DecoderConfig, settings: FitSettings, frames: 
     return trainer
 
 
-def quality(frames: Iterable[Frames], others: Iterable[Frames]) -> dict[str, Any]:
+def quality(frames: Iterable[Pixels], others: Iterable[Pixels]) -> dict[str, Any]:
     """Means over frames: PSNR in dB, MS-SSIM (None where they are too small)."""
     errors, similarities = [], []
     for frame, other in zip(frames, others, strict=True):
@@ -108,7 +110,7 @@ def identity(dataset: Dataset, model: str, options: argparse.Namespace) -> dict[
     return {"dataset": dataset.to_json(), "model": model, "settings": settings}
 
 
-def clips(options: argparse.Namespace) -> Iterable[tuple[Dataset, Frames]]:
+def clips(options: argparse.Namespace) -> Iterable[tuple[Dataset, Pixels]]:
     """Every clip asked for with its frames; ends the program where there is none."""
     selection = Selection(frames=(0, options.frames)) if options.frames else None
     try:
@@ -120,6 +122,6 @@ def clips(options: argparse.Namespace) -> Iterable[tuple[Dataset, Frames]]:
     return ((dataset, read_video(dataset.master).frames) for dataset in found)
 
 
-def place(frames: Frames, options: argparse.Namespace) -> torch.Tensor:
-    """Frames on the device that fits them."""
+def place(frames: Pixels, options: argparse.Namespace) -> torch.Tensor:
+    """Pixels on the device that fits them."""
     return torch.from_numpy(frames).to(choose_device(options.device))

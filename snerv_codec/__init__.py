@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from snerv_codec.errors import InputError, OutputError, ResourceError, SettingsError, UserError
     from snerv_codec.evaluation.evaluate import Evaluation, evaluate
     from snerv_codec.frames import Frame, FrameBatch, VideoMetadata
-    from snerv_codec.media.reader import Selection
+    from snerv_codec.media.source import Selection
     from snerv_codec.rate_control.targets import Target
     from snerv_codec.report import DecodeReport, EncodeReport, Plan
     from snerv_codec.settings import EncodeSettings

@@ -17,10 +17,11 @@ from snerv_codec.encoding.planning import decoder_config, make_plan
 from snerv_codec.encoding.prediction import track_bytes
 from snerv_codec.errors import OutputError, SettingsError
 from snerv_codec.evaluation import vmaf
-from snerv_codec.evaluation.metrics import Frames, bits_per_pixel, bits_per_second, ms_ssim, psnr
+from snerv_codec.evaluation.metrics import bits_per_pixel, bits_per_second, ms_ssim, psnr
 from snerv_codec.events import Event, FrameDone, Planned, Warned
 from snerv_codec.media.mask import Mask
-from snerv_codec.media.sources import name_of
+from snerv_codec.media.picture import Pixels
+from snerv_codec.media.source import name_of
 from snerv_codec.media.timeline import cut, multiplied, select
 from snerv_codec.media.writer import KINDS, open_writer
 from snerv_codec.report import DecodeReport, EncodeReport, Quality
@@ -201,7 +202,7 @@ def _measure(path: Path, footage: Footage, device: str, on_event: OnEvent) -> tu
         return fitted, _quality("interpolate", between, inserted, None, on_event), decoded.seconds
 
 
-def _quality(task: str, frames: Frames, decoded: Iterable[Frames], known: Mask | None, on_event: OnEvent) -> Quality:
+def _quality(task: str, frames: Pixels, decoded: Iterable[Pixels], known: Mask | None, on_event: OnEvent) -> Quality:
     """Means over the frames; where some pixels are not known, of PSNR over the others alone."""
     errors, similarities = [], []
     for number, (frame, other) in enumerate(zip(frames, decoded, strict=True)):

@@ -9,7 +9,6 @@ from threading import Lock
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-import numpy as np
 import torch
 
 from bitstream.container import Source, StreamFile
@@ -24,12 +23,12 @@ from snerv_codec.frames import (
     Layout,
     Output,
     Packer,
-    Pixels,
     Timeline,
     VideoMetadata,
     describe,
     indices_of,
 )
+from snerv_codec.media.picture import PictureFormat, Pixels
 from snerv_codec.model.blocks import place
 from snerv_codec.model.decoder import to_pixels
 from snerv_codec.model.sizing import decoding_memory
@@ -184,7 +183,7 @@ class Decoder:
             raise ValueError(f"{self!r} is closed")
 
     def _stacked(self, numbers: Sequence[int]) -> Pixels:
-        frames = np.empty((len(numbers), self.info.height, self.info.width, 3), np.uint8)
+        frames = PictureFormat(self.info.height, self.info.width).empty(len(numbers))
         for i, frame in enumerate(self.frames(numbers)):
             frames[i] = frame
         return frames

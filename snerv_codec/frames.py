@@ -11,11 +11,11 @@ import torch
 
 from bitstream.types import VideoInfo
 from snerv_codec.errors import SettingsError
+from snerv_codec.media.picture import Pixels
 
-Pixels = npt.NDArray[np.uint8]
 Output = Literal["numpy", "torch"]
 Layout = Literal["NHWC", "NCHW"]
-Data = TypeVar("Data", bound="npt.NDArray[np.uint8] | torch.Tensor")
+Data = TypeVar("Data", bound="Pixels | torch.Tensor")
 
 
 class _Shown:

@@ -13,7 +13,7 @@ from bitstream import nnc
 from bitstream.models import LAYOUTS, Model
 from bitstream.types import VideoInfo
 from snerv_codec.errors import SettingsError
-from snerv_codec.media.reader import Selection
+from snerv_codec.media.source import Selection
 from snerv_codec.rate_control.targets import Target, TargetKind
 from snerv_codec.training.settings import RECIPES, FitSettings, Phase, PresetName
 

@@ -22,7 +22,8 @@ from snerv_codec.encoding.planning import plan
 from snerv_codec.errors import OutputError, ResourceError, SettingsError
 from snerv_codec.evaluation.metrics import psnr
 from snerv_codec.events import EpochDone, Warned
-from snerv_codec.media.reader import Selection, read_video
+from snerv_codec.media.reader import read_video
+from snerv_codec.media.source import Selection
 from snerv_codec.rate_control.targets import Target
 from snerv_codec.training.settings import FitSettings
 

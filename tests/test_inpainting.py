@@ -14,7 +14,8 @@ from snerv_codec.errors import InputError, SettingsError
 from snerv_codec.evaluation.metrics import psnr
 from snerv_codec.events import EpochDone
 from snerv_codec.media.mask import read_mask
-from snerv_codec.media.reader import Selection, read_video
+from snerv_codec.media.reader import read_video
+from snerv_codec.media.source import Selection
 from snerv_codec.media.writer import open_writer, write_image
 from snerv_codec.model.architectures import paper_config
 from snerv_codec.settings import EncodeSettings

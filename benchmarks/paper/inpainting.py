@@ -26,7 +26,7 @@ from benchmarks.tasks import SUBJECTS, Subject
 from snerv_codec import Decoder, EncodeSettings, encode
 from snerv_codec.evaluation.metrics import psnr
 from snerv_codec.media.mask import Mask
-from snerv_codec.media.reader import Frames
+from snerv_codec.media.picture import Pixels
 from snerv_codec.media.writer import write_image
 from snerv_codec.training.frames import FrameSet
 from snerv_codec.training.settings import FitSettings
@@ -53,13 +53,13 @@ def known_pixels(task: str, shape: tuple[int, int, int], box: int, seed: int) ->
     return known
 
 
-def measure(frames: Frames, others: Frames, known: Mask) -> dict[str, Any]:
+def measure(frames: Pixels, others: Pixels, known: Mask) -> dict[str, Any]:
     """Over the whole frame, and over what was hidden alone."""
     hidden = [psnr(frame[~mask], other[~mask]) for frame, other, mask in zip(frames, others, known, strict=True)]
     return {**tasks.quality(frames, others), "hidden_psnr": fmean(hidden)}
 
 
-def by_file(subject: Subject, dataset: Dataset, known: Mask, settings: FitSettings, options: Namespace) -> Frames:
+def by_file(subject: Subject, dataset: Dataset, known: Mask, settings: FitSettings, options: Namespace) -> Pixels:
     """The frames of a file that was made with a mask."""
     folder = datasets.CACHE / "inpainting" / dataset.name
     masks = folder / "masks"
@@ -75,7 +75,7 @@ def by_file(subject: Subject, dataset: Dataset, known: Mask, settings: FitSettin
         return np.asarray(decoder[:], np.uint8)
 
 
-def run(name: str, task: str, dataset: Dataset, frames: Frames, options: Namespace) -> dict[str, Any]:
+def run(name: str, task: str, dataset: Dataset, frames: Pixels, options: Namespace) -> dict[str, Any]:
     """One model at one task, recorded, with a picture."""
     subject, settings = SUBJECTS[name], tasks.settings_of(options)
     box = options.box or max(2, round(BOX * frames.shape[1] / OF_ROWS))
@@ -103,7 +103,7 @@ def run(name: str, task: str, dataset: Dataset, frames: Frames, options: Namespa
     return values
 
 
-def _picture(path: Path, *parts: Frames) -> None:
+def _picture(path: Path, *parts: Pixels) -> None:
     """The middle frame of each, side by side."""
     middle = len(parts[0]) // 2
     write_image(path, np.concatenate([part[middle] for part in parts], axis=1), overwrite=True)

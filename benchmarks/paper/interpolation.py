@@ -28,24 +28,24 @@ from benchmarks.datasets import Dataset
 from benchmarks.tasks import SUBJECTS, Subject
 from snerv_codec import Decoder, EncodeSettings, encode
 from snerv_codec.decoding import blend
-from snerv_codec.media.reader import Frames
+from snerv_codec.media.picture import Pixels
 from snerv_codec.model.decoder import to_pixels
 from snerv_codec.training.frames import FrameSet
 from snerv_codec.training.loop import Trainer
 from snerv_codec.training.settings import FitSettings
 
 
-def between(frames: Frames) -> range:
+def between(frames: Pixels) -> range:
     """The numbers of the even frames that lie between two odd ones; the first frame, number 0, is odd."""
     return range(1, len(frames) - 1, 2)
 
 
-def average(frames: Frames) -> list[Frames]:
+def average(frames: Pixels) -> list[Pixels]:
     """The mean of the frames on either side of each left out, halves upwards."""
     return [((frames[i - 1].astype(np.uint16) + frames[i + 1] + 1) // 2).astype(np.uint8) for i in between(frames)]
 
 
-def by_paper(subject: Subject, frames: Frames, settings: FitSettings, options: Namespace) -> dict[str, Any]:
+def by_paper(subject: Subject, frames: Pixels, settings: FitSettings, options: Namespace) -> dict[str, Any]:
     """Unseen frames through the encoder of a network that was fitted to the others."""
     seen = range(0, len(frames), 2)
     config = subject.config(frames, len(seen), options.size)
@@ -59,9 +59,9 @@ def by_paper(subject: Subject, frames: Frames, settings: FitSettings, options: N
 
 
 def by_codec(
-    subject: Subject, dataset: Dataset, frames: Frames, settings: FitSettings, options: Namespace
+    subject: Subject, dataset: Dataset, frames: Pixels, settings: FitSettings, options: Namespace
 ) -> dict[str, Any]:
-    """Frames left out of a file, as decoding it at twice the rate inserts them."""
+    """Pixels left out of a file, as decoding it at twice the rate inserts them."""
     if not subject.in_files:
         odd = np.ascontiguousarray(frames[::2])
         config = subject.config(odd, len(odd), options.size)
@@ -82,8 +82,8 @@ def by_codec(
 
 
 @torch.no_grad()
-def _blended(trainer: Trainer, numbers: range) -> Iterator[Frames]:
-    """Frames at twice the rate by the networks as they are."""
+def _blended(trainer: Trainer, numbers: range) -> Iterator[Pixels]:
+    """Pixels at twice the rate by the networks as they are."""
     embeddings = trainer.values().embeddings.values()
     for number in numbers:
         row = torch.tensor([number], device=trainer.frames.device)
@@ -92,7 +92,7 @@ def _blended(trainer: Trainer, numbers: range) -> Iterator[Frames]:
         yield to_pixels(prediction.frame)[0].permute(1, 2, 0).cpu().numpy()
 
 
-def run(name: str, dataset: Dataset, frames: Frames, options: Namespace) -> dict[str, Any]:
+def run(name: str, dataset: Dataset, frames: Pixels, options: Namespace) -> dict[str, Any]:
     """Both protocols and the floor for one model, recorded."""
     subject, settings = SUBJECTS[name], tasks.settings_of(options)
     print(f"{dataset.name}, {name}: the paper's protocol", flush=True)

@@ -14,11 +14,11 @@ from typing import Any
 from benchmarks import record, tasks
 from benchmarks.datasets import Dataset
 from benchmarks.tasks import SUBJECTS
-from snerv_codec.media.reader import Frames
+from snerv_codec.media.picture import Pixels
 from snerv_codec.training.frames import FrameSet
 
 
-def run(name: str, dataset: Dataset, frames: Frames, options: Namespace) -> dict[str, Any]:
+def run(name: str, dataset: Dataset, frames: Pixels, options: Namespace) -> dict[str, Any]:
     """One model, recorded."""
     subject, settings = SUBJECTS[name], tasks.settings_of(options)
     config = subject.config(frames, len(frames), options.size)

@@ -29,7 +29,9 @@ from benchmarks.paper.tables import FITS, TABLES, Fit
 from bitstream.models import DecoderConfig
 from snerv_codec.errors import UserError
 from snerv_codec.events import EpochDone, Event
-from snerv_codec.media.reader import Frames, Selection, read_video
+from snerv_codec.media.picture import Pixels
+from snerv_codec.media.reader import read_video
+from snerv_codec.media.source import Selection
 from snerv_codec.model.sizing import choose_config, model_cost, parse_size
 from snerv_codec.pages.document import Section, Table
 from snerv_codec.runtime.machine import choose_device
@@ -51,7 +53,7 @@ VERSION = f"snerv revision {CODEC_REVISION}"
 class Work:
     """The frames to fit, where their models' records and states go, and whether all is a toy."""
 
-    frames: Frames
+    frames: Pixels
     device: torch.device
     records: Path
     states: Path

@@ -38,7 +38,7 @@ from snerv_codec.compression.rounding import Nnc, Plain, RateDistortion, Rounded
 from snerv_codec.compression.sensitivity import round_for_rate, sensitivities, weigh
 from snerv_codec.compression.values import Values
 from snerv_codec.decoding import SegmentPlayer
-from snerv_codec.media.reader import Frames
+from snerv_codec.media.picture import Pixels
 from snerv_codec.model.sizing import decoder_parameters, embedding_parameters
 from snerv_codec.pages.document import Figure, Section, Table, Text
 from snerv_codec.pages.plot import Line, plot
@@ -69,7 +69,7 @@ def plain_grids(bits: int) -> Plain:
 class Subject:
     """A fit, to be packed in many ways."""
 
-    def __init__(self, trainer: Trainer, config: DecoderConfig, frames: Frames) -> None:
+    def __init__(self, trainer: Trainer, config: DecoderConfig, frames: Pixels) -> None:
         self.trainer, self.config, self.frames = trainer, config, frames
         self.values, fitted = trainer.values(), trainer.frames
         start = time.perf_counter()
@@ -96,7 +96,7 @@ def given(tensors: Values[QuantizedTensor]) -> Rounding:
     return lambda values: Rounded.of(tensors)
 
 
-def run(dataset: Dataset, frames: Frames, options: Namespace) -> dict[str, Any]:
+def run(dataset: Dataset, frames: Pixels, options: Namespace) -> dict[str, Any]:
     """One clip, recorded."""
     settings = FitSettings.preset("default", epochs=options.epochs, seed=options.seed)
     config = SUBJECTS["b"].config(frames, len(frames), options.size)

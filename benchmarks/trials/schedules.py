@@ -27,7 +27,7 @@ from benchmarks.record import Record
 from benchmarks.tasks import Subject
 from benchmarks.trials.ways import TRIALS, Fit, halve
 from snerv_codec.evaluation.metrics import psnr, ssim
-from snerv_codec.media.reader import Frames
+from snerv_codec.media.picture import Pixels
 from snerv_codec.training.frames import FrameSet
 
 
@@ -51,7 +51,7 @@ def run(options: Namespace) -> None:
             print(dataset.name, trial, options.epochs, options.seed, _brief(values), flush=True)
 
 
-def measure(fit: Fit, frames: Frames) -> Record:
+def measure(fit: Fit, frames: Pixels) -> Record:
     """Run a fit: mean PSNR in dB and SSIM of its frames, and the time it took; or that it diverged."""
     wall, busy = time.perf_counter(), time.process_time()
     try:

@@ -13,7 +13,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from benchmarks.datasets import resize
 from benchmarks.trials.optimizers import ScheduleFree, Soap
 from bitstream.models import DecoderConfig
-from snerv_codec.media.reader import Frames
+from snerv_codec.media.picture import Pixels
 from snerv_codec.model.blocks import place
 from snerv_codec.model.decoder import Prediction, to_pixels
 from snerv_codec.model.variants import build_networks
@@ -131,7 +131,7 @@ class Fit:
                 optimizer.settle()
 
     @torch.no_grad()
-    def pictures(self) -> Iterator[Frames]:
+    def pictures(self) -> Iterator[Pixels]:
         """The frames as fitted, uint8 (H, W, 3)."""
         networks = self.networks if self.average is None else cast(nn.ModuleDict, self.average.module)
         for number in range(len(self.frames)):
@@ -195,7 +195,7 @@ def _optimizers(networks: nn.ModuleDict, trial: Trial) -> Iterator[torch.optim.O
 
 
 def halve(frames: Tensor) -> Tensor:
-    """Frames uint8 (T, H, W, 3) at half the height and width."""
+    """Pixels uint8 (T, H, W, 3) at half the height and width."""
     return resize(frames, (frames.shape[1] // 2, frames.shape[2] // 2))
 
 

@@ -75,7 +75,8 @@ def _run(source: Path, folder: Path, size: str, epochs: int, overwrite: bool) ->
 def _compare(source: Path, coded: Path, picture: Path, overwrite: bool) -> None:
     """Write the middle frame as it was, as it is decoded, and their difference around grey, side by side."""
     from snerv_codec.decoding import Decoder
-    from snerv_codec.media.reader import Selection, read_video
+    from snerv_codec.media.reader import read_video
+    from snerv_codec.media.source import Selection
     from snerv_codec.media.writer import write_image
 
     with Decoder(coded) as decoder:

@@ -19,7 +19,7 @@ from snerv_codec.cli.render import duration, plan_rows, report_rows, table
 from snerv_codec.cli.report import make_page
 from snerv_codec.errors import SettingsError
 from snerv_codec.events import Event, Planned, Warned
-from snerv_codec.media.sources import RAW
+from snerv_codec.media.container import RAW
 from snerv_codec.report import Plan
 from snerv_codec.runtime.files import check_target
 from snerv_codec.runtime.precision import Precision

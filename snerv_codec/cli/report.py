@@ -9,7 +9,7 @@ import click
 from snerv_codec.cli import options
 from snerv_codec.cli.help import Command
 from snerv_codec.cli.progress import View, watched
-from snerv_codec.media.reader import Selection
+from snerv_codec.media.source import Selection
 from snerv_codec.runtime.files import check_target
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from bitstream.types import SideTrack, VideoInfo
-from snerv_codec.evaluation.metrics import Frames
 from snerv_codec.media.mask import Mask, read_mask
+from snerv_codec.media.picture import Pixels
 from snerv_codec.media.reader import read_video
 from snerv_codec.media.timeline import odd_frames
 from snerv_codec.settings import EncodeSettings
@@ -24,10 +24,10 @@ class Footage:
     """
 
     info: VideoInfo
-    frames: Frames
+    frames: Pixels
     tracks: tuple[SideTrack, ...]
     known: Mask | None
-    left_out: Frames
+    left_out: Pixels
     warnings: tuple[str, ...] = ()
 
     @property

@@ -12,8 +12,9 @@ from bitstream.segmentsection import MAX_SEGMENT_VALUES
 from bitstream.types import SideTrack, VideoInfo
 from snerv_codec.encoding.prediction import predicted_bytes, predicted_seconds, suiting_size, track_bytes
 from snerv_codec.errors import SettingsError
+from snerv_codec.media.picture import PictureFormat
 from snerv_codec.media.reader import read_video
-from snerv_codec.media.sources import name_of
+from snerv_codec.media.source import name_of
 from snerv_codec.media.timeline import odd_frames
 from snerv_codec.report import Plan
 from snerv_codec.runtime.machine import available_memory, choose_device
@@ -139,7 +140,7 @@ def make_plan(
         predicted_bytes=taken,
         predicted_share=None if given is None else taken / given,
         predicted_seconds=predicted_seconds(info, settings, seconds_a_frame(config, settings)),
-        video_memory=3 * info.width * info.height * info.frame_count,
+        video_memory=PictureFormat(info.height, info.width).size * info.frame_count,
         fitting_memory=fitting_memory(config, min(settings.fit.batch, info.frame_count)),
         decoding_memory=decoding_memory(config, cost.total_parameters, 1),
     )

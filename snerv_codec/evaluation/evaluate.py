@@ -25,7 +25,7 @@ from snerv_codec.evaluation.vmaf import MIN_SIDE as VMAF_MIN_SIDE
 from snerv_codec.evaluation.vmaf import VmafMeter, find_ffmpeg, open_vmaf
 from snerv_codec.events import Event, FrameDone, Warned
 from snerv_codec.media.color import Converter, matrix_name
-from snerv_codec.media.reader import Selection
+from snerv_codec.media.source import Selection
 from snerv_codec.runtime.files import atomic_path
 
 OnEvent = Callable[[Event], None]

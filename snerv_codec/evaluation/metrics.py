@@ -9,39 +9,38 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
+
+from snerv_codec.media.picture import RGB8, Pixels
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-Frames = npt.NDArray[np.uint8]
 
 PSNR_CAP = 100.0  # dB; identical frames would be infinite
 
 # SSIM (Wang et al., 2004) and MS-SSIM (Wang et al., 2003) as pytorch-msssim defines them for colour.
 WINDOW, SIGMA = 11, 1.5
-C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+C1, C2 = (0.01 * RGB8.peak) ** 2, (0.03 * RGB8.peak) ** 2
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 MS_SSIM_MIN_SIDE = (WINDOW - 1) * 2 ** (len(SCALE_WEIGHTS) - 1) + 1  # 161: the window must fit the last scale
 STRIP = 64  # rows of maps computed at a time: they stay in the cache, and memory does not grow with the frame
 
 
-def mse(reference: Frames, distorted: Frames) -> float:
+def mse(reference: Pixels, distorted: Pixels) -> float:
     """Mean squared error over all samples, in squared code values."""
     return float(np.square(np.subtract(reference, distorted, dtype=np.int32)).mean(dtype=np.float64))
 
 
 def psnr_of_mse(error: float) -> float:
     """PSNR in dB of a mean squared error of 8-bit samples, at most 100."""
-    return min(PSNR_CAP, float(10 * np.log10(255**2 / error))) if error else PSNR_CAP
+    return min(PSNR_CAP, float(10 * np.log10(RGB8.peak**2 / error))) if error else PSNR_CAP
 
 
-def psnr(reference: Frames, distorted: Frames) -> float:
+def psnr(reference: Pixels, distorted: Pixels) -> float:
     """PSNR of one frame in dB over all its samples, at most 100."""
     return psnr_of_mse(mse(reference, distorted))
 
 
-def psnr_planes(reference: Frames, distorted: Frames) -> tuple[float, float, float]:
+def psnr_planes(reference: Pixels, distorted: Pixels) -> tuple[float, float, float]:
     """PSNRs of Y, U and V of one frame in dB, in 4:2:0; planes are uint8 (3, H, W) at full size each.
 
     A sample of chroma is the mean of two rows and columns; the last of an odd number stands twice.
@@ -65,17 +64,17 @@ def psnr_yuv(y: float, u: float, v: float) -> float:
     return (6 * y + u + v) / 8
 
 
-def ssim(reference: Frames, distorted: Frames) -> float:
+def ssim(reference: Pixels, distorted: Pixels) -> float:
     """SSIM of one frame, mean over R, G and B: 11x11 Gaussian window, σ = 1.5, no padding, data range 255."""
     return similarities(reference, distorted)[0]
 
 
-def ms_ssim(reference: Frames, distorted: Frames) -> float | None:
+def ms_ssim(reference: Pixels, distorted: Pixels) -> float | None:
     """MS-SSIM of one frame, 0..1, mean over R, G and B; None below 161 pixels a side, where its scales do not fit."""
     return similarities(reference, distorted)[1]
 
 
-def similarities(reference: Frames, distorted: Frames) -> tuple[float, float | None]:
+def similarities(reference: Pixels, distorted: Pixels) -> tuple[float, float | None]:
     """SSIM and MS-SSIM of one frame, which share most of their work."""
     import torch
     import torch.nn.functional as F

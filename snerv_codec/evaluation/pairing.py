@@ -9,10 +9,11 @@ from pathlib import Path
 from bitstream.sections import SIGNATURE
 from bitstream.types import Color
 from snerv_codec.errors import SettingsError
-from snerv_codec.evaluation.metrics import Frames
 from snerv_codec.media.arrays import centred
 from snerv_codec.media.color import measured_in
-from snerv_codec.media.reader import Selection, open_video
+from snerv_codec.media.picture import Pixels
+from snerv_codec.media.reader import open_video
+from snerv_codec.media.source import Selection
 from snerv_codec.runtime.machine import available_memory
 
 
@@ -28,7 +29,7 @@ class Side:
     source_size: tuple[int, int]  # (height, width) before the crop
     yuv: Color  # the matrix and range in which Y, U and V are measured
     expected: int | None  # frames, as far as is known beforehand
-    frames: Iterator[Frames]
+    frames: Iterator[Pixels]
     count: Callable[[], int]  # frames in all; reads what is left
 
 
@@ -47,7 +48,7 @@ class Pair:
         """How many pairs there should be, as far as is known beforehand."""
         return self.reference.expected or self.distorted.expected
 
-    def __iter__(self) -> Iterator[tuple[Frames, Frames]]:
+    def __iter__(self) -> Iterator[tuple[Pixels, Pixels]]:
         for reference, distorted in zip_longest(self.reference.frames, self.distorted.frames):
             if reference is None or distorted is None:
                 raise _counts_differ(self.reference, self.distorted)

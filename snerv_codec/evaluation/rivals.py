@@ -15,10 +15,11 @@ import av
 
 from bitstream.container import read_header
 from bitstream.types import VideoInfo
-from snerv_codec.evaluation.metrics import Frames, psnr
+from snerv_codec.evaluation.metrics import psnr
 from snerv_codec.evaluation.pairing import is_snrv
 from snerv_codec.events import Event, FrameDone
 from snerv_codec.media.color import Converter
+from snerv_codec.media.picture import Pixels
 from snerv_codec.media.reader import open_video
 
 ENCODERS = {"x264": "libx264", "x265": "libx265"}
@@ -27,7 +28,7 @@ LADDER = (16, 22, 28, 34, 40, 46)  # CRF
 QUIET = {"x264-params": "log=-1", "x265-params": "log-level=none"}
 SIDE_SECTIONS = ("trak", "pdat")  # of a .snrv file: sound and subtitles
 
-OpenFrames = Callable[[], AbstractContextManager[Iterator[Frames]]]  # gives all frames, each time from the first on
+OpenFrames = Callable[[], AbstractContextManager[Iterator[Pixels]]]  # gives all frames, each time from the first on
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ def rival_points(
     return points
 
 
-def _encode(path: Path, frames: Iterator[Frames], info: VideoInfo, codec: str, crf: int) -> None:
+def _encode(path: Path, frames: Iterator[Pixels], info: VideoInfo, codec: str, crf: int) -> None:
     converter = Converter()
     with av.open(str(path), "w", format="mp4") as container:
         stream: Any = container.add_stream(ENCODERS[codec], rate=Fraction(info.rate).limit_denominator(1 << 16))

@@ -9,12 +9,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import numpy.typing as npt
 
 from snerv_codec.errors import ResourceError, SettingsError
+from snerv_codec.media.picture import Pixels
 from snerv_codec.runtime.machine import available_cores
-
-Planes = npt.NDArray[np.uint8]
 
 MODEL = "vmaf_v0.6.1"
 MIN_SIDE = 32  # libvmaf crashes below 17 pixels, and on its fourth scale little is left of 32
@@ -57,7 +55,7 @@ class VmafMeter:
         assert process.stdin is not None
         self._process, self._pipe, self._folder, self._count = process, process.stdin, folder, 0
 
-    def add(self, reference: Planes, distorted: Planes) -> None:
+    def add(self, reference: Pixels, distorted: Pixels) -> None:
         """Take the next pair: Y, U and V of limited range, uint8 (3, H, W). Raises `ResourceError` if ffmpeg ended."""
         try:
             for plane in (plane for planes in zip(reference, distorted, strict=True) for plane in planes):

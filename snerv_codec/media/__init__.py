@@ -1,1 +1,1 @@
-"""Videos in and out, through PyAV. Pixels are uint8 RGB arrays (H, W, 3) throughout."""
+"""Videos in and out, through PyAV. Pictures are uint8 RGB arrays (H, W, 3) throughout."""

@@ -1,19 +1,15 @@
 """Frames in memory: a part of them, and a video that is nothing but an array."""
 
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from bitstream.models import MAX_FRAME_SIDE
 from bitstream.types import MAX_FRAMES, MIN_FRAME_SIDE, Color, VideoInfo
 from snerv_codec.errors import InputError, SettingsError
-
-if TYPE_CHECKING:
-    from snerv_codec.media.reader import Selection
-
-Frames = npt.NDArray[np.uint8]
+from snerv_codec.media.picture import Pixels
+from snerv_codec.media.source import Selection
 
 RGB = Color(matrix=0, full_range=True)
 
@@ -24,7 +20,7 @@ def centred(height: int, width: int, crop: tuple[int, int]) -> tuple[slice, slic
     return slice(top, top + crop[0]), slice(left, left + crop[1])
 
 
-def from_array(source: Any, selection: "Selection") -> tuple[VideoInfo, Frames]:
+def from_array(source: Any, selection: Selection) -> tuple[VideoInfo, Pixels]:
     """The selected frames of an array or tensor, uint8 RGB (T, H, W, 3) or (T, 3, H, W), shown at `selection.rate`.
 
     Raises `InputError` for what is no such array, `SettingsError` without a rate or for what it cannot give.
@@ -62,7 +58,7 @@ def from_array(source: Any, selection: "Selection") -> tuple[VideoInfo, Frames]:
     return info, np.ascontiguousarray(frames[start:stop, rows, columns])
 
 
-def _channels_last(source: Any) -> Frames:
+def _channels_last(source: Any) -> Pixels:
     """The array as (T, H, W, 3), of which no copy is made where there need not be one."""
     array = np.asarray(source.detach().cpu().numpy() if hasattr(source, "detach") else source)
     if array.dtype != np.uint8:

@@ -9,12 +9,10 @@ from typing import Any
 
 import av
 import numpy as np
-import numpy.typing as npt
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from bitstream.types import Chroma, Color
-
-Frame = npt.NDArray[np.uint8]
+from snerv_codec.media.picture import Pixels
 
 UNSPECIFIED = 2
 BT709, BT601 = 1, 6  # H.273's numbers of the matrices
@@ -99,7 +97,7 @@ class Converter:
     def __init__(self) -> None:
         self._reformatter = VideoReformatter()
 
-    def to_rgb(self, frame: av.VideoFrame) -> Frame:
+    def to_rgb(self, frame: av.VideoFrame) -> Pixels:
         """uint8 RGB (H, W, 3) by the frame's own matrix and range; alpha is dropped."""
         options: dict[str, Any] = {}
         _, chroma = sampling(frame)
@@ -109,10 +107,10 @@ class Converter:
             options["src_color_range"] = ColorRange.JPEG if full else ColorRange.MPEG
             options["dst_color_range"] = ColorRange.JPEG
         rgb = self._reformatter.reformat(frame, format="rgb24", interpolation=TO_RGB, **options)
-        pixels: Frame = np.ascontiguousarray(rgb.to_ndarray())
+        pixels: Pixels = np.ascontiguousarray(rgb.to_ndarray())
         return WIDER_GREY[pixels] if chroma == "400" and not full else pixels
 
-    def from_rgb(self, pixels: Frame, pix_fmt: str, color: Color) -> av.VideoFrame:
+    def from_rgb(self, pixels: Pixels, pix_fmt: str, color: Color) -> av.VideoFrame:
         """A frame in `pix_fmt` by the matrix and range of `color`, tagged so."""
         frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
         options: dict[str, Any] = {}
@@ -126,7 +124,7 @@ class Converter:
             converted.color_range = range_number(color)
         return converted
 
-    def to_planes(self, pixels: Frame, color: Color) -> Frame:
+    def to_planes(self, pixels: Pixels, color: Color) -> Pixels:
         """Y, U and V as uint8 (3, H, W), at the full size each, by the matrix and range of `color`."""
         planes: Any = self.from_rgb(np.ascontiguousarray(pixels), "yuv444p", color).to_ndarray()
         return np.asarray(planes, np.uint8)

@@ -7,8 +7,9 @@ import numpy.typing as npt
 
 from bitstream.types import VideoInfo
 from snerv_codec.errors import SettingsError
-from snerv_codec.media.reader import Selection, read_video
-from snerv_codec.media.sources import IMAGES
+from snerv_codec.media.folder import IMAGES
+from snerv_codec.media.reader import read_video
+from snerv_codec.media.source import Selection
 
 Mask = npt.NDArray[np.bool_]
 

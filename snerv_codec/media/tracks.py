@@ -1,7 +1,7 @@
 """Sound and subtitles: packets copied as they are, out of one container and into another."""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -13,6 +13,7 @@ from bitstream.types import Packet, SideTrack, TrackKind
 
 MAX_DESCRIPTION = 1 << 18  # bytes that are given to a demuxer: codecs need far less than the format allows
 MAX_SECONDS = 1 << 30  # what a container's clock can hold in any of its units
+MAX_TIME = 1 << 62
 EBML = b"\x1a\x45\xdf\xa3"  # how Matroska starts; ISO BMFF is the other choice
 
 
@@ -23,17 +24,19 @@ class TrackReader:
         self.stream, self.kind = stream, kind
         self.codec = _codec(stream)
         self._packets: list[Packet] = []
+        self._cut: list[bool] = []  # of each packet, whether an edit list takes it out
         self._description: bytes | None = None
 
     def add(self, packet: "av.Packet[Any]") -> None:
         """Keep a packet; one without a time or bytes is a container's end mark."""
-        if packet.pts is None or not packet.size:
+        pts = packet.dts if packet.pts is None else packet.pts
+        if pts is None or not packet.size:
             return
         if self._description is None:
             self._description = _describe(self.stream, packet)
-        dts = packet.pts if packet.dts is None else packet.dts
-        duration = packet.duration or 0
-        self._packets.append(Packet(bytes(packet), packet.pts, dts, duration, packet.is_keyframe))
+        dts = pts if packet.dts is None else packet.dts
+        self._packets.append(Packet(bytes(packet), pts, dts, packet.duration or 0, packet.is_keyframe))
+        self._cut.append(packet.is_discard)
 
     @property
     def left_out(self) -> bool:
@@ -41,21 +44,40 @@ class TrackReader:
         return bool(self._packets) and not self._description
 
     def track(self) -> SideTrack | None:
-        """The track; None where it is empty or left out."""
-        if not self._description:
+        """The track, its times going forward; None where it is empty or left out."""
+        packets = tuple(in_order(self._shown()))
+        if not self._description or not packets:
             return None
         return SideTrack(
             kind=self.kind,
             codec=self.codec,
             description=self._description,
             time_base=Fraction(self.stream.time_base),
-            packets=tuple(self._packets),
+            packets=packets,
             language=self.stream.language or "",
         )
+
+    def _shown(self) -> Iterator[Packet]:
+        """The packets that edits leave, and of sound the one before the first, which most codecs need to start."""
+        first = next((number for number, cut in enumerate(self._cut) if not cut), len(self._cut))
+        if self.kind == "audio" and 0 < first < len(self._cut):
+            yield self._packets[first - 1]
+        yield from (packet for packet, cut in zip(self._packets, self._cut, strict=True) if not cut)
+
+
+def in_order(packets: Iterable[Packet]) -> Iterator[Packet]:
+    """The packets, each moved as little as possible: decoded after the one before, and shown not before that."""
+    least: int | None = None
+    for packet in packets:
+        least = dts = packet.dts if least is None else max(packet.dts, least)
+        yield packet if dts == packet.dts <= packet.pts else replace(packet, dts=dts, pts=max(packet.pts, dts))
 
 
 class TrackWriter:
     """Puts the packets of one `SideTrack` into an output container."""
+
+    _stream: Any  # in the container
+    _last: int  # decoding time of the packet before, in the container's ticks
 
     def __init__(self, container: Any, track: SideTrack, start: Fraction) -> None:
         """`start` (seconds) becomes time 0.
@@ -77,15 +99,20 @@ class TrackWriter:
             packet = track.packets[self._next]
             if time is not None and (packet.dts - self._shift) * track.time_base >= time:
                 return
+            self._container.start_encoding()  # settles the ticks of its clock
+            scale = track.time_base / self._stream.time_base
+            pts, dts = (round((moment - self._shift) * scale) for moment in (packet.pts, packet.dts))
+            dts = self._last = max(dts, self._last + 1)
             copy = av.Packet(packet.data)
-            copy.stream, copy.time_base = self._stream, track.time_base
-            copy.pts, copy.dts, copy.duration = packet.pts - self._shift, packet.dts - self._shift, packet.duration
+            copy.stream, copy.time_base = self._stream, self._stream.time_base
+            copy.pts, copy.dts, copy.duration = max(pts, dts), dts, round(packet.duration * scale)
             copy.is_keyframe = packet.keyframe
             self._container.mux(copy)
             self._next += 1
 
     def _begin(self, container: Any) -> None:
         self._container, self._next = container, 0
+        self._last = -MAX_TIME
         with _open_description(self._track.description) as described:
             template = described.streams[0]
             if template.type != self._track.kind:

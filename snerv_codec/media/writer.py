@@ -13,16 +13,14 @@ import av
 import av.error
 import av.filter
 import numpy as np
-import numpy.typing as npt
 from av.codec.context import Flags
 
 from bitstream.types import Color, SideTrack, VideoInfo
 from snerv_codec.errors import OutputError, SettingsError
 from snerv_codec.media import color
+from snerv_codec.media.picture import Pixels
 from snerv_codec.media.tracks import MAX_SECONDS, TrackWriter
 from snerv_codec.runtime.files import atomic_path, describe_os_error
-
-Frame = npt.NDArray[np.uint8]
 
 H264, FFV1, Y4M, STILL = (".mp4", ".mov"), (".mkv",), (".y4m",), (".png",)
 KINDS = (*H264, *FFV1, *Y4M, *STILL)
@@ -37,7 +35,7 @@ class FrameWriter(Protocol):
 
     warnings: list[str]
 
-    def write(self, frame: Frame) -> None:
+    def write(self, frame: Pixels) -> None:
         """Write the next frame, uint8 RGB (H, W, 3)."""
 
 
@@ -92,7 +90,7 @@ def open_writer(
         raise describe_os_error(output, error) from error
 
 
-def write_image(path: Path, pixels: Frame, *, overwrite: bool = False) -> None:
+def write_image(path: Path, pixels: Pixels, *, overwrite: bool = False) -> None:
     """Write uint8 RGB (H, W, 3) as a PNG. Raises `OutputError`, for an older file too unless `overwrite`."""
     with atomic_path(path, overwrite=overwrite) as beside:
         beside.write_bytes(png_bytes(pixels))
@@ -120,7 +118,7 @@ class _Y4m:
         )
         file.write(header.encode())
 
-    def write(self, frame: Frame) -> None:
+    def write(self, frame: Pixels) -> None:
         samples = self._converter.from_rgb(frame, "yuv444p", self._color).to_ndarray()
         self._file.write(b"FRAME\n" + samples.tobytes())
 
@@ -133,7 +131,7 @@ class _Images:
         self._folder, self._number = folder, 0
         self._digits = max(5, len(str(info.frame_count)))
 
-    def write(self, frame: Frame) -> None:
+    def write(self, frame: Pixels) -> None:
         (self._folder / f"frame_{self._number:0{self._digits}}.png").write_bytes(png_bytes(frame))
         self._number += 1
 
@@ -145,7 +143,7 @@ class _Picture:
         self.warnings: list[str] = []
         self._path = path
 
-    def write(self, frame: Frame) -> None:
+    def write(self, frame: Pixels) -> None:
         self._path.write_bytes(png_bytes(frame))
 
 
@@ -169,7 +167,7 @@ class _Container:
                 reason = getattr(error, "strerror", None) or error
                 self.warnings.append(f"{track.kind} track ({track.codec}) left out: {reason}")
 
-    def write(self, frame: Frame) -> None:
+    def write(self, frame: Pixels) -> None:
         info, number = self._info, self._number
         time = info.timestamps[number] - self._shift
         for track in self._tracks:
@@ -266,7 +264,7 @@ def _start(info: VideoInfo, tracks: Sequence[SideTrack]) -> Fraction:
     return min(first, max(earliest, Fraction(0)))
 
 
-def png_bytes(pixels: Frame) -> bytes:
+def png_bytes(pixels: Pixels) -> bytes:
     """A PNG file of uint8 RGB (H, W, 3)."""
     height, width = pixels.shape[:2]
     encoder = av.CodecContext.create("png", "w")

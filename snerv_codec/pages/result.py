@@ -17,7 +17,6 @@ from bitstream.drafts import encode_tensors
 from bitstream.types import Segment
 from snerv_codec.decoding import Decoder
 from snerv_codec.evaluation.evaluate import Evaluation, evaluate
-from snerv_codec.evaluation.metrics import Frames
 from snerv_codec.evaluation.pairing import open_side
 from snerv_codec.evaluation.rivals import (
     ENCODERS,
@@ -29,7 +28,8 @@ from snerv_codec.evaluation.rivals import (
     rival_points,
 )
 from snerv_codec.events import Event
-from snerv_codec.media.reader import Selection
+from snerv_codec.media.picture import Pixels
+from snerv_codec.media.source import Selection
 from snerv_codec.media.timeline import cut
 from snerv_codec.media.writer import open_writer, png_bytes
 from snerv_codec.pages.compare import Pair, clip, slider
@@ -88,7 +88,7 @@ def write_page(
 
 
 @contextmanager
-def _originals(reference: str | Path, selection: Selection, device: str) -> Iterator[Iterator[Frames]]:
+def _originals(reference: str | Path, selection: Selection, device: str) -> Iterator[Iterator[Pixels]]:
     with open_side(reference, selection, device) as side:
         yield side.frames
 
@@ -160,9 +160,9 @@ def _chosen(psnr: tuple[float, ...]) -> dict[int, str]:
 
 def _read(
     originals: OpenFrames, decoder: Decoder, chosen: tuple[int, ...], span: range
-) -> tuple[dict[int, tuple[Frames, Frames]], str]:
+) -> tuple[dict[int, tuple[Pixels, Pixels]], str]:
     """The chosen frames as they were and as they are, upright; and those of `span` as a clip for the page."""
-    stills: dict[int, tuple[Frames, Frames]] = {}
+    stills: dict[int, tuple[Pixels, Pixels]] = {}
     turns = -decoder.info.rotation // 90
     side = _shown_size(np.rot90(decoder[0], turns))
     info, _ = cut(decoder.info, (), span)
@@ -180,14 +180,14 @@ def _read(
         return stills, clip(path.read_bytes(), side[1], side[0])
 
 
-def _shown_size(picture: Frames) -> tuple[int, int]:
+def _shown_size(picture: Pixels) -> tuple[int, int]:
     """Height and width of a picture in the clip: even, as 4:2:0 needs, and not larger than a page shows."""
     height, width = picture.shape[:2]
     share = min(1.0, CLIP_SIDE / max(height, width))
     return max(2, int(height * share) // 2 * 2), max(2, int(width * share) // 2 * 2)
 
 
-def _scaled(picture: Frames, size: tuple[int, int]) -> Frames:
+def _scaled(picture: Pixels, size: tuple[int, int]) -> Pixels:
     if max(picture.shape[:2]) <= CLIP_SIDE:
         return picture[: size[0], : size[1]]  # an odd row or column is left out
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")

@@ -11,9 +11,10 @@ from bitstream.types import Segment
 from snerv_codec.compression.quantize import MAX_DEADZONE
 from snerv_codec.decoding import SegmentPlayer
 from snerv_codec.encoding.footage import Footage
-from snerv_codec.evaluation.metrics import Frames, psnr
+from snerv_codec.evaluation.metrics import psnr
 from snerv_codec.evaluation.vmaf import find_ffmpeg, open_vmaf
 from snerv_codec.media.color import Converter, measured_in
+from snerv_codec.media.picture import Pixels
 from snerv_codec.rate_control.targets import Target
 
 HALVINGS = 8
@@ -95,7 +96,7 @@ class Judge:
                 meter.add(*(converter.to_planes(frame, color) for frame in pair))
             return fmean(meter.result().scores)
 
-    def _pairs(self, segment: Segment) -> Iterator[tuple[Frames, Frames]]:
+    def _pairs(self, segment: Segment) -> Iterator[tuple[Pixels, Pixels]]:
         """Frames and what they decode to."""
         player = SegmentPlayer(segment, self.footage.info, self.device)
         return zip(self.footage.frames, player.play(player.numbers), strict=True)

@@ -16,7 +16,8 @@ from benchmarks import codecs, datasets, rate_distortion
 from benchmarks.codecs import ANCHORS, Coded, Snerv, Times, find_codec
 from benchmarks.datasets import find_datasets
 from snerv_codec.errors import InputError, SettingsError
-from snerv_codec.media.reader import Selection, read_video
+from snerv_codec.media.reader import read_video
+from snerv_codec.media.source import Selection
 from snerv_codec.media.writer import write_image
 from snerv_codec.settings import EncodeSettings
 from snerv_codec.training.settings import FitSettings

@@ -14,7 +14,7 @@ from snerv_codec import Decoder
 from snerv_codec.errors import InputError, OutputError, SettingsError
 from snerv_codec.evaluation.evaluate import evaluate
 from snerv_codec.events import Event, FrameDone, Warned
-from snerv_codec.media.reader import Selection
+from snerv_codec.media.source import Selection
 from snerv_codec.media.writer import open_writer
 
 

@@ -7,7 +7,8 @@ from rich_clips import make_clip, moving, psnr, samples
 
 from bitstream.types import Color
 from snerv_codec.media.color import Converter, describe, sampling
-from snerv_codec.media.reader import Selection, read_video
+from snerv_codec.media.reader import read_video
+from snerv_codec.media.source import Selection
 
 # H.273's matrix number: the weights of red and blue in luma (ITU-R BT.709, BT.601, BT.2020, SMPTE 240M)
 WEIGHTS = {1: (0.2126, 0.0722), 6: (0.299, 0.114), 9: (0.2627, 0.0593), 7: (0.212, 0.087), 2: (0.299, 0.114)}

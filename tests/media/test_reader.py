@@ -11,7 +11,8 @@ from rich_clips import RATE, Sound, Text, make_clip, moving, packets_of, psnr, s
 
 from bitstream.types import Color
 from snerv_codec.errors import InputError, ResourceError, SettingsError
-from snerv_codec.media.reader import Selection, open_video, read_video
+from snerv_codec.media.reader import open_video, read_video
+from snerv_codec.media.source import Selection
 from snerv_codec.media.writer import write_image
 
 LOSSLESS = {"codec": "ffv1", "pix_fmt": "bgr0"}
@@ -442,7 +443,7 @@ def test_a_file_that_is_cut_short_says_which_frames_are_there(tmp_path, share):
 def test_a_matroska_file_that_is_cut_short(tmp_path):
     path = make_clip(tmp_path / "a.mkv", moving(100), **LOSSLESS)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(InputError, match="cut short, it ends after 2.0 of 4.0 seconds; repair it, or encode those"):
+    with pytest.raises(InputError, match="cut short, \\d+ bytes are missing at its end; repair it, or encode those"):
         read_video(path)
 
 

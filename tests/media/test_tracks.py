@@ -1,3 +1,4 @@
+import types
 from dataclasses import replace
 from fractions import Fraction
 from io import BytesIO
@@ -86,7 +87,10 @@ def test_packets_are_written_as_their_time_comes(tmp_path):
     (text,) = read_video(clip).tracks
     with av.open(str(tmp_path / "out.mkv"), "w") as container:
         writer, muxed = TrackWriter(container, text, Fraction(1, 10)), []
-        writer._container = type("Spy", (), {"mux": lambda self, packet: muxed.append((packet.pts, bytes(packet)))})()
+        container.start_encoding()
+        spy = types.SimpleNamespace(start_encoding=lambda: None)
+        spy.mux = lambda packet: muxed.append((packet.pts, bytes(packet)))
+        writer._container = spy
         for time, count in ((0, 0), (Fraction(1, 1000), 1), (Fraction(2, 10), 1), (None, 2)):
             writer.write_until(time if time is None else Fraction(time))
             assert len(muxed) == count

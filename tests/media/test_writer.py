@@ -12,7 +12,8 @@ from rich_clips import RATE, Sound, Text, make_clip, moving, packets_of, psnr
 
 from bitstream.types import Color, VideoInfo
 from snerv_codec.errors import OutputError, SettingsError
-from snerv_codec.media.reader import Selection, read_video
+from snerv_codec.media.reader import read_video
+from snerv_codec.media.source import Selection
 from snerv_codec.media.writer import open_writer, write_image
 
 BT709 = Color(1, 1, 1, False)
@@ -284,11 +285,10 @@ def test_a_track_that_the_output_refuses_does_not_cost_the_video(tmp_path):
     video = read_video(make_clip(tmp_path / "in.mkv", moving(12), sounds=[Sound()]))
     (track,) = video.tracks
     packet = track.packets[0]
-    backwards = replace(track, packets=track.packets[::-1])
     endless = replace(track, packets=(replace(packet, pts=1 << 60, dts=1 << 60),))
     broken = replace(track, description=b"not a media file")
     other_kind = replace(track, kind="subtitle")
-    for tracks in ([backwards], [endless], [broken], [other_kind], [broken, track]):
+    for tracks in ([endless], [broken], [other_kind], [broken, track]):
         for name in ("a.mp4", "a.mkv"):
             warnings = write(tmp_path / name, video.frames, video.info, tracks=tracks, overwrite=True)
             assert len(warnings) == 1

@@ -12,7 +12,7 @@ from snerv_codec import EncodeSettings, encode, evaluate
 from snerv_codec.cli.main import main
 from snerv_codec.evaluation.evaluate import evaluate as measure
 from snerv_codec.evaluation.rivals import RivalPoint, bytes_at, video_bytes
-from snerv_codec.media.reader import Selection
+from snerv_codec.media.source import Selection
 from snerv_codec.training.settings import FitSettings
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")

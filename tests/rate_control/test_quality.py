@@ -17,7 +17,7 @@ from snerv_codec.encoding.planning import plan
 from snerv_codec.errors import ResourceError, SettingsError
 from snerv_codec.evaluation import vmaf
 from snerv_codec.events import EpochDone, Warned
-from snerv_codec.media.reader import Selection
+from snerv_codec.media.source import Selection
 from snerv_codec.media.writer import write_image
 from snerv_codec.rate_control.quality import AIM, CLOSE, Judge
 from snerv_codec.rate_control.targets import Target

@@ -1,0 +1,88 @@
+"""Where frames come from, as whoever reads them sees it."""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from bitstream.types import SideTrack
+from snerv_codec.errors import ResourceError
+from snerv_codec.media.timing import Timeline, make_timeline
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What to take of a source. Sizes in pixels; all None takes everything.
+
+    `stream` counts video streams from 0, `crop` is a centred (height, width), `frames` (start, stop).
+    `rate` serves folders of images and raw samples, which know none; `video_size` (width, height) and
+    `pix_fmt` describe raw samples. `audio` and `subtitles` false leave these out.
+    """
+
+    stream: int | None = None
+    crop: tuple[int, int] | None = None
+    frames: tuple[int, int | None] | None = None
+    rate: Fraction | None = None
+    video_size: tuple[int, int] | None = None
+    pix_fmt: str | None = None
+    audio: bool = True
+    subtitles: bool = True
+
+
+def name_of(source: Any) -> str:
+    """What messages call a source."""
+    if not isinstance(source, str | os.PathLike):
+        return f"array of shape {tuple(source.shape)}" if hasattr(source, "shape") else "array"
+    return "standard input" if str(source) == "-" else str(source)
+
+
+class Damage(Exception):
+    """What comes next of a source is not what was recorded; the message says how one can tell."""
+
+
+class Unsupported(Exception):
+    """What comes next of a source is sound, but cannot be decoded; the message says what it is."""
+
+
+class Source(ABC):
+    """Frames, as decoded, with what their container says of them.
+
+    `name` is for messages, and `part` the file of the current frame where each has its own. `claimed` is how many
+    frames there should be, 0 where that is not told. Whoever has all frames that it wants sets `done`: the rest is
+    then passed over, but for sound and subtitles.
+    """
+
+    claimed = 0
+    aspect = Fraction(1)
+    done = False
+    part: str | None = None
+
+    def __init__(self, name: str, selection: Selection, max_pixels: int) -> None:
+        self.name, self.selection, self.max_pixels = name, selection, max_pixels
+        self.notes: list[str] = []
+
+    @abstractmethod
+    def frames(self) -> Iterator[Any]:
+        """All frames in the order in which they are shown. Raises `Damage`, `Unsupported` or `InputError`."""
+
+    def timeline(self, times: list[int | None], last: int, end: int | None, start: int) -> Timeline:
+        """When the frames from number `start` on are shown, by their own `times`, the last frame's duration (0 where
+        unknown), and the time of the frame after it."""
+        return make_timeline(times, 1 / (self.selection.rate or Fraction(1)), self.selection.rate, last=last, end=end)
+
+    def tracks(self) -> tuple[SideTrack, ...]:
+        """Sound and subtitles that were met so far."""
+        return ()
+
+    def warnings(self) -> tuple[str, ...]:
+        """What of the source could not be taken as it is; all of it once all frames were read."""
+        return tuple(self.notes)
+
+    def require_room(self, width: int, height: int) -> None:
+        """Raise `ResourceError` where a decoder could not hold frames of this size."""
+        if width * height > self.max_pixels:
+            raise ResourceError(
+                f"{self.name}: frames of {width}x{height} are too large to be decoded in the memory left"
+            )
