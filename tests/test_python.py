@@ -45,6 +45,23 @@ def frames(decoder):
     return decoder[:]
 
 
+# What programs may rely on. A name that goes, or changes its meaning, is a line in CHANGELOG.md.
+FUNCTIONS = {"decode", "encode", "evaluate", "plan"}
+SETTINGS = {"EncodeSettings", "FitSettings", "Selection", "Target"}
+RESULTS = {"DecodeReport", "EncodeReport", "Evaluation", "Plan"}
+DECODING = {"Decoder", "Frame", "FrameBatch", "VideoMetadata"}
+ERRORS = {"BitstreamError", "InputError", "OutputError", "ResourceError", "SettingsError", "UserError"}
+BY_INDEX = {"get_frame_at", "get_frames_at", "get_frames_in_range"}
+BY_TIME = {"get_frame_played_at", "get_frames_played_at", "get_frames_played_in_range"}
+
+
+def test_the_public_names_are_these():
+    assert set(snerv_codec.__all__) == {"__version__"} | FUNCTIONS | SETTINGS | RESULTS | DECODING | ERRORS
+    methods = {name for name in dir(snerv_codec.Decoder) if not name.startswith("_")}
+    assert methods == BY_INDEX | BY_TIME | {"checksums", "close", "frames", "info", "metadata", "tracks"}
+    assert all(issubclass(getattr(snerv_codec, name), Exception) for name in ERRORS)
+
+
 def test_every_public_name_can_be_had():
     for name in snerv_codec.__all__:
         assert getattr(snerv_codec, name) is not None
