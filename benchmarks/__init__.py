@@ -4,6 +4,10 @@ Here lies what is measured for users; `paper` reproduces the paper, `trials` exp
 on each other, and only the report shows what all three have on record.
 """
 
+from snerv_codec.runtime.machine import let_waiting_threads_rest
+
+let_waiting_threads_rest()  # as the command does, before a module here imports torch
+
 # What benchmarks take beyond the public names of `snerv_codec`, its errors and its settings: who changes one of these
 # has benchmarks to look after. A test holds the list.
 INTERNALS = (

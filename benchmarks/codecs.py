@@ -17,11 +17,11 @@ those of the anchors CRF or QP.
 import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Protocol, cast, get_args, get_origin, get_type_hints
+from typing import Any, Protocol, get_args, get_origin, get_type_hints
 
 import av
 
@@ -30,8 +30,8 @@ from benchmarks.datasets import Dataset
 from snerv_codec.errors import SettingsError
 from snerv_codec.model.sizing import parse_size
 from snerv_codec.runtime.machine import available_cores
-from snerv_codec.settings import CODEC_REVISION, EncodeSettings
-from snerv_codec.training.settings import FitSettings, PresetName
+from snerv_codec.settings import CODEC_REVISION, TARGETS, EncodeSettings
+from snerv_codec.training.settings import FitSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +134,9 @@ class Anchor:
 
 @dataclass(frozen=True, slots=True)
 class Snerv:
-    """This project's codec with `encode` settings; the size comes with the point."""
+    """This project's codec with settings by their names (`EncodeSettings.of`); the size comes with the point."""
 
-    encode: EncodeSettings
+    choices: Mapping[str, Any]
     name: str = "snerv"
 
     @property
@@ -148,12 +148,18 @@ class Snerv:
         small = dataset.width * dataset.height * dataset.frames < 10_000_000
         return ("75k", "110k", "160k", "240k", "350k") if small else ("0.35M", "0.75M", "1.5M", "3M")
 
+    def encode(self, point: str | None) -> EncodeSettings:
+        """The settings at a point, resolved as those of everybody."""
+        return EncodeSettings.of(**self.choices, size=point)
+
     def settings(self, point: str) -> dict[str, Any]:
         parse_size(point)  # a point is a size
-        chosen = {field.name: getattr(self.encode, field.name) for field in fields(EncodeSettings)}
-        fit = chosen.pop("fit")
+        settings = self.encode(point)
+        chosen = {field.name: getattr(settings, field.name) for field in fields(EncodeSettings)}
+        fit, target = chosen.pop("fit"), chosen.pop("target")
         del chosen["source"]
-        phases = [asdict(phase) for phase in self.encode.phases() if phase.epochs]
+        chosen["target"] = None if target is None else asdict(target)
+        phases = [asdict(phase) for phase in settings.phases() if phase.epochs]
         return {**chosen, "size": point, **asdict(fit), "phases": phases}
 
     def code(self, dataset: Dataset, point: str, target: Path) -> Coded:
@@ -161,12 +167,13 @@ class Snerv:
 
         from snerv_codec import Decoder, encode
 
+        settings = self.encode(point)
         same = json.dumps([self.settings(point), self.version])  # another fit must not be resumed
         path = target.with_name(f"{target.name}-{hashlib.sha256(same.encode()).hexdigest()[:12]}.snrv")
         resume = path.with_name(path.name + ".work").exists()
         with _timed() as encoding:
-            report = encode(dataset.master, path, replace(self.encode, size=point), overwrite=not resume, resume=resume)
-        with _timed() as decoding, Decoder(path, device=self.encode.device) as decoder:
+            report = encode(dataset.master, path, settings, overwrite=not resume, resume=resume)
+        with _timed() as decoding, Decoder(path, device=settings.device) as decoder:
             for _ in decoder:
                 pass
         return Coded(
@@ -185,35 +192,38 @@ class Snerv:
 
 
 # Settings that come with the clip or the point, or make another task of an encode.
-ELSEWHERE = ("size", "source", "fit", "holdout", "mask")
+ELSEWHERE = ("size", "source", "fit", "target", "holdout", "mask")
 
 
 def find_codec(text: str) -> Codec:
     """The codec called `text`. Raises `SettingsError` for a name or a setting that does not exist."""
     name, colon, settings = text.partition(":")
     if name == "snerv":
-        return Snerv(_encode_settings(dict(item.partition("=")[::2] for item in settings.split(",") if item)))
+        return Snerv(_read_choices(dict(item.partition("=")[::2] for item in settings.split(",") if item)))
     if name not in ANCHORS or colon:
         raise SettingsError(f"codec {text!r} is not one of {', '.join(ANCHORS)}, snerv, snerv:SETTING=VALUE,...")
     return ANCHORS[name]
 
 
-def _encode_settings(values: dict[str, str]) -> EncodeSettings:
+def _read_choices(values: dict[str, str]) -> dict[str, Any]:
     """Settings from their texts, each read as what its field holds."""
-    hints, fit_hints = get_type_hints(EncodeSettings), get_type_hints(FitSettings)
-    preset = cast(PresetName, values.pop("preset", "default"))  # which checks it
+    hints = {
+        **get_type_hints(EncodeSettings),
+        **get_type_hints(FitSettings),
+        "preset": str,
+        **dict.fromkeys(TARGETS, float),
+    }
+    known = [name for name in hints if name not in ELSEWHERE]
     chosen: dict[str, Any] = {}
-    fit: dict[str, Any] = {}
     for key, text in values.items():
-        if key not in {**hints, **fit_hints} or key in ELSEWHERE:
-            names = ", ".join(key for key in ("preset", *hints, *fit_hints) if key not in ELSEWHERE)
-            raise SettingsError(f"snerv has no setting {key!r} here; there are {names}")
-        place, hint = (chosen, hints[key]) if key in hints else (fit, fit_hints[key])
+        if key not in known:
+            raise SettingsError(f"snerv has no setting {key!r} here; there are {', '.join(known)}")
         try:
-            place[key] = _read(text, hint)
+            chosen[key] = _read(text, hints[key])
         except (ValueError, KeyError) as error:
-            raise SettingsError(f"snerv: {key}={text!r} is not a value of {hint}") from error
-    return EncodeSettings(**chosen, fit=FitSettings.preset(preset, **fit))
+            raise SettingsError(f"snerv: {key}={text!r} is not a value of {hints[key]}") from error
+    EncodeSettings.of(**chosen)  # which checks them
+    return chosen
 
 
 def _read(text: str, hint: Any) -> Any:

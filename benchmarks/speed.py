@@ -31,7 +31,7 @@ from snerv_codec.compression.rounding import Plain
 from snerv_codec.decoding import SegmentPlayer
 from snerv_codec.model.architectures import paper_config
 from snerv_codec.model.sizing import decoding_memory, fitting_memory, model_cost
-from snerv_codec.runtime.machine import choose_device
+from snerv_codec.runtime.machine import choose_device, keep_freed_memory
 from snerv_codec.runtime.precision import Precision, kernels
 from snerv_codec.training.frames import FrameSet
 from snerv_codec.training.loop import Trainer
@@ -95,15 +95,18 @@ def random_trainer(config: DecoderConfig, device: torch.device, settings: FitSet
     """A trainer of random frames of the decoder's own size."""
     generator = torch.Generator().manual_seed(0)
     frames = torch.randint(0, 256, (FRAMES, *config.padded_size, 3), dtype=torch.uint8, generator=generator)
-    return make_trainer(FrameSet(frames.to(device), config), config, settings or FitSettings())
+    keep_freed_memory(device)
+    return make_trainer(FrameSet(frames.to(device), config), config, settings or FitSettings.preset("paper"))
 
 
 def fitting(config: DecoderConfig, device: torch.device) -> dict[str, Any]:
     """Milliseconds a frame of a training step, each way and plainly; the default as a share of the matrix rate."""
     matrix, works, batches = Matrix(device), {}, {}
-    ways = {PAPER: FitSettings(), DEFAULT: FitSettings.preset("default")}
+    ways = {PAPER: FitSettings.preset("paper"), DEFAULT: FitSettings.preset("default")}
     for precision, way, batch in WAYS[device.type]:
-        ways[f"{precision} {way} batch {batch}"] = FitSettings(precision=precision, compile=way, batch=batch)
+        ways[f"{precision} {way} batch {batch}"] = FitSettings.preset(
+            "paper", precision=precision, compile=way, batch=batch
+        )
     for name, settings in ways.items():
         trainer, batches[name] = random_trainer(config, device, settings), settings.batch
         works[name] = partial(trainer.advance, torch.arange(settings.batch, device=device))
@@ -219,7 +222,7 @@ def measure(config: DecoderConfig, device: torch.device, *, with_profile: bool) 
     """All figures for one configuration."""
     values = {**fitting(config, device), **decoding(config, device), "memory": memory(config, device)}
     if with_profile:
-        trainer = random_trainer(config, device, FitSettings(compile="none"))
+        trainer = random_trainer(config, device, FitSettings.preset("paper", compile="none"))
         index = torch.zeros(1, dtype=torch.long, device=device)
         player = SegmentPlayer(*make_segment(config), device, precision="auto")
         values["profile"] = {

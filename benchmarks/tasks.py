@@ -101,7 +101,7 @@ def arguments(text: str | None) -> argparse.ArgumentParser:
 
 def settings_of(options: argparse.Namespace) -> FitSettings:
     """The paper's recipe with what the command line changes."""
-    return FitSettings(epochs=options.epochs, seed=options.seed, optimizer=options.optimizer)
+    return FitSettings.preset("paper", epochs=options.epochs, seed=options.seed, optimizer=options.optimizer)
 
 
 def identity(dataset: Dataset, model: str, options: argparse.Namespace) -> dict[str, Any]:

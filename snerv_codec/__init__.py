@@ -13,7 +13,6 @@
 Names are imported when they are first used.
 """
 
-import os
 from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -33,12 +32,6 @@ if TYPE_CHECKING:
     from snerv_codec.training.settings import FitSettings
 
     __version__: str
-
-# Threads of a convolution wait for each other by spinning, in GNU's library for so long that a fit is a hundred times
-# slower where other programs want the cores too. A thousand turns cost a tenth on an idle machine, and spare that.
-# The library reads this once, when torch is imported.
-if "OMP_WAIT_POLICY" not in os.environ:
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 __all__ = [
     "BitstreamError",

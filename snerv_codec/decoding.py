@@ -33,7 +33,7 @@ from snerv_codec.model.blocks import place
 from snerv_codec.model.decoder import to_pixels
 from snerv_codec.model.sizing import decoding_memory
 from snerv_codec.runtime.capture import Captured, Work
-from snerv_codec.runtime.machine import choose_device, require_memory
+from snerv_codec.runtime.machine import choose_device, keep_freed_memory, require_memory
 from snerv_codec.runtime.precision import Precision, computing
 
 CUDA_BATCH = 4
@@ -235,6 +235,7 @@ class SegmentPlayer:
         batch: int | None = None,
         precision: Precision = "float32",
     ) -> None:
+        keep_freed_memory(device)
         self.numbers = range(segment.first_frame, segment.first_frame + segment.frame_count)
         self.size, self.device, self.batch = (info.height, info.width), device, _frames_at_once(device, batch)
         self.network = unpack_decoder(segment)

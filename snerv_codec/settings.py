@@ -1,10 +1,9 @@
 """What a user may ask of an encode. Never stored in the file, except as a line of text."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from fractions import Fraction
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -15,7 +14,7 @@ from bitstream.types import VideoInfo
 from snerv_codec.errors import SettingsError
 from snerv_codec.media.source import Selection
 from snerv_codec.rate_control.targets import Target, TargetKind
-from snerv_codec.training.settings import RECIPES, FitSettings, Phase, PresetName
+from snerv_codec.training.settings import RECIPES, FitSettings, Phase, PresetName, RecipeName
 
 SIZES = {"size", "channels", "blocks"}  # the settings that say how many parameters there are
 TARGETS: dict[str, TargetKind] = {f"target_{kind}": kind for kind in get_args(TargetKind)}
@@ -23,6 +22,8 @@ TARGETS: dict[str, TargetKind] = {f"target_{kind}": kind for kind in get_args(Ta
 # Raise this where the same video and settings come to another file than before: what was measured then is of another
 # codec. Benchmarks keep it with each record.
 CODEC_REVISION = 2
+
+DEFAULT_FIT = FitSettings()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +35,8 @@ class EncodeSettings:
 
     With a `target` in bytes the file is at most that large, and not much smaller; with one of quality it looks at
     least that good, and not much better, where a model of this `size` can. Either takes recipe "rd". Without a
-    `size`, that of the target in bytes is taken, or what suits the video's pixels (`encoding.prediction`).
+    `size`, that of the target in bytes is taken, or what suits the video's pixels (`encoding.prediction`); and
+    recipe "rd", unless settings ask for the paper's.
 
     `model` is the backbone "b" or its temporal extension, with 3D ("t") or 2D convolutions ("t2d");
     `temporal_size` is the (height, width) of that one's temporal embeddings. With `entropy` "nnc" the decoder
@@ -56,7 +58,7 @@ class EncodeSettings:
     rounding: Literal["plain", "rdo"] = "plain"
     device: str = "auto"
     target: Target | None = None
-    fit: FitSettings = field(default_factory=partial(FitSettings.preset, "default"))
+    fit: FitSettings = DEFAULT_FIT
     holdout: Literal["even"] | None = None
     mask: str | Path | None = None
     source: Selection = field(default_factory=Selection)
@@ -85,10 +87,11 @@ class EncodeSettings:
         own, fit, source = ({k: v for k, v in given.items() if k in names} for names in kinds.values())
         if targets:
             own["target"] = next(iter(targets.values()))
-        papers = preset == "paper" or own.get("entropy") == "nnc" or own.get("rounding") == "rdo"
-        if targets or not (papers or SIZES & own.keys()):
-            fit.setdefault("recipe", "rd")
-        return cls(**own, fit=FitSettings.preset(preset, **fit), source=Selection(**source))
+        alone = cls(**own)
+        if preset == "paper" and not targets:
+            fit.setdefault("recipe", "paper")
+        fit.setdefault("recipe", alone.fit.recipe)
+        return replace(alone, fit=FitSettings.preset(preset, **fit), source=Selection(**source))
 
     @classmethod
     def either(cls, settings: "EncodeSettings | None", choices: Mapping[str, Any]) -> "EncodeSettings":
@@ -98,6 +101,8 @@ class EncodeSettings:
         return settings or cls.of(**choices)
 
     def __post_init__(self) -> None:
+        if self.fit is DEFAULT_FIT:  # nobody chose a recipe
+            object.__setattr__(self, "fit", replace(DEFAULT_FIT, recipe=self._default_recipe()))
         if self.model not in LAYOUTS:
             raise SettingsError(f"model {self.model!r} is not one of {', '.join(LAYOUTS)}")
         if self.holdout not in ("even", None):
@@ -118,6 +123,11 @@ class EncodeSettings:
             raise SettingsError(f"a target takes --recipe rd, which trains for it; {self.fit.recipe} cannot")
         if self.target is not None and self.target.kind == "vmaf" and self.mask is not None:
             raise SettingsError("VMAF counts pixels that --mask leaves out; take --target-psnr instead")
+
+    def _default_recipe(self) -> RecipeName:
+        """The one that trains for rate where a target asks for it, or where nothing asks for the paper's."""
+        papers = self.sized or self.entropy == "nnc" or self.rounding == "rdo"
+        return "rd" if self.target is not None or not papers else "paper"
 
     @property
     def sized(self) -> bool:

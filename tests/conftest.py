@@ -21,7 +21,7 @@ hypothesis.settings.register_profile("same", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("explore", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("same")
 
-QUICK = EncodeSettings(size="40k", device="cpu", fit=FitSettings(epochs=3, prune_epochs=1))
+QUICK = EncodeSettings(size="40k", device="cpu", fit=FitSettings.preset("paper", epochs=3, prune_epochs=1))
 
 
 @pytest.fixture(autouse=True)

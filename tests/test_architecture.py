@@ -109,8 +109,21 @@ def test_a_fresh_process_loads_no_more_than_it_needs(code, absent):
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+def test_imports_leave_the_environment_alone():
+    code = (
+        "import os; before = dict(os.environ)\n"
+        "import bitstream.container, snerv_codec.cli.main, snerv_codec.settings\n"
+        "assert before == dict(os.environ)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_threads_that_wait_do_not_spin_for_long_unless_somebody_wants_them_to():
-    code = "import os, snerv_codec; print(os.environ.get('GOMP_SPINCOUNT'))"
+    code = (
+        "import os; from snerv_codec.cli import main\n"
+        "main.main = lambda: print(os.environ.get('GOMP_SPINCOUNT'))\n"
+        "main.run()"
+    )
     for given, expected in (({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, "None")):
         environment = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")} | given
         done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)

@@ -55,7 +55,7 @@ def test_any_size_and_count_comes_back(tmp_path, width, height, frames):
 def test_a_longer_fit_beats_the_best_still_picture(clip, tmp_path):
     frames = read_video(clip).frames
     still = np.rint(frames.mean(axis=0)).astype(np.uint8)
-    settings = replace(QUICK, fit=FitSettings(epochs=20, prune_epochs=3, optimizer="muon"))
+    settings = replace(QUICK, fit=FitSettings.preset("paper", epochs=20, prune_epochs=3, optimizer="muon"))
     report = encode(clip, tmp_path / "out.snrv", settings)
     assert report.quality.psnr > np.mean([psnr(frame, still) for frame in frames]) + 1
     assert report.quality.psnr == pytest.approx(report.pruned_psnr, abs=0.5)
@@ -68,14 +68,14 @@ def test_grids_of_sixteen_bits_lose_nothing_of_the_fit(clip, tmp_path):
 
 
 def test_rounding_by_rate_and_distortion_takes_fewer_bytes_for_the_same_frames(clip, tmp_path):
-    fit = FitSettings(epochs=8, prune_epochs=1, learning_rate=3e-3, weight_bits=6)
+    fit = FitSettings.preset("paper", epochs=8, prune_epochs=1, learning_rate=3e-3, weight_bits=6)
     plain, rdo = (
         encode(clip, tmp_path / f"{name}.snrv", replace(QUICK, rounding=name, fit=fit)) for name in ("plain", "rdo")
     )
     assert rdo.pruned_psnr == plain.pruned_psnr  # one fit, rounded twice
     assert rdo.bytes_symbols < 0.95 * plain.bytes_symbols
     assert rdo.quality.psnr > plain.quality.psnr - 0.5
-    for other in ({"entropy": "nnc"}, {"fit": FitSettings(recipe="rd")}):
+    for other in ({"entropy": "nnc"}, {"fit": FitSettings.preset("paper", recipe="rd")}):
         with pytest.raises(SettingsError, match="rounding rdo takes --recipe paper"):
             replace(QUICK, rounding="rdo", **other)
 
@@ -83,7 +83,7 @@ def test_rounding_by_rate_and_distortion_takes_fewer_bytes_for_the_same_frames(c
 def test_training_for_rate_takes_fewer_bytes_and_knows_how_many(clip, encoded, tmp_path):
     reports = {}
     for weight in (0, 1):
-        fit = FitSettings(recipe="rd", epochs=2, grid_epochs=8, learning_rate=3e-3, rate_weight=weight)
+        fit = FitSettings.preset("paper", recipe="rd", epochs=2, grid_epochs=8, learning_rate=3e-3, rate_weight=weight)
         reports[weight] = encode(clip, tmp_path / f"{weight}.snrv", replace(QUICK, fit=fit))
     free, dear = reports[0], reports[1]
     assert dear.bytes_symbols < 0.85 * free.bytes_symbols
@@ -93,7 +93,7 @@ def test_training_for_rate_takes_fewer_bytes_and_knows_how_many(clip, encoded, t
 
 
 def test_hinerv_recipe_codes_weights_in_six_bits(clip, tmp_path):
-    fit = FitSettings(recipe="hinerv", epochs=5, learning_rate=3e-3)
+    fit = FitSettings.preset("paper", recipe="hinerv", epochs=5, learning_rate=3e-3)
     encode(clip, tmp_path / "out.snrv", replace(QUICK, fit=fit))
     with StreamFile(tmp_path / "out.snrv") as file:
         tensors = file.read_segment(0).tensors
@@ -105,7 +105,7 @@ def test_hinerv_recipe_codes_weights_in_six_bits(clip, tmp_path):
 
 def test_grids_that_training_makes_are_for_the_range_coder():
     with pytest.raises(SettingsError, match="grids of its own"):
-        replace(QUICK, entropy="nnc", fit=FitSettings(recipe="rd"))
+        replace(QUICK, entropy="nnc", fit=FitSettings.preset("paper", recipe="rd"))
 
 
 def test_a_decoded_mp4_has_the_sound_and_the_times(clip, coded, tmp_path):
@@ -263,7 +263,7 @@ def test_a_state_of_another_version_is_told_as_such(clip, tmp_path, monkeypatch)
 
 
 def test_a_target_that_the_sound_fills_is_told_before_the_fit(clip, tmp_path):
-    fit, watcher = FitSettings(recipe="rd", epochs=1), Watcher()
+    fit, watcher = FitSettings.preset("paper", recipe="rd", epochs=1), Watcher()
     with pytest.raises(SettingsError, match="has 0 bits for each of .* besides .* bytes of sound"):
         encode(clip, tmp_path / "out.snrv", replace(QUICK, fit=fit, target=Target("size", 2_500)), on_event=watcher)
     assert not watcher.epochs
@@ -341,7 +341,7 @@ def test_a_selection_is_what_gets_encoded(clip, tmp_path):
     "target", [Target("size", 14_000), Target("size", 26_000), Target("bitrate", 700_000), Target("bpp", 45)]
 )
 def test_a_target_is_met_from_below(clip, tmp_path, target):
-    fit = FitSettings(recipe="rd", epochs=2, grid_epochs=6, learning_rate=3e-3)
+    fit = FitSettings.preset("paper", recipe="rd", epochs=2, grid_epochs=6, learning_rate=3e-3)
     report = encode(clip, tmp_path / "out.snrv", replace(QUICK, fit=fit, target=target))
     limit = target.bytes(read_header(tmp_path / "out.snrv").video)
     assert 0.95 * limit <= report.bytes_total <= limit
@@ -351,7 +351,7 @@ def test_a_target_is_met_from_below(clip, tmp_path, target):
 
 
 def test_a_target_chooses_the_architecture_and_one_that_is_too_small_says_so(clip, tmp_path):
-    fit = FitSettings(recipe="rd", epochs=1, grid_epochs=1)
+    fit = FitSettings.preset("paper", recipe="rd", epochs=1, grid_epochs=1)
     small, large = (replace(QUICK, size=None, fit=fit, target=Target("size", n)) for n in (30_000, 60_000))
     assert plan(clip, large).decoder_parameters > 1.5 * plan(clip, small).decoder_parameters
     assert plan(clip, large).predicted_bytes == 60_000

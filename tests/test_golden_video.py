@@ -22,7 +22,7 @@ FRAMES = FILE.with_suffix(".npz")
 
 def regenerate(folder):
     source = write_clip(folder / "in.mkv", width=33, height=17, frames=3, sound=True)
-    settings = replace(QUICK, fit=FitSettings(epochs=200, learning_rate=3e-3))
+    settings = replace(QUICK, fit=FitSettings.preset("paper", epochs=200, learning_rate=3e-3))
     encode(source, FILE, settings, overwrite=True)
     with Decoder(FILE, device="cpu") as decoder:
         np.savez_compressed(FRAMES, decoder[:])

@@ -96,7 +96,7 @@ def test_what_is_hidden_has_no_part_in_the_fit(config):
     noise = torch.randint(0, 256, frames.shape, dtype=torch.uint8)
     fits = []
     for source in (frames, torch.where(known[..., None], frames, noise)):
-        settings = FitSettings(epochs=2, prune=0)
+        settings = FitSettings.preset("paper", epochs=2, prune=0)
         trainer = make_trainer(FrameSet(source, config, known=known), config, settings)
         trainer.run()
         fits.append(trainer)
@@ -132,7 +132,7 @@ def test_the_decoder_fills_the_hole(tmp_path, mask):
     source.mkdir()
     for number, frame in enumerate(frames):
         write_image(source / f"{number}.png", frame)
-    fit = FitSettings(epochs=20, prune_epochs=0, optimizer="muon")
+    fit = FitSettings.preset("paper", epochs=20, prune_epochs=0, optimizer="muon")
     report = encode(source, tmp_path / "a.snrv", replace(QUICK, mask=mask, fit=fit))
     assert report.known == pytest.approx(1 - 60 / (18 * 34))
     with Decoder(tmp_path / "a.snrv", device="cpu") as decoder:

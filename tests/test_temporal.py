@@ -16,7 +16,7 @@ from snerv_codec.errors import SettingsError
 from snerv_codec.media.writer import write_image
 from snerv_codec.training.settings import FitSettings
 
-FIT = FitSettings(epochs=2, prune_epochs=1)
+FIT = FitSettings.preset("paper", epochs=2, prune_epochs=1)
 
 
 @pytest.fixture

@@ -80,7 +80,7 @@ class Work:
     def settings(self, fit: Fit) -> FitSettings:
         """The paper's recipe with what `fit` changes; nothing is pruned."""
         epochs = max(1, fit.epochs // QUICK_EPOCHS) if self.quick else fit.epochs
-        return FitSettings(epochs=epochs, alpha=fit.alpha, squared=fit.squared, prune=0.0)
+        return FitSettings.preset("paper", epochs=epochs, alpha=fit.alpha, squared=fit.squared, prune=0.0)
 
 
 def bunny_work(device: str) -> Work:

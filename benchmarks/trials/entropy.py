@@ -103,7 +103,7 @@ def read_tensors(path: Path) -> list[QuantizedTensor]:
 
 def fit_tensors(epochs: int) -> list[QuantizedTensor]:
     """Those of the package's clip, fitted for some epochs by the paper's recipe."""
-    settings = EncodeSettings(size=CLIP_SIZE, fit=FitSettings(epochs=epochs))
+    settings = EncodeSettings(size=CLIP_SIZE, fit=FitSettings.preset("paper", epochs=epochs))
     clip = files("snerv_codec") / "demo" / "bunny.mp4"
     with as_file(clip) as source, TemporaryDirectory() as folder:
         output = Path(folder) / "clip.snrv"

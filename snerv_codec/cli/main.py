@@ -11,6 +11,7 @@ import click
 
 from bitstream.errors import BitstreamError
 from snerv_codec.errors import UserError
+from snerv_codec.runtime.machine import let_waiting_threads_rest
 
 EXIT_FAILURE, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
@@ -118,6 +119,7 @@ def _fail(message: str, code: int) -> int:
 def run() -> None:
     """Entry point of the `snerv` command. Being asked to end is like Ctrl-C: nothing half-written stays."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    let_waiting_threads_rest()
     _fill_standard_streams()
     sys.exit(main())
 

@@ -14,7 +14,7 @@ from snerv_codec.encoding.footage import Footage
 from snerv_codec.encoding.planning import require_room
 from snerv_codec.errors import OutputError, SettingsError
 from snerv_codec.events import Event, Warned
-from snerv_codec.runtime.machine import available_memory, choose_device, require_memory
+from snerv_codec.runtime.machine import available_memory, choose_device, keep_freed_memory, require_memory
 from snerv_codec.settings import EncodeSettings
 
 if TYPE_CHECKING:
@@ -115,6 +115,7 @@ def _place(footage: Footage, config: DecoderConfig, settings: EncodeSettings) ->
     from snerv_codec.training.frames import FrameSet
 
     device, batch = choose_device(settings.device), min(settings.fit.batch, len(footage.frames))
+    keep_freed_memory(device)
     need = fitting_memory(config, batch)
     require_memory(need, device, "fitting", "lower --size or --batch, or crop the video with --crop")
     frames = torch.from_numpy(footage.frames)

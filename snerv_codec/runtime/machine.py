@@ -30,16 +30,27 @@ def choose_device(name: str) -> "torch.device":
     if kind == "cuda" and int(index or 0) >= found:
         have = f"{found} CUDA devices here" if found else "no CUDA device here"
         raise ResourceError(f"device {name!r} asked for, but there is {have}; use --device cpu")
-    if kind == "cpu":
-        keep_freed_memory()
     return torch.device(name)
 
 
-def keep_freed_memory() -> None:
-    """Let the C library keep what is freed for the next step, where it can (glibc).
+def let_waiting_threads_rest() -> None:
+    """Tell OpenMP that threads which wait for each other shall not spin for long; call it before torch is imported.
+
+    GNU's library spins for so long that a fit is a hundred times slower where other programs want the cores too. A
+    thousand turns cost a tenth on an idle machine, and spare that. It reads the environment once. What the user has set
+    stays.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
+
+def keep_freed_memory(device: "torch.device") -> None:
+    """Let the C library keep what is freed on a CPU for the next step or frame, where it can (glibc).
 
     It hands large blocks back to the kernel, which clears their pages anew every time: a sixth of a training step.
     """
+    if device.type != "cpu":
+        return
     try:
         tune = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # another C library

@@ -68,6 +68,7 @@ PRESETS: dict[PresetName, Preset] = {
     "best": Preset(epochs=400, optimizer="muon", schedule="linear", about="four times the epochs of default"),
     "paper": Preset(epochs=300, optimizer="adam", schedule="cosine", about="the paper's recipe"),
 }
+DEFAULT = PRESETS["default"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +109,7 @@ CHOICES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitSettings:
-    """Everything that decides what a fit ends with, given the frames and the `DecoderConfig`.
+    """Everything that decides what a fit ends with, given the frames and the `DecoderConfig`; by default as shipped.
 
     `alpha` weighs L1 (L2 where `squared`) against SSIM, in the loss of the frame and, with `bands`, of its
     subbands. `warmup` is the share of a phase in which the rate rises (None: the paper's for the model), `schedule`
@@ -126,11 +127,11 @@ class FitSettings:
     """
 
     recipe: RecipeName = "paper"
-    epochs: int = 300
+    epochs: int = DEFAULT.epochs
     batch: int = 1
-    optimizer: OptimizerName = "adam"
+    optimizer: OptimizerName = DEFAULT.optimizer
     learning_rate: float = 1e-3
-    schedule: ScheduleName = "cosine"
+    schedule: ScheduleName = DEFAULT.schedule
     alpha: float = 0.7
     squared: bool = False
     bands: bool = True

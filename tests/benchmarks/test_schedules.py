@@ -35,7 +35,7 @@ def test_the_yardstick_is_the_fit_of_the_product():
     """With one frame there is one order of frames."""
     fit = Fit(clip(1), CONFIG, TRIALS["paper"], epochs=8, seed=3)
     fit.run()
-    settings = FitSettings(epochs=8, seed=3)
+    settings = FitSettings.preset("paper", epochs=8, seed=3)
     trainer = make_trainer(clip(1), CONFIG, settings, schedule=settings.phases()[:1])
     trainer.run()
     for mine, theirs in zip(fit.networks.parameters(), trainer.networks.parameters(), strict=True):

@@ -49,7 +49,7 @@ def handed_over(trainer):
 def test_the_yardstick_learns_the_same():
     torch.manual_seed(0)
     frames = torch.randint(0, 256, (2, 64, 96, 3), dtype=torch.uint8)
-    trainer = make_trainer(FrameSet(frames, CONFIG), CONFIG, FitSettings(learning_rate=1e-3))
+    trainer = make_trainer(FrameSet(frames, CONFIG), CONFIG, FitSettings.preset("paper", learning_rate=1e-3))
     plain = handed_over(trainer)
     for number in (0, 1, 1, 0):
         expected = trainer.advance(torch.tensor([number]))[0].item()

@@ -24,7 +24,10 @@ def result(tmp_path_factory):
     folder = tmp_path_factory.mktemp("result")
     source = write_clip(folder / "in.mp4", width=72, height=56, frames=8, sound=True)
     settings = EncodeSettings(
-        size="60k", device="cpu", fit=FitSettings(epochs=3, prune_epochs=1), source=Selection(crop=(48, 64))
+        size="60k",
+        device="cpu",
+        fit=FitSettings.preset("paper", epochs=3, prune_epochs=1),
+        source=Selection(crop=(48, 64)),
     )
     encode(source, folder / "out.snrv", settings)
     command = ["report", str(source), str(folder / "out.snrv"), "--rivals", "--no-vmaf", "--device", "cpu"]

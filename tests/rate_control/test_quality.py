@@ -23,7 +23,7 @@ from snerv_codec.rate_control.quality import AIM, CLOSE, Judge
 from snerv_codec.rate_control.targets import Target
 from snerv_codec.training.settings import FitSettings
 
-FIT = FitSettings(recipe="rd", epochs=14, grid_epochs=10, learning_rate=3e-3)
+FIT = FitSettings.preset("paper", recipe="rd", epochs=14, grid_epochs=10, learning_rate=3e-3)
 CPU = torch.device("cpu")
 
 
@@ -120,7 +120,7 @@ def test_vmaf_is_trained_for_by_the_psnr_that_goes_with_it(judge):
 def test_vmaf_is_what_evaluate_measures(tmp_path):
     pytest.importorskip("imageio_ffmpeg", reason="VMAF needs imageio-ffmpeg, of the extra `vmaf`")
     source = write_clip(tmp_path / "in.mkv", width=64, height=48, frames=3)
-    settings = replace(QUICK, size="60k", fit=FitSettings(epochs=20, learning_rate=3e-3))
+    settings = replace(QUICK, size="60k", fit=FitSettings.preset("paper", epochs=20, learning_rate=3e-3))
     encode(source, tmp_path / "out.snrv", settings)
     with StreamFile(tmp_path / "out.snrv") as file:
         segment = file.read_segment(0)

@@ -10,7 +10,7 @@ from snerv_codec.rate_control.steering import Steering
 from snerv_codec.training.loop import Moment
 from snerv_codec.training.settings import FitSettings
 
-PHASE = FitSettings(recipe="rd", epochs=40).phases()[-1]
+PHASE = FitSettings.preset("paper", recipe="rd", epochs=40).phases()[-1]
 
 
 class Grids:

@@ -1,12 +1,46 @@
+from dataclasses import replace
+
 import pytest
 
+from benchmarks.codecs import Snerv, find_codec
+from snerv_codec.cli.encode import settings_of
 from snerv_codec.errors import SettingsError
+from snerv_codec.rate_control.targets import Target
+from snerv_codec.settings import TARGETS, EncodeSettings
 from snerv_codec.training.settings import PRESETS, FitSettings
 
 
-def test_the_papers_preset_is_what_settings_are_by_themselves():
-    assert FitSettings.preset("paper") == FitSettings()
-    assert (FitSettings().optimizer, FitSettings().epochs, FitSettings().learning_rate) == ("adam", 300, 1e-3)
+def harness(text, size):
+    """The settings of a benchmark's codec at a point."""
+    codec = find_codec(text)
+    assert isinstance(codec, Snerv)
+    return codec.encode(size)
+
+
+@pytest.mark.parametrize(("size", "recipe"), [("1M", "paper"), (None, "rd")])
+def test_the_default_preset_is_what_settings_are_by_themselves(size, recipe):
+    """Alone, in an encode, by name, on the command line and as a benchmark's codec."""
+    ways = [
+        EncodeSettings(size=size),
+        EncodeSettings.of(size=size),
+        settings_of({**dict.fromkeys(TARGETS), "size": size}),
+        harness("snerv", size),
+    ]
+    assert FitSettings() == FitSettings.preset("default")
+    assert {settings.fit for settings in ways} == {FitSettings(recipe=recipe)}
+    assert FitSettings(optimizer="adam", schedule="cosine", epochs=300) == FitSettings.preset("paper")
+
+
+def test_a_target_is_trained_for_however_it_is_given():
+    expected = EncodeSettings.of(target_psnr=34)
+    assert expected.fit == FitSettings(recipe="rd")
+    assert EncodeSettings(target=Target("psnr", 34)) == expected
+    assert settings_of({**dict.fromkeys(TARGETS), "target_psnr": 34}) == expected
+    assert harness("snerv:target_psnr=34", None) == expected
+    assert replace(EncodeSettings(), target=Target("psnr", 34)) == expected
+    assert EncodeSettings(target=Target("psnr", 34), fit=FitSettings(recipe="rd", epochs=7)).fit.epochs == 7
+    with pytest.raises(SettingsError, match="paper cannot"):
+        EncodeSettings(target=Target("psnr", 34), fit=FitSettings(recipe="paper", epochs=3))
 
 
 @pytest.mark.parametrize("name", PRESETS)

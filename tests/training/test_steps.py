@@ -85,7 +85,7 @@ def make(recipe="paper", device="cpu", **settings):
     steering = Steering(options.get("rate_weight", 0.01))
     steering.budget = 12_000  # so the weight of the rate changes
     clip = FrameSet(torch.from_numpy(frames).to(device), config)
-    return make_trainer(clip, config, FitSettings(recipe=recipe, **options), controller=steering)
+    return make_trainer(clip, config, FitSettings.preset("paper", recipe=recipe, **options), controller=steering)
 
 
 def fit(recipe="paper", device="cpu", on_event=lambda event: None, **settings):
@@ -199,7 +199,7 @@ def test_sixteen_bits_learn_what_thirty_two_do():
     config = choose_config(32, 48, len(frames), 50_000)
     losses, gradients = [], []
     for precision in ("float32", "bfloat16"):
-        trainer = make_trainer(FrameSet(frames, config), config, FitSettings(precision=precision))
+        trainer = make_trainer(FrameSet(frames, config), config, FitSettings.preset("paper", precision=precision))
         losses.append(trainer.advance(torch.tensor([0, 1]))[0].item())
         gradients.append(torch.cat([parameter.grad.flatten() for parameter in trainer.networks.parameters()]))
     assert 0 < abs(losses[1] - losses[0]) < 0.01 * losses[0]  # bfloat16 makes a difference, and a small one
@@ -234,7 +234,7 @@ def test_wrong_settings_are_told():
     with pytest.raises(SettingsError, match="float16, whose range is too small"):
         fit(precision="float16")
     with pytest.raises(SettingsError, match="precision 'double' is not one of auto, float32"):
-        FitSettings(precision="double")  # type: ignore[arg-type]
+        FitSettings.preset("paper", precision="double")
     with pytest.raises(SettingsError, match="compile 'jit' is not one of auto, none"):
-        FitSettings(compile="jit")  # type: ignore[arg-type]
+        FitSettings.preset("paper", compile="jit")
     assert fitting_precision("auto", torch.device("cpu")) == "float32"

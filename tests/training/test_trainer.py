@@ -23,7 +23,7 @@ from snerv_codec.training.settings import FitSettings
 from snerv_codec.training.trainer import make_trainer
 
 CONFIG = paper_config((16, 2, 3), (2, 2, 2, 1, 1), 12, 1)  # 32x48
-SETTINGS = FitSettings(epochs=6, prune=0.3, prune_epochs=2, seed=3)
+SETTINGS = FitSettings.preset("paper", epochs=6, prune=0.3, prune_epochs=2, seed=3)
 
 
 def moving_gradient(count=4, height=31, width=47):
@@ -296,13 +296,13 @@ def test_removing_a_state_spares_what_is_not_ours(tmp_path):
 
 
 def test_the_schedule_warms_up_and_ends_at_zero():
-    phase = FitSettings(learning_rate=1e-3).phases()[0]
+    phase = FitSettings.preset("paper", learning_rate=1e-3).phases()[0]
     assert phase.rate(0) == pytest.approx(1e-4)
     assert phase.rate(0.05) == pytest.approx(5.5e-4)
     assert phase.rate(0.1) == pytest.approx(1e-3)
     assert phase.rate(0.55) == pytest.approx(5e-4)
     assert phase.rate(1) == pytest.approx(0, abs=1e-12)
-    phase = FitSettings(learning_rate=1e-3, schedule="linear").phases()[0]
+    phase = FitSettings.preset("paper", learning_rate=1e-3, schedule="linear").phases()[0]
     assert [phase.rate(done) for done in (0.1, 0.55, 0.82, 1)] == pytest.approx([1e-3, 5e-4, 2e-4, 0], abs=1e-12)
 
 
@@ -322,9 +322,9 @@ def test_the_border_weighs_nothing_and_flat_frames_have_no_range():
 
 
 def test_the_temporal_extension_warms_up_for_longer():
-    assert FitSettings().phases("b")[0].warmup == 0.1
-    assert {phase.warmup for phase in FitSettings().phases("t")} == {0.2}
-    assert FitSettings(warmup=0).phases("t")[0].warmup == 0
+    assert FitSettings.preset("paper").phases("b")[0].warmup == 0.1
+    assert {phase.warmup for phase in FitSettings.preset("paper").phases("t")} == {0.2}
+    assert FitSettings.preset("paper", warmup=0).phases("t")[0].warmup == 0
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
@@ -353,7 +353,7 @@ def test_neighbours_are_mirrored_at_the_ends_and_share_one_range(count):
 
 def test_the_temporal_extension_learns_and_resumes(tmp_path):
     """The same machinery: one epoch less of it, then the rest, ends where all at once does."""
-    settings = FitSettings(epochs=4, prune=0, seed=1)
+    settings = FitSettings.preset("paper", epochs=4, prune=0, seed=1)
 
     def trained(stop):
         trainer, seen = make_trainer(FrameSet(moving_gradient(), TEMPORAL), TEMPORAL, settings), []
@@ -385,7 +385,7 @@ def test_the_temporal_extension_learns_and_resumes(tmp_path):
 @pytest.mark.parametrize("wrong", [{"epochs": 0}, {"alpha": 1.5}, {"prune": 0.99}, {"learning_rate": 0}, {"batch": 0}])
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(SettingsError):
-        FitSettings(**wrong)
+        FitSettings.preset("paper", **wrong)
 
 
 def poisoned_at(trainer, kind, *place):
