@@ -302,7 +302,8 @@ def _frames_at_once(device: torch.device, batch: int | None) -> int:
 def _require_memory(config: DecoderConfig, values: int, device: torch.device, batch: int | None) -> None:
     """Raise `ResourceError` where decoding a segment of so many `values` takes more memory than there is."""
     need = decoding_memory(config, values, _frames_at_once(device, batch))
-    require_memory(need, device, "decoding", "lower --batch or use a machine with more memory")
+    fewer = "lower the batch, or " if device.type == "cuda" else ""
+    require_memory(need, device, "decoding", f"{fewer}use a machine with more memory")
 
 
 def _collect(submitted: _Submitted) -> Iterator[Pixels]:

@@ -2,11 +2,15 @@
 
 from dataclasses import replace
 from fractions import Fraction
+from io import BytesIO
 from math import prod
 
 import numpy as np
 
-from bitstream.models import DecoderConfig
+from bitstream.container import StreamWriter
+from bitstream.models import DecoderConfig, UnknownModel
+from bitstream.sections import write_section
+from bitstream.segmentsection import CodedSegment, write_segment
 from bitstream.types import Color, Packet, QuantizedTensor, Segment, SideTrack, Stream, VideoInfo
 
 
@@ -97,3 +101,29 @@ def rich_stream() -> Stream:
         SideTrack("subtitle", "subrip", b"", Fraction(1, 1000), ()),
     )
     return Stream(video, (first, second), tracks, "two segments of everything")
+
+
+def small_video(frames):
+    """16x16 pixels, which every decoder of the samples covers."""
+    return VideoInfo(16, 16, Fraction(1, 25), tuple(range(frames)), 1, Fraction(25))
+
+
+def unknown_segment(frames=3, number=7, config=b"of the future", content=b"whatever"):
+    """A segment of a model that nobody knows yet."""
+    return CodedSegment(frames, UnknownModel(number, config), 5, 40, write_section(b"SEGM", content * 5))
+
+
+def written(segments, **more):
+    """The bytes of a file of these segments."""
+    file = BytesIO()
+    writer = StreamWriter(file.write, small_video(sum(segment.frame_count for segment in segments)), **more)
+    for segment in segments:
+        writer.add(segment)
+    writer.finish()
+    return file.getvalue()
+
+
+def mixed():
+    """The bytes of a file of three segments, of which nobody knows the middle one's model yet."""
+    first, last = tiny_stream().segments[0], temporal_stream().segments[0]
+    return written([write_segment(first), unknown_segment(), write_segment(last)], summary="mixed")
