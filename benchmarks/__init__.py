@@ -11,11 +11,11 @@ let_waiting_threads_rest()  # as the command does, before a module here imports 
 # What benchmarks take beyond the public names of `snerv_codec`, its errors and its settings: who changes one of these
 # has benchmarks to look after. A test holds the list.
 INTERNALS = (
-    "bitstream.container",
-    "bitstream.drafts",
-    "bitstream.fitting",
-    "bitstream.models",
-    "bitstream.types",
+    "snerv_codec.bitstream.container",
+    "snerv_codec.bitstream.drafts",
+    "snerv_codec.bitstream.fitting",
+    "snerv_codec.bitstream.models",
+    "snerv_codec.bitstream.types",
     "snerv_codec.compression.packing",
     "snerv_codec.compression.rounding",
     "snerv_codec.compression.sensitivity",

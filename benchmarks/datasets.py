@@ -30,7 +30,7 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks import ffmpeg
-from bitstream.types import VideoInfo
+from snerv_codec.bitstream.types import VideoInfo
 from snerv_codec.errors import InputError
 from snerv_codec.media.picture import Pixels
 from snerv_codec.media.reader import read_video

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from pytorch_msssim import ssim
 from torch import Tensor, nn
 
-from bitstream.models import DecoderConfig
+from snerv_codec.bitstream.models import DecoderConfig
 from snerv_codec.model.wavelet import dwt, idwt
 
 ENCODER_WIDTH = 64

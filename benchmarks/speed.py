@@ -23,9 +23,9 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.plain import PlainTrainer
 from benchmarks.record import find_record, write_record
-from bitstream.container import read_stream, write_stream
-from bitstream.models import DecoderConfig
-from bitstream.types import Segment, Stream, VideoInfo
+from snerv_codec.bitstream.container import read_stream, write_stream
+from snerv_codec.bitstream.models import DecoderConfig
+from snerv_codec.bitstream.types import Segment, Stream, VideoInfo
 from snerv_codec.compression.packing import pack_segment
 from snerv_codec.compression.rounding import Plain
 from snerv_codec.decoding import SegmentPlayer

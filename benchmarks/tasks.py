@@ -12,7 +12,7 @@ import torch
 
 from benchmarks import datasets
 from benchmarks.datasets import Dataset
-from bitstream.models import DecoderConfig, Model
+from snerv_codec.bitstream.models import DecoderConfig, Model
 from snerv_codec.errors import UserError
 from snerv_codec.evaluation.metrics import ms_ssim, psnr
 from snerv_codec.events import EpochDone, Event

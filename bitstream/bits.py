@@ -1,7 +1,7 @@
 """Fields of single bits, most significant first, padded with zeros to a whole byte."""
 
-from bitstream.errors import Corrupt, Truncated
-from bitstream.fields import unzigzag, zigzag
+from .errors import Corrupt, Truncated
+from .fields import unzigzag, zigzag
 
 GOLOMB_ORDER = 2
 MAX_PREFIX = 16

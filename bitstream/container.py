@@ -13,15 +13,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from bitstream import sections
-from bitstream.errors import Corrupt, LimitExceeded, naming
-from bitstream.indexsection import SegmentEntry, read_index, write_index
-from bitstream.models import DecoderConfig, UnknownModel
-from bitstream.sections import SectionEntry, SectionFile, write_prologue, write_section
-from bitstream.segmentsection import CodedSegment, read_segment, write_segment
-from bitstream.tracksection import TrackSummary, read_track, summarize_track, write_track
-from bitstream.types import Segment, SideTrack, Stream, VideoInfo
-from bitstream.videosection import read_video, write_video
+from . import sections
+from .errors import Corrupt, LimitExceeded, naming
+from .indexsection import SegmentEntry, read_index, write_index
+from .models import DecoderConfig, UnknownModel
+from .sections import SectionEntry, SectionFile, write_prologue, write_section
+from .segmentsection import CodedSegment, read_segment, write_segment
+from .tracksection import TrackSummary, read_track, summarize_track, write_track
+from .types import Segment, SideTrack, Stream, VideoInfo
+from .videosection import read_video, write_video
 
 MAX_SUMMARY = 1 << 16  # bytes
 OFFSET_SIZE = 8  # bytes of the end mark, which says where the index lies

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bitstream.bits import BitReader, BitWriter
-from bitstream.errors import Corrupt
-from bitstream.rangecoder import TOTAL, Frequencies
+from .bits import BitReader, BitWriter
+from .errors import Corrupt
+from .rangecoder import TOTAL, Frequencies
 
 LEVELS_PER_OCTAVE = 4  # of a knot's level
 STEPS_PER_LEVEL = 4  # of the line between two knots

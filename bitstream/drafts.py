@@ -11,14 +11,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from bitstream import prediction, rangecoder
-from bitstream.bits import BitWriter
-from bitstream.curve import Curve
-from bitstream.entropy import MIN_ROW, Coder, Grid, encode_raw, kinds_of, max_span
-from bitstream.fields import Writer
-from bitstream.fitting import Counts, entropy, fit_all
-from bitstream.rangecoder import Frequencies, Symbols
-from bitstream.types import QuantizedTensor
+from . import prediction, rangecoder
+from .bits import BitWriter
+from .curve import Curve
+from .entropy import MIN_ROW, Coder, Grid, encode_raw, kinds_of, max_span
+from .fields import Writer
+from .fitting import Counts, entropy, fit_all
+from .rangecoder import Frequencies, Symbols
+from .types import QuantizedTensor
 
 CLASS_BITS = 150  # about what a class costs that the entropy of its symbols does not tell
 

@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from bitstream import prediction, rangecoder
-from bitstream.bits import BitReader
-from bitstream.curve import Curve
-from bitstream.errors import Corrupt, UnsupportedVersion
-from bitstream.fields import Reader
-from bitstream.rangecoder import Symbols
+from . import prediction, rangecoder
+from .bits import BitReader
+from .curve import Curve
+from .errors import Corrupt, UnsupportedVersion
+from .fields import Reader
+from .rangecoder import Symbols
 
 RAW_CHUNK = 1 << 16  # symbols; a multiple of 8, so that every chunk but the last ends with a byte
 MAX_BOUNDS = 7

@@ -10,7 +10,7 @@ from math import gcd
 import numpy as np
 import numpy.typing as npt
 
-from bitstream.errors import Corrupt, LimitExceeded, Truncated
+from .errors import Corrupt, LimitExceeded, Truncated
 
 VARINT_BITS = 64
 FLOAT16 = np.dtype("<f2")

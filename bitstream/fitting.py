@@ -18,8 +18,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from bitstream.bits import golomb_size
-from bitstream.curve import LEVELS_PER_OCTAVE, MAX_LEVEL, Curve, Node
+from .bits import golomb_size
+from .curve import LEVELS_PER_OCTAVE, MAX_LEVEL, Curve, Node
 
 MAX_DEPTH = 11  # halvings tried
 WORTH_A_KNOT = 5.0  # bits that an interval must be able to gain before knots in it are tried

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bitstream.errors import Corrupt, LimitExceeded
-from bitstream.fields import Reader, Writer
-from bitstream.models import MAX_CONFIG, MAX_MODEL, DecoderConfig, UnknownModel, read_config, write_config
-from bitstream.segmentsection import MAX_TENSORS, check_values
-from bitstream.types import MAX_FRAMES
+from .errors import Corrupt, LimitExceeded
+from .fields import Reader, Writer
+from .models import MAX_CONFIG, MAX_MODEL, DecoderConfig, UnknownModel, read_config, write_config
+from .segmentsection import MAX_TENSORS, check_values
+from .types import MAX_FRAMES
 
 MAX_SEGMENTS = 1 << 16
 

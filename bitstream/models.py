@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import NamedTuple
 
-from bitstream.fields import Reader, Writer
+from .fields import Reader, Writer
 
 MAX_FRAME_SIDE = 16384
 MAX_CHANNELS = 1024

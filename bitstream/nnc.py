@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bitstream.errors import Corrupt, LimitExceeded, MissingExtra
-from bitstream.types import NncTensors
+from .errors import Corrupt, LimitExceeded, MissingExtra
+from .types import NncTensors
 
 Floats = npt.NDArray[np.float32]
 Shape = tuple[int, ...]

@@ -9,7 +9,7 @@ which wrap around as they should, because 2**bits divides 2**16.
 import numpy as np
 import numpy.typing as npt
 
-from bitstream.rangecoder import Symbols
+from .rangecoder import Symbols
 
 ONE = 1 << 24  # a 16-bit float times this is an integer
 

@@ -14,7 +14,7 @@ import constriction
 import numpy as np
 import numpy.typing as npt
 
-from bitstream.errors import Corrupt
+from .errors import Corrupt
 
 PRECISION = 24
 TOTAL = 1 << PRECISION

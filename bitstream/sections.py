@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import BinaryIO
 
-from bitstream.errors import Corrupt, LimitExceeded, NotAStream, Truncated, UnsupportedVersion
-from bitstream.fields import Reader, Writer
+from .errors import Corrupt, LimitExceeded, NotAStream, Truncated, UnsupportedVersion
+from .fields import Reader, Writer
 
 # Not text, and harmed by whoever strips the eighth bit, translates line ends or stops at ^Z.
 SIGNATURE = b"\x8fSNRV\r\n\x1a"

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
-from bitstream.drafts import encode_tensors
-from bitstream.entropy import Grid, decode_tensor
-from bitstream.errors import Corrupt, LimitExceeded, UnsupportedVersion
-from bitstream.fields import Reader, Writer
-from bitstream.models import DecoderConfig, UnknownModel
-from bitstream.sections import CHECKSUM_SIZE, NNC_SEGMENT, SEGMENT, payload_of, write_section
-from bitstream.types import MAX_DIMENSIONS, MAX_NAME, MAX_TENSOR_VALUES, NncTensors, QuantizedTensor, Segment
+from .drafts import encode_tensors
+from .entropy import Grid, decode_tensor
+from .errors import Corrupt, LimitExceeded, UnsupportedVersion
+from .fields import Reader, Writer
+from .models import DecoderConfig, UnknownModel
+from .sections import CHECKSUM_SIZE, NNC_SEGMENT, SEGMENT, payload_of, write_section
+from .types import MAX_DIMENSIONS, MAX_NAME, MAX_TENSOR_VALUES, NncTensors, QuantizedTensor, Segment
 
 MAX_TENSORS = 1 << 12
 MAX_DIRECTORY = 1 << 20  # bytes, once inflated

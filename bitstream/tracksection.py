@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from fractions import Fraction
 
-from bitstream.errors import Corrupt, LimitExceeded
-from bitstream.fields import Reader, Writer
-from bitstream.types import Packet, SideTrack, TrackKind
+from .errors import Corrupt, LimitExceeded
+from .fields import Reader, Writer
+from .types import Packet, SideTrack, TrackKind
 
 KINDS: tuple[TrackKind, ...] = ("audio", "subtitle")
 MAX_TEXT = 255

@@ -16,7 +16,7 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from bitstream.models import MAX_FRAME_SIDE, DecoderConfig, check
+from .models import MAX_FRAME_SIDE, DecoderConfig, check
 
 MIN_FRAME_SIDE = 16
 MAX_FRAMES = 1 << 20

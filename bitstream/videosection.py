@@ -2,9 +2,9 @@
 
 from itertools import pairwise
 
-from bitstream.errors import Corrupt
-from bitstream.fields import Reader, Writer
-from bitstream.types import MAX_FRAMES, Chroma, Color, VideoInfo
+from .errors import Corrupt
+from .fields import Reader, Writer
+from .types import MAX_FRAMES, Chroma, Color, VideoInfo
 
 CHROMAS: tuple[Chroma, ...] = ("400", "420", "422", "444", "rgb")
 RANGES = (None, False, True)

@@ -18,7 +18,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bitstream.errors import BitstreamError
+    from snerv_codec.bitstream.errors import BitstreamError
     from snerv_codec.codec import decode, encode
     from snerv_codec.decoding import Decoder
     from snerv_codec.encoding.planning import plan
@@ -60,7 +60,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "BitstreamError": "bitstream.errors",
+    "BitstreamError": "snerv_codec.bitstream.errors",
     "DecodeReport": "snerv_codec.report",
     "Decoder": "snerv_codec.decoding",
     "EncodeReport": "snerv_codec.report",

@@ -8,10 +8,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from bitstream import nnc
-from bitstream.container import Source, StreamWriter
-from bitstream.segmentsection import CodedSegment
-from bitstream.types import Segment, VideoInfo
+from snerv_codec.bitstream import nnc
+from snerv_codec.bitstream.container import Source, StreamWriter
+from snerv_codec.bitstream.segmentsection import CodedSegment
+from snerv_codec.bitstream.types import Segment, VideoInfo
 from snerv_codec.encoding.footage import Footage, read_footage
 from snerv_codec.encoding.planning import decoder_config, make_plan
 from snerv_codec.encoding.prediction import track_bytes

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple, Self
 
 import torch
 
-from bitstream.container import Source, StreamFile
-from bitstream.errors import naming
-from bitstream.models import DecoderConfig
-from bitstream.types import Segment, SideTrack, VideoInfo
+from snerv_codec.bitstream.container import Source, StreamFile
+from snerv_codec.bitstream.errors import naming
+from snerv_codec.bitstream.models import DecoderConfig
+from snerv_codec.bitstream.types import Segment, SideTrack, VideoInfo
 from snerv_codec.compression.packing import unpack_decoder, unpack_embeddings
 from snerv_codec.errors import SettingsError
 from snerv_codec.frames import (

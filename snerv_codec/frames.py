@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from bitstream.types import VideoInfo
+from snerv_codec.bitstream.types import VideoInfo
 from snerv_codec.errors import SettingsError
 from snerv_codec.media.picture import Pixels
 

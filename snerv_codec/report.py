@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bitstream.models import DecoderConfig, Model
+from snerv_codec.bitstream.models import DecoderConfig, Model
 from snerv_codec.rate_control.targets import Target
 
 

@@ -8,9 +8,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from bitstream import nnc
-from bitstream.models import LAYOUTS, Model
-from bitstream.types import VideoInfo
+from snerv_codec.bitstream import nnc
+from snerv_codec.bitstream.models import LAYOUTS, Model
+from snerv_codec.bitstream.types import VideoInfo
 from snerv_codec.errors import SettingsError
 from snerv_codec.media.source import Selection
 from snerv_codec.rate_control.targets import Target, TargetKind

@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import torch
 
-from bitstream.types import QuantizedTensor, Segment, Stream, VideoInfo
+from snerv_codec.bitstream.types import QuantizedTensor, Segment, Stream, VideoInfo
 from snerv_codec.model.architectures import build_decoder, paper_config
 
 

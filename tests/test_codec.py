@@ -15,8 +15,8 @@ import pytest
 from clips import packets, write_clip
 from conftest import QUICK
 
-from bitstream.container import StreamFile, read_header
 from snerv_codec import Decoder, decode, decoding, encode
+from snerv_codec.bitstream.container import StreamFile, read_header
 from snerv_codec.codec import differing_frames
 from snerv_codec.encoding.planning import plan
 from snerv_codec.errors import OutputError, ResourceError, SettingsError

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from networks import arbitrary_segment, small_video, temporal_stream
 
-from bitstream.container import StreamFile, StreamWriter, write_stream
-from bitstream.errors import UnsupportedVersion
-from bitstream.models import DecoderConfig, UnknownModel
-from bitstream.sections import write_section
-from bitstream.segmentsection import CodedSegment, write_segment
 from snerv_codec import Decoder
+from snerv_codec.bitstream.container import StreamFile, StreamWriter, write_stream
+from snerv_codec.bitstream.errors import UnsupportedVersion
+from snerv_codec.bitstream.models import DecoderConfig, UnknownModel
+from snerv_codec.bitstream.sections import write_section
+from snerv_codec.bitstream.segmentsection import CodedSegment, write_segment
 
 GOLDEN = Path(__file__).parent / "golden"
 REGENERATE = os.environ.get("REGENERATE_GOLDEN") == "1"

@@ -10,9 +10,9 @@ import torch
 from clips import moving_picture, packets, write_clip
 from conftest import QUICK
 
-from bitstream.container import StreamFile, write_stream
-from bitstream.types import VideoInfo
 from snerv_codec import Decoder, decode, encode
+from snerv_codec.bitstream.container import StreamFile, write_stream
+from snerv_codec.bitstream.types import VideoInfo
 from snerv_codec.cli.main import main
 from snerv_codec.compression.packing import pack_segment, unpack_decoder, unpack_embeddings
 from snerv_codec.compression.rounding import Plain

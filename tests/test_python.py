@@ -14,7 +14,6 @@ import torch
 from clips import moving_picture
 
 import snerv_codec
-from bitstream.types import VideoInfo
 from snerv_codec import (
     BitstreamError,
     Decoder,
@@ -28,6 +27,7 @@ from snerv_codec import (
     encode,
     plan,
 )
+from snerv_codec.bitstream.types import VideoInfo
 from snerv_codec.frames import Timeline
 from snerv_codec.media.reader import read_video
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from networks import temporal_stream
 
-from bitstream.container import StreamFile, write_stream
 from snerv_codec import Decoder, EncodeSettings, decode, encode
+from snerv_codec.bitstream.container import StreamFile, write_stream
 from snerv_codec.cli.main import main
 from snerv_codec.encoding.planning import plan
 from snerv_codec.errors import SettingsError

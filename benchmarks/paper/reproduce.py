@@ -26,7 +26,7 @@ import snerv_codec
 from benchmarks import datasets, record, tasks
 from benchmarks.markdown import markdown
 from benchmarks.paper.tables import FITS, TABLES, Fit
-from bitstream.models import DecoderConfig
+from snerv_codec.bitstream.models import DecoderConfig
 from snerv_codec.errors import UserError
 from snerv_codec.events import EpochDone, Event
 from snerv_codec.media.picture import Pixels

@@ -5,7 +5,7 @@ A fit is data; one serves every row that shows it. A row without a fit is a meth
 
 from dataclasses import dataclass, replace
 
-from bitstream.models import Model
+from snerv_codec.bitstream.models import Model
 from snerv_codec.model.variants import FORMAT, HNERV, Variant
 
 

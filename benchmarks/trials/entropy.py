@@ -26,11 +26,11 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.record import write_record
-from bitstream.container import StreamFile
-from bitstream.drafts import encode_symbols, encode_tensors
-from bitstream.fitting import entropy
-from bitstream.types import QuantizedTensor
 from snerv_codec import EncodeSettings, encode
+from snerv_codec.bitstream.container import StreamFile
+from snerv_codec.bitstream.drafts import encode_symbols, encode_tensors
+from snerv_codec.bitstream.fitting import entropy
+from snerv_codec.bitstream.types import QuantizedTensor
 from snerv_codec.training.settings import FitSettings
 
 Counts = npt.NDArray[np.int64]

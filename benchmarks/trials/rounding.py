@@ -30,9 +30,9 @@ from benchmarks.bdrate import bd_rate, quality_at
 from benchmarks.datasets import Dataset
 from benchmarks.record import Record
 from benchmarks.tasks import SUBJECTS
-from bitstream.container import write_stream
-from bitstream.models import DecoderConfig
-from bitstream.types import QuantizedTensor, Stream, VideoInfo
+from snerv_codec.bitstream.container import write_stream
+from snerv_codec.bitstream.models import DecoderConfig
+from snerv_codec.bitstream.types import QuantizedTensor, Stream, VideoInfo
 from snerv_codec.compression.packing import pack_segment
 from snerv_codec.compression.rounding import Nnc, Plain, RateDistortion, Rounded, Rounding
 from snerv_codec.compression.sensitivity import round_for_rate, sensitivities, weigh

@@ -12,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from benchmarks.datasets import resize
 from benchmarks.trials.optimizers import ScheduleFree, Soap
-from bitstream.models import DecoderConfig
+from snerv_codec.bitstream.models import DecoderConfig
 from snerv_codec.media.picture import Pixels
 from snerv_codec.model.blocks import place
 from snerv_codec.model.decoder import Prediction, to_pixels

@@ -8,8 +8,8 @@ from typing import Any, get_args
 
 import click
 
-from bitstream import nnc
-from bitstream.models import LAYOUTS
+from snerv_codec.bitstream import nnc
+from snerv_codec.bitstream.models import LAYOUTS
 from snerv_codec.cli import options
 from snerv_codec.cli.config import read_config
 from snerv_codec.cli.help import Command, option, section

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from bitstream.container import StreamHeader, read_header
-from bitstream.models import DecoderConfig, UnknownModel
+from snerv_codec.bitstream.container import StreamHeader, read_header
+from snerv_codec.bitstream.models import DecoderConfig, UnknownModel
 from snerv_codec.cli.render import show_decoder, table
 from snerv_codec.evaluation.metrics import bits_per_pixel, bits_per_second
 

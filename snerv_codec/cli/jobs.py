@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bitstream.errors import BitstreamError
+from snerv_codec.bitstream.errors import BitstreamError
 from snerv_codec.errors import OutputError, UserError
 from snerv_codec.events import Event, Warned
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import click
 
-from bitstream.errors import BitstreamError
+from snerv_codec.bitstream.errors import BitstreamError
 from snerv_codec.errors import UserError
 from snerv_codec.runtime.machine import let_waiting_threads_rest
 

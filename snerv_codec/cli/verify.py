@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from bitstream.container import StreamFile
+from snerv_codec.bitstream.container import StreamFile
 from snerv_codec.cli.help import Command
 from snerv_codec.cli.progress import View, watched
 from snerv_codec.errors import UserError

@@ -4,10 +4,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bitstream import nnc
-from bitstream.errors import Corrupt
-from bitstream.models import DecoderConfig
-from bitstream.types import QuantizedTensor, Segment
+from snerv_codec.bitstream import nnc
+from snerv_codec.bitstream.errors import Corrupt
+from snerv_codec.bitstream.models import DecoderConfig
+from snerv_codec.bitstream.types import QuantizedTensor, Segment
 from snerv_codec.compression.quantize import Floats, array, dequantize
 from snerv_codec.compression.rounding import Rounding
 from snerv_codec.compression.values import Values

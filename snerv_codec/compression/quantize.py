@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from bitstream.types import MAX_BITS, QuantizedTensor
+from snerv_codec.bitstream.types import MAX_BITS, QuantizedTensor
 
 Floats = npt.NDArray[np.float32]
 

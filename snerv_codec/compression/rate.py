@@ -12,10 +12,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from bitstream.bits import BitWriter
-from bitstream.curve import Curve
-from bitstream.fitting import entropy, fit_all
-from bitstream.rangecoder import TOTAL
+from snerv_codec.bitstream.bits import BitWriter
+from snerv_codec.bitstream.curve import Curve
+from snerv_codec.bitstream.fitting import entropy, fit_all
+from snerv_codec.bitstream.rangecoder import TOTAL
 from snerv_codec.compression.quantize import MOST_STEPS
 
 Floats = npt.NDArray[np.float32]

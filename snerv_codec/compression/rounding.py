@@ -5,8 +5,8 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
-from bitstream import nnc
-from bitstream.types import NncTensors, QuantizedTensor
+from snerv_codec.bitstream import nnc
+from snerv_codec.bitstream.types import NncTensors, QuantizedTensor
 from snerv_codec.compression.quantize import Floats, array, quantize, quantize_on, round_up
 from snerv_codec.compression.sensitivity import Weighed, round_as_good
 from snerv_codec.compression.values import Values

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bitstream.rangecoder import PRECISION
-from bitstream.types import QuantizedTensor
+from snerv_codec.bitstream.rangecoder import PRECISION
+from snerv_codec.bitstream.types import QuantizedTensor
 from snerv_codec.compression.quantize import MOST_STEPS, Floats, array, dequantize, quantize, quantize_on
 from snerv_codec.compression.rate import fit_curves
 from snerv_codec.compression.values import Values, values_of

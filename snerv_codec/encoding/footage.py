@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bitstream.types import SideTrack, VideoInfo
+from snerv_codec.bitstream.types import SideTrack, VideoInfo
 from snerv_codec.media.mask import Mask, read_mask
 from snerv_codec.media.picture import Pixels
 from snerv_codec.media.reader import read_video

@@ -7,9 +7,9 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from bitstream.models import DecoderConfig
-from bitstream.segmentsection import MAX_SEGMENT_VALUES
-from bitstream.types import SideTrack, VideoInfo
+from snerv_codec.bitstream.models import DecoderConfig
+from snerv_codec.bitstream.segmentsection import MAX_SEGMENT_VALUES
+from snerv_codec.bitstream.types import SideTrack, VideoInfo
 from snerv_codec.encoding.prediction import predicted_bytes, predicted_seconds, suiting_size, track_bytes
 from snerv_codec.errors import SettingsError
 from snerv_codec.media.picture import PictureFormat

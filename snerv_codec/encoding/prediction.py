@@ -6,8 +6,8 @@ The constants are seen on fits of two clips, `bunny-small` and `bikes-small` of 
 import math
 from collections.abc import Sequence
 
-from bitstream import nnc
-from bitstream.types import SideTrack, VideoInfo
+from snerv_codec.bitstream import nnc
+from snerv_codec.bitstream.types import SideTrack, VideoInfo
 from snerv_codec.settings import EncodeSettings
 
 # Parameters that suit a video: what is alike from frame to frame and within a frame is learned once.

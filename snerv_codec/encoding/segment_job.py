@@ -6,9 +6,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from bitstream.models import DecoderConfig
-from bitstream.segmentsection import CodedSegment, write_segment
-from bitstream.types import Segment
+from snerv_codec.bitstream.models import DecoderConfig
+from snerv_codec.bitstream.segmentsection import CodedSegment, write_segment
+from snerv_codec.bitstream.types import Segment
 from snerv_codec.compression.quantize import MAX_DEADZONE
 from snerv_codec.encoding.footage import Footage
 from snerv_codec.encoding.planning import require_room

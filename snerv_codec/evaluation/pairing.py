@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 
-from bitstream.sections import SIGNATURE
-from bitstream.types import Color
+from snerv_codec.bitstream.sections import SIGNATURE
+from snerv_codec.bitstream.types import Color
 from snerv_codec.errors import SettingsError
 from snerv_codec.media.arrays import centred
 from snerv_codec.media.color import measured_in

@@ -13,8 +13,8 @@ from typing import Any
 
 import av
 
-from bitstream.container import read_header
-from bitstream.types import VideoInfo
+from snerv_codec.bitstream.container import read_header
+from snerv_codec.bitstream.types import VideoInfo
 from snerv_codec.evaluation.metrics import psnr
 from snerv_codec.evaluation.pairing import is_snrv
 from snerv_codec.events import Event, FrameDone

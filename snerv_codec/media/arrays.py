@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from bitstream.models import MAX_FRAME_SIDE
-from bitstream.types import MAX_FRAMES, MIN_FRAME_SIDE, Color, VideoInfo
+from snerv_codec.bitstream.models import MAX_FRAME_SIDE
+from snerv_codec.bitstream.types import MAX_FRAMES, MIN_FRAME_SIDE, Color, VideoInfo
 from snerv_codec.errors import InputError, SettingsError
 from snerv_codec.media.picture import Pixels
 from snerv_codec.media.source import Selection

@@ -11,7 +11,7 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
-from bitstream.types import Chroma, Color
+from snerv_codec.bitstream.types import Chroma, Color
 from snerv_codec.media.picture import Pixels
 
 UNSPECIFIED = 2

@@ -16,8 +16,8 @@ import av.container.core
 import av.error
 import av.stream
 
-from bitstream.models import MAX_FRAME_SIDE
-from bitstream.types import MIN_FRAME_SIDE, SideTrack
+from snerv_codec.bitstream.models import MAX_FRAME_SIDE
+from snerv_codec.bitstream.types import MIN_FRAME_SIDE, SideTrack
 from snerv_codec.errors import InputError, SettingsError
 from snerv_codec.media.complaints import MUTE, Complaints
 from snerv_codec.media.extent import missing_bytes

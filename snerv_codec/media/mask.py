@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bitstream.types import VideoInfo
+from snerv_codec.bitstream.types import VideoInfo
 from snerv_codec.errors import SettingsError
 from snerv_codec.media.folder import IMAGES
 from snerv_codec.media.reader import read_video

@@ -6,7 +6,7 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
-from bitstream.types import Chroma
+from snerv_codec.bitstream.types import Chroma
 
 Pixels = npt.NDArray[np.uint8]  # 8-bit samples of one picture, or of several along a first axis
 

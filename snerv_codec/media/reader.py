@@ -8,8 +8,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from bitstream.models import MAX_FRAME_SIDE
-from bitstream.types import MAX_FRAMES, MIN_FRAME_SIDE, SideTrack, VideoInfo
+from snerv_codec.bitstream.models import MAX_FRAME_SIDE
+from snerv_codec.bitstream.types import MAX_FRAMES, MIN_FRAME_SIDE, SideTrack, VideoInfo
 from snerv_codec.errors import InputError, ResourceError, SettingsError
 from snerv_codec.media import color
 from snerv_codec.media.arrays import centred, from_array

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from bitstream.types import SideTrack
+from snerv_codec.bitstream.types import SideTrack
 from snerv_codec.errors import ResourceError
 from snerv_codec.media.timing import Timeline, make_timeline
 

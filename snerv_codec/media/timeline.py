@@ -3,7 +3,7 @@
 from dataclasses import replace
 from itertools import pairwise
 
-from bitstream.types import MAX_FRAMES, SideTrack, VideoInfo
+from snerv_codec.bitstream.types import MAX_FRAMES, SideTrack, VideoInfo
 from snerv_codec.errors import SettingsError
 from snerv_codec.media.tracks import cut_tracks
 

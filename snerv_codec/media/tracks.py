@@ -9,7 +9,7 @@ from typing import Any
 import av
 import av.error
 
-from bitstream.types import Packet, SideTrack, TrackKind
+from snerv_codec.bitstream.types import Packet, SideTrack, TrackKind
 
 MAX_DESCRIPTION = 1 << 18  # bytes that are given to a demuxer: codecs need far less than the format allows
 MAX_SECONDS = 1 << 30  # what a container's clock can hold in any of its units

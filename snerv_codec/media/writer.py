@@ -15,7 +15,7 @@ import av.filter
 import numpy as np
 from av.codec.context import Flags
 
-from bitstream.types import Color, SideTrack, VideoInfo
+from snerv_codec.bitstream.types import Color, SideTrack, VideoInfo
 from snerv_codec.errors import OutputError, SettingsError
 from snerv_codec.media import color
 from snerv_codec.media.picture import Pixels

@@ -10,7 +10,7 @@ from fractions import Fraction
 from functools import partial
 from typing import TYPE_CHECKING
 
-from bitstream.models import DecoderConfig, Model
+from snerv_codec.bitstream.models import DecoderConfig, Model
 from snerv_codec.model.memory import backbone_features, moments_features
 
 if TYPE_CHECKING:

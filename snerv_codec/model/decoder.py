@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bitstream.models import DecoderConfig
+from snerv_codec.bitstream.models import DecoderConfig
 from snerv_codec.model.blocks import FusionBlock, HighBands, UpBlock
 from snerv_codec.model.wavelet import idwt
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from bitstream.models import DecoderConfig
+from snerv_codec.bitstream.models import DecoderConfig
 from snerv_codec.model.blocks import ChannelNorm, ConvNeXtBlock
 from snerv_codec.model.temporal import STILL_BLOCKS, prime_factors
 

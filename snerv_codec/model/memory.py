@@ -7,7 +7,7 @@ while the networks run.
 from itertools import accumulate
 from operator import mul
 
-from bitstream.models import DecoderConfig
+from snerv_codec.bitstream.models import DecoderConfig
 
 VECTOR = 16  # channels that fill a vector unit
 FINISHING = 48  # values for each position of LL while subbands become pixels

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from bitstream.models import LAYOUTS, MAX_CHANNELS, DecoderConfig, Model
+from snerv_codec.bitstream.models import LAYOUTS, MAX_CHANNELS, DecoderConfig, Model
 from snerv_codec.errors import SettingsError
 from snerv_codec.model.architectures import ARCHITECTURES
 from snerv_codec.model.temporal import STILL_BLOCKS

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bitstream.models import DecoderConfig
+from snerv_codec.bitstream.models import DecoderConfig
 from snerv_codec.errors import SettingsError
 from snerv_codec.model.architectures import build_decoder, build_encoder, paper_kernels, paper_widths
 from snerv_codec.model.blocks import UpBlock

@@ -12,9 +12,9 @@ import av
 import numpy as np
 from av.video.reformatter import Interpolation
 
-from bitstream.container import StreamFile
-from bitstream.drafts import encode_tensors
-from bitstream.types import Segment
+from snerv_codec.bitstream.container import StreamFile
+from snerv_codec.bitstream.drafts import encode_tensors
+from snerv_codec.bitstream.types import Segment
 from snerv_codec.decoding import Decoder
 from snerv_codec.evaluation.evaluate import Evaluation, evaluate
 from snerv_codec.evaluation.pairing import open_side

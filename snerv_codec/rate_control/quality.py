@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 import torch
 
-from bitstream.types import Segment
+from snerv_codec.bitstream.types import Segment
 from snerv_codec.compression.quantize import MAX_DEADZONE
 from snerv_codec.decoding import SegmentPlayer
 from snerv_codec.encoding.footage import Footage

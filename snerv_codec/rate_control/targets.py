@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from bitstream.types import VideoInfo
+from snerv_codec.bitstream.types import VideoInfo
 from snerv_codec.errors import SettingsError
 
 TargetKind = Literal["size", "bpp", "bitrate", "psnr", "vmaf"]

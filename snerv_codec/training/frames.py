@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bitstream.models import DecoderConfig
+from snerv_codec.bitstream.models import DecoderConfig
 from snerv_codec.model.decoder import Prediction, scale_low, to_pixels
 from snerv_codec.model.variants import FORMAT, Variant
 from snerv_codec.model.wavelet import dwt, low_in_time

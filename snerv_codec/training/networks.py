@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from bitstream.models import DecoderConfig
+from snerv_codec.bitstream.models import DecoderConfig
 from snerv_codec.compression.values import Values, values_of
 from snerv_codec.model.blocks import place
 from snerv_codec.model.decoder import Prediction, to_pixels

@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
-from bitstream.models import Model
-from bitstream.types import MAX_BITS
+from snerv_codec.bitstream.models import Model
+from snerv_codec.bitstream.types import MAX_BITS
 from snerv_codec.errors import SettingsError
 from snerv_codec.model.architectures import ARCHITECTURES
 from snerv_codec.runtime.precision import Precision

@@ -5,7 +5,7 @@ from functools import partial
 
 import torch
 
-from bitstream.models import DecoderConfig
+from snerv_codec.bitstream.models import DecoderConfig
 from snerv_codec.runtime.machine import require_compiler
 from snerv_codec.runtime.precision import fitting_precision
 from snerv_codec.training.frames import FrameSet

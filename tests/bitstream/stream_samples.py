@@ -7,11 +7,11 @@ from math import prod
 
 import numpy as np
 
-from bitstream.container import StreamWriter
-from bitstream.models import DecoderConfig, UnknownModel
-from bitstream.sections import write_section
-from bitstream.segmentsection import CodedSegment, write_segment
-from bitstream.types import Color, Packet, QuantizedTensor, Segment, SideTrack, Stream, VideoInfo
+from snerv_codec.bitstream.container import StreamWriter
+from snerv_codec.bitstream.models import DecoderConfig, UnknownModel
+from snerv_codec.bitstream.sections import write_section
+from snerv_codec.bitstream.segmentsection import CodedSegment, write_segment
+from snerv_codec.bitstream.types import Color, Packet, QuantizedTensor, Segment, SideTrack, Stream, VideoInfo
 
 
 def tensor(name: str, shape: tuple[int, ...], bits: int = 8, axis: int | None = None) -> QuantizedTensor:

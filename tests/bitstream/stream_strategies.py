@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import strategies as st
 from stream_samples import tensor
 
-from bitstream.models import LAYOUTS, DecoderConfig
-from bitstream.types import Color, Packet, Segment, SideTrack, Stream, VideoInfo
+from snerv_codec.bitstream.models import LAYOUTS, DecoderConfig
+from snerv_codec.bitstream.types import Color, Packet, Segment, SideTrack, Stream, VideoInfo
 
 
 @st.composite

@@ -12,16 +12,22 @@ from hypothesis import given, settings
 from stream_samples import rich_stream, temporal_stream, tensor, tiny_stream
 from stream_strategies import streams
 
-import bitstream.errors
-from bitstream import container
-from bitstream.container import StreamFile, StreamWriter, read_header, read_stream, write_stream
-from bitstream.drafts import encode_tensor
-from bitstream.errors import BitstreamError, Corrupt, LimitExceeded, NotAStream, Truncated, UnsupportedVersion
-from bitstream.indexsection import read_index, write_index
-from bitstream.models import UnknownModel, write_config
-from bitstream.sections import SIGNATURE, VERSION, SectionFile, payload_of, write_prologue, write_section
-from bitstream.segmentsection import write_segment
-from bitstream.types import SideTrack
+from snerv_codec.bitstream import container, errors
+from snerv_codec.bitstream.container import StreamFile, StreamWriter, read_header, read_stream, write_stream
+from snerv_codec.bitstream.drafts import encode_tensor
+from snerv_codec.bitstream.errors import (
+    BitstreamError,
+    Corrupt,
+    LimitExceeded,
+    NotAStream,
+    Truncated,
+    UnsupportedVersion,
+)
+from snerv_codec.bitstream.indexsection import read_index, write_index
+from snerv_codec.bitstream.models import UnknownModel, write_config
+from snerv_codec.bitstream.sections import SIGNATURE, VERSION, SectionFile, payload_of, write_prologue, write_section
+from snerv_codec.bitstream.segmentsection import write_segment
+from snerv_codec.bitstream.types import SideTrack
 
 
 @settings(max_examples=60, deadline=None)
@@ -348,7 +354,7 @@ def test_overhead_is_small():
 
 
 def test_errors_have_these_names():
-    names = {n for n, v in vars(bitstream.errors).items() if isinstance(v, type) and issubclass(v, Exception)}
+    names = {n for n, v in vars(errors).items() if isinstance(v, type) and issubclass(v, Exception)}
     assert names == {
         "BitstreamError",
         "NotAStream",
@@ -358,7 +364,7 @@ def test_errors_have_these_names():
         "LimitExceeded",
         "MissingExtra",
     }
-    assert all(issubclass(getattr(bitstream.errors, name), BitstreamError) for name in names)
+    assert all(issubclass(getattr(errors, name), BitstreamError) for name in names)
 
 
 def test_importing_the_package_loads_no_network_library():

@@ -5,14 +5,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from independent import symbols as oracle
 
-from bitstream import entropy, prediction, rangecoder
-from bitstream.bits import BitReader, BitWriter
-from bitstream.curve import LEVELS_PER_OCTAVE, MAX_LEVEL, POWERS, STEPS_PER_OCTAVE, Curve, Node
-from bitstream.drafts import encode_symbols, encode_tensor
-from bitstream.entropy import Coder, Grid, decode_symbols, decode_tensor
-from bitstream.errors import BitstreamError, Corrupt, LimitExceeded, Truncated, UnsupportedVersion
-from bitstream.fitting import TOGETHER, fit, fit_all
-from bitstream.types import QuantizedTensor
+from snerv_codec.bitstream import entropy, prediction, rangecoder
+from snerv_codec.bitstream.bits import BitReader, BitWriter
+from snerv_codec.bitstream.curve import LEVELS_PER_OCTAVE, MAX_LEVEL, POWERS, STEPS_PER_OCTAVE, Curve, Node
+from snerv_codec.bitstream.drafts import encode_symbols, encode_tensor
+from snerv_codec.bitstream.entropy import Coder, Grid, decode_symbols, decode_tensor
+from snerv_codec.bitstream.errors import BitstreamError, Corrupt, LimitExceeded, Truncated, UnsupportedVersion
+from snerv_codec.bitstream.fitting import TOGETHER, fit, fit_all
+from snerv_codec.bitstream.types import QuantizedTensor
 
 
 @st.composite

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitstream.bits import BitReader, BitWriter, golomb_size
-from bitstream.errors import BitstreamError, Corrupt, LimitExceeded, Truncated
-from bitstream.fields import Reader, Writer
+from snerv_codec.bitstream.bits import BitReader, BitWriter, golomb_size
+from snerv_codec.bitstream.errors import BitstreamError, Corrupt, LimitExceeded, Truncated
+from snerv_codec.bitstream.fields import Reader, Writer
 
 UINT64 = st.integers(0, 2**64 - 1)
 INT64 = st.integers(-(2**63), 2**63 - 1)

@@ -11,12 +11,11 @@ import pytest
 from independent import symbols as oracle
 from stream_samples import rich_stream, tiny_stream
 
-import bitstream
-from bitstream.container import read_stream, write_stream
-from bitstream.drafts import encode_symbols
+from snerv_codec.bitstream.container import read_stream, write_stream
+from snerv_codec.bitstream.drafts import encode_symbols
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-SPEC = (Path(bitstream.__file__).parent / "SPEC.md").read_text()
+SPEC = (Path(__file__).parents[2] / "bitstream" / "SPEC.md").read_text()
 SAMPLES = {"tiny.snrv": tiny_stream, "rich.snrv": rich_stream}
 
 

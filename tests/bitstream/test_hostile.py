@@ -10,13 +10,20 @@ from io import BytesIO
 import pytest
 from stream_samples import mixed, rich_stream, temporal_stream, tiny_stream
 
-from bitstream.container import StreamFile, read_stream, write_stream
-from bitstream.errors import BitstreamError, Corrupt, LimitExceeded, NotAStream, Truncated, UnsupportedVersion
-from bitstream.fields import Writer
-from bitstream.indexsection import read_index, write_index
-from bitstream.models import UnknownModel
-from bitstream.sections import CHECKSUM_SIZE, HEADER_SIZE, SectionFile, write_prologue, write_section
-from bitstream.segmentsection import MAX_DIRECTORY, RAW_DEFLATE
+from snerv_codec.bitstream.container import StreamFile, read_stream, write_stream
+from snerv_codec.bitstream.errors import (
+    BitstreamError,
+    Corrupt,
+    LimitExceeded,
+    NotAStream,
+    Truncated,
+    UnsupportedVersion,
+)
+from snerv_codec.bitstream.fields import Writer
+from snerv_codec.bitstream.indexsection import read_index, write_index
+from snerv_codec.bitstream.models import UnknownModel
+from snerv_codec.bitstream.sections import CHECKSUM_SIZE, HEADER_SIZE, SectionFile, write_prologue, write_section
+from snerv_codec.bitstream.segmentsection import MAX_DIRECTORY, RAW_DEFLATE
 
 MEMORY = 64 << 20
 SECONDS = 5

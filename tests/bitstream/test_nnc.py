@@ -11,10 +11,10 @@ import pytest
 from stream_samples import rich_stream, tiny_stream
 from test_hostile import forge, read_guarded
 
-from bitstream import nnc
-from bitstream.container import StreamFile, read_stream, write_stream
-from bitstream.errors import BitstreamError, Corrupt, LimitExceeded, MissingExtra
-from bitstream.types import NncTensors
+from snerv_codec.bitstream import nnc
+from snerv_codec.bitstream.container import StreamFile, read_stream, write_stream
+from snerv_codec.bitstream.errors import BitstreamError, Corrupt, LimitExceeded, MissingExtra
+from snerv_codec.bitstream.types import NncTensors
 
 needs_nncodec = pytest.mark.skipif(find_spec("nncodec") is None, reason="nncodec is not installed (extra nnc)")
 

@@ -11,9 +11,9 @@ from independent import files, network
 from stream_samples import rich_stream
 from stream_strategies import streams
 
-from bitstream.container import StreamFile, write_stream
-from bitstream.models import UnknownModel
-from bitstream.types import NncTensors
+from snerv_codec.bitstream.container import StreamFile, write_stream
+from snerv_codec.bitstream.models import UnknownModel
+from snerv_codec.bitstream.types import NncTensors
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 PIXELS = {"video": "video.npz", "t": "t.npy", "t2d": "t2d.npy", "mixed": "mixed.npy"}

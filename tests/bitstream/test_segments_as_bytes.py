@@ -9,10 +9,17 @@ from hypothesis import strategies as st
 from independent import files
 from stream_samples import mixed, rich_stream, small_video, temporal_stream, tiny_stream, unknown_segment, written
 
-from bitstream.container import StreamFile, StreamWriter, read_stream, write_stream
-from bitstream.errors import BitstreamError, Corrupt, LimitExceeded, NotAStream, Truncated, UnsupportedVersion
-from bitstream.models import UnknownModel
-from bitstream.segmentsection import write_segment
+from snerv_codec.bitstream.container import StreamFile, StreamWriter, read_stream, write_stream
+from snerv_codec.bitstream.errors import (
+    BitstreamError,
+    Corrupt,
+    LimitExceeded,
+    NotAStream,
+    Truncated,
+    UnsupportedVersion,
+)
+from snerv_codec.bitstream.models import UnknownModel
+from snerv_codec.bitstream.segmentsection import write_segment
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ import pytest
 import torch
 from clips import moving_picture, packets
 
-from bitstream.container import read_header
-from bitstream.sections import CHECKSUM_SIZE
 from snerv_codec import Decoder
+from snerv_codec.bitstream.container import read_header
+from snerv_codec.bitstream.sections import CHECKSUM_SIZE
 from snerv_codec.cli.main import main
 from snerv_codec.encoding import planning
 from snerv_codec.media.reader import read_video

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from clips import write_clip
 
-from bitstream.container import StreamFile, StreamWriter
-from bitstream.models import UnknownModel
-from bitstream.sections import write_section
-from bitstream.segmentsection import CodedSegment
+from snerv_codec.bitstream.container import StreamFile, StreamWriter
+from snerv_codec.bitstream.models import UnknownModel
+from snerv_codec.bitstream.sections import write_section
+from snerv_codec.bitstream.segmentsection import CodedSegment
 from snerv_codec.cli.main import main
 
 PAGE = Path(__file__).parents[2] / "docs" / "json.md"

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from clips import packets, write_clip
 
-from bitstream.container import read_header
 from snerv_codec import Decoder
+from snerv_codec.bitstream.container import read_header
 from snerv_codec.cli.encode import command
 from snerv_codec.cli.main import main
 from snerv_codec.cli.render import gain

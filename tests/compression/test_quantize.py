@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from bitstream.errors import Corrupt
+from snerv_codec.bitstream.errors import Corrupt
 from snerv_codec.compression.packing import pack_segment, unpack_decoder, unpack_embeddings
 from snerv_codec.compression.prune import magnitude_masks
 from snerv_codec.compression.quantize import dequantize, quantize

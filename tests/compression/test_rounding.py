@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from bitstream.drafts import encode_tensors
+from snerv_codec.bitstream.drafts import encode_tensors
 from snerv_codec.compression.packing import pack_segment
 from snerv_codec.compression.quantize import dequantize, quantize
 from snerv_codec.compression.rounding import Learned, Plain, RateDistortion

@@ -8,8 +8,8 @@ from fractions import Fraction
 import pytest
 from clips import write_clip
 
-from bitstream.types import VideoInfo
 from snerv_codec import EncodeSettings, SettingsError, encode, plan
+from snerv_codec.bitstream.types import VideoInfo
 from snerv_codec.cli import encode as command
 from snerv_codec.cli.main import main
 from snerv_codec.encoding.prediction import GRID_TIME, predicted_bytes, predicted_seconds, suiting_size

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from clips import moving_picture, write_clip
 
-from bitstream.types import Color, VideoInfo
 from snerv_codec import Decoder
+from snerv_codec.bitstream.types import Color, VideoInfo
 from snerv_codec.errors import InputError, OutputError, SettingsError
 from snerv_codec.evaluation.evaluate import evaluate
 from snerv_codec.events import Event, FrameDone, Warned

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from clips import moving_picture
 
-from bitstream.types import Color
+from snerv_codec.bitstream.types import Color
 from snerv_codec.errors import ResourceError
 from snerv_codec.evaluation.vmaf import MIN_SIDE, find_ffmpeg, open_vmaf
 from snerv_codec.media.color import BT709, Converter

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from rich_clips import make_clip, moving, psnr, samples
 
-from bitstream.types import Color
+from snerv_codec.bitstream.types import Color
 from snerv_codec.media.color import Converter, describe, sampling
 from snerv_codec.media.reader import read_video
 from snerv_codec.media.source import Selection

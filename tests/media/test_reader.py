@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rich_clips import RATE, Sound, Text, make_clip, moving, packets_of, psnr, samples
 
-from bitstream.types import Color
+from snerv_codec.bitstream.types import Color
 from snerv_codec.errors import InputError, ResourceError, SettingsError
 from snerv_codec.media.reader import open_video, read_video
 from snerv_codec.media.source import Selection

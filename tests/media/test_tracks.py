@@ -7,7 +7,7 @@ import av
 import pytest
 from rich_clips import Sound, Text, make_clip, moving
 
-from bitstream.types import Packet, SideTrack
+from snerv_codec.bitstream.types import Packet, SideTrack
 from snerv_codec.media.reader import read_video
 from snerv_codec.media.tracks import TrackWriter, cut_tracks
 

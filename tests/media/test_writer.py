@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from rich_clips import RATE, Sound, Text, make_clip, moving, packets_of, psnr
 
-from bitstream.types import Color, VideoInfo
+from snerv_codec.bitstream.types import Color, VideoInfo
 from snerv_codec.errors import OutputError, SettingsError
 from snerv_codec.media.reader import read_video
 from snerv_codec.media.source import Selection

@@ -10,7 +10,7 @@ from alive import decoding_peak
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from bitstream.models import LAYOUTS
+from snerv_codec.bitstream.models import LAYOUTS
 from snerv_codec.model.architectures import ARCHITECTURES, paper_config
 
 CONFIGS = [

@@ -12,11 +12,11 @@ from clips import write_clip
 from conftest import QUICK
 from torch import nn
 
-from bitstream.container import StreamFile, StreamWriter
-from bitstream.errors import UnsupportedVersion
-from bitstream.models import LAYOUTS, Layout, UnknownModel
-from bitstream.types import VideoInfo
 from snerv_codec import Decoder, encode
+from snerv_codec.bitstream.container import StreamFile, StreamWriter
+from snerv_codec.bitstream.errors import UnsupportedVersion
+from snerv_codec.bitstream.models import LAYOUTS, Layout, UnknownModel
+from snerv_codec.bitstream.types import VideoInfo
 from snerv_codec.cli.main import main
 from snerv_codec.model.architectures import ARCHITECTURES, Architecture, Proportions
 from snerv_codec.model.decoder import Prediction

@@ -5,7 +5,7 @@ import pytest
 import torch
 from independent import network
 
-from bitstream.models import DecoderConfig
+from snerv_codec.bitstream.models import DecoderConfig
 from snerv_codec.model.architectures import build_decoder, paper_config
 
 CONFIGS = [

@@ -10,8 +10,8 @@ import torch
 from clips import write_clip
 from conftest import QUICK
 
-from bitstream.container import StreamFile
 from snerv_codec import encode, evaluate
+from snerv_codec.bitstream.container import StreamFile
 from snerv_codec.encoding.footage import read_footage
 from snerv_codec.encoding.planning import plan
 from snerv_codec.errors import ResourceError, SettingsError

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from bitstream.drafts import encode_symbols, encode_tensor
-from bitstream.entropy import Coder
+from snerv_codec.bitstream.drafts import encode_symbols, encode_tensor
+from snerv_codec.bitstream.entropy import Coder
 from snerv_codec.compression.packing import pack_segment, unpack_decoder, unpack_embeddings
 from snerv_codec.compression.quantize import dequantize, quantize_on
 from snerv_codec.compression.rate import CodeLengths
