@@ -72,6 +72,11 @@ class Tracker:
         self._plan: Plan | None = None
         self._pace: dict[str, float] = {}  # seconds an epoch, by phase
         self._task, self._started, self._first = "", 0.0, 0
+        self._saved = ""
+
+    def saved(self) -> None:
+        """The state is on disk now."""
+        self._saved = f"saved {datetime.now():%H:%M:%S}"
 
     def plan(self, plan: Plan) -> Status:
         """What is going to be fitted, and the status before anything is."""
@@ -103,6 +108,7 @@ class Tracker:
         note += [f"loss {event.loss:.4f}", f"PSNR {event.psnr:.2f} dB"]
         if plan:
             note.append(f"about {size(plan.predicted_bytes)}")
+        note += [self._saved] if self._saved else []
         return Status(event.phase, total - left, total, tuple(note), pace * left)
 
     def _frames(self, event: FrameDone) -> Status:
@@ -151,7 +157,9 @@ class View:
                 self._bars.update(status)
         elif isinstance(event, Warned):
             self._show(f"snerv: warning: {event.message}", least=-1)
-        elif not isinstance(event, StateSaved):
+        elif isinstance(event, StateSaved):
+            self._tracker.saved()
+        else:
             self._advance(self._tracker(event), event)
 
     def __enter__(self) -> "View":

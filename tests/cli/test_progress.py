@@ -223,3 +223,11 @@ def test_a_tracker_without_a_plan_still_tells_of_its_phase():
 def test_a_fit_of_one_phase_starts_at_nothing():
     status = Tracker().plan(replace(PLAN, phases=(("fit", 3),), epochs=3))
     assert (status.done, status.total) == (0, 3)
+
+
+def test_the_last_save_is_told():
+    track = Tracker()
+    track.plan(PLAN)
+    assert not any("saved" in note for note in track(epoch("fit", 1, 10)).note)
+    track.saved()
+    assert re.fullmatch(r"saved \d\d:\d\d:\d\d", track(epoch("fit", 2, 10)).note[-1])
