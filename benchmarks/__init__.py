@@ -29,7 +29,6 @@ INTERNALS = (
     "snerv_codec.media.source",
     "snerv_codec.media.writer",
     "snerv_codec.model.architectures",
-    "snerv_codec.model.blocks",
     "snerv_codec.model.decoder",
     "snerv_codec.model.sizing",
     "snerv_codec.model.variants",
@@ -43,6 +42,8 @@ INTERNALS = (
     "snerv_codec.training.frames",
     "snerv_codec.training.loop",
     "snerv_codec.training.losses",
+    "snerv_codec.training.networks",
     "snerv_codec.training.optimizers",
+    "snerv_codec.training.step",
     "snerv_codec.training.trainer",
 )

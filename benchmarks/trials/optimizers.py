@@ -73,3 +73,29 @@ class ScheduleFree(torch.optim.Optimizer):
         """Put the mean in the place of the parameters."""
         for parameter, state in self.state.items():
             parameter.copy_(state["mean"])
+
+
+class Together:
+    """Several optimisers as one, each group at its "peak" times the rate of the schedule."""
+
+    def __init__(self, optimizers: list[torch.optim.Optimizer]) -> None:
+        self._optimizers = optimizers
+
+    def set_rate(self, rate: float) -> None:
+        for optimizer in self._optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak"] * rate
+
+    def zero_grad(self) -> None:
+        for optimizer in self._optimizers:
+            optimizer.zero_grad()
+
+    def step(self) -> None:
+        for optimizer in self._optimizers:
+            optimizer.step()
+
+    def settle(self) -> None:
+        """After the last step: what counts takes the place of the parameters."""
+        for optimizer in self._optimizers:
+            if isinstance(optimizer, ScheduleFree):
+                optimizer.settle()

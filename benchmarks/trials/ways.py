@@ -6,21 +6,19 @@ from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from benchmarks.datasets import resize
-from benchmarks.trials.optimizers import ScheduleFree, Soap
+from benchmarks.trials.optimizers import ScheduleFree, Soap, Together
 from snerv_codec.bitstream.models import DecoderConfig
 from snerv_codec.media.picture import Pixels
-from snerv_codec.model.blocks import place
-from snerv_codec.model.decoder import Prediction, to_pixels
-from snerv_codec.model.variants import build_networks
-from snerv_codec.training.frames import Batch, FrameSet
-from snerv_codec.training.losses import fitting_loss
+from snerv_codec.training.frames import FrameSet
+from snerv_codec.training.losses import Loss, Term, fitting_loss
+from snerv_codec.training.networks import Networks
 from snerv_codec.training.optimizers import Muon, is_hidden
 from snerv_codec.training.settings import WARMUP_START
+from snerv_codec.training.step import Step
 
 DECAY_SHARE = 0.3  # of a "wsd" schedule: after warm-up and a constant rate, linear to 0
 
@@ -49,6 +47,13 @@ class Trial:
     alpha: float = 0.7
     squared: float = 0.0  # share of the epochs, the last ones, with squared error alone as the loss
     coarse: float = 0.0  # share of the epochs, the first ones, on frames of half the width and height
+
+    @property
+    def loss(self) -> Loss:
+        """The paper's with this alpha, and in the last epochs perhaps squared error alone."""
+        late = 1 - self.squared
+        terms = (replace(term, until=late) for term in fitting_loss(self.alpha).terms)
+        return Loss((*terms, Term("frame", "l2", 1.0, since=late)))
 
 
 MUON = Trial(optimizer="muon", rate=3e-3, muon=8e-3)  # what its variants depart from
@@ -98,15 +103,12 @@ TRIALS: dict[str, Trial] = {
 
 
 class Fit:
-    """Networks on their way through one trial: the paper's loss and order of frames, the trial's steps."""
+    """Networks on their way through one trial: the product's steps by the trial's loss, optimisers and rates."""
 
     def __init__(self, frames: FrameSet, config: DecoderConfig, trial: Trial, *, epochs: int, seed: int) -> None:
-        torch.manual_seed(seed)
         self.frames, self.trial, self.epochs, self.seed = frames, trial, epochs, seed
-        encoder, decoder = build_networks(config, frames.variant)
-        self.networks = nn.ModuleDict({"encoder": encoder, "decoder": decoder})
-        place(self.networks, frames.device)
-        self.optimizers = list(_optimizers(self.networks, trial))
+        self.networks = Networks(config, frames.device, variant=frames.variant, seed=seed)
+        self.optimizer = Together(list(_optimizers(self.networks, trial)))
         mean = None if trial.average is None else get_ema_multi_avg_fn(trial.average)  # type: ignore[no-untyped-call]
         self.average = None if mean is None else AveragedModel(self.networks, multi_avg_fn=mean)
         half = replace(config, embedding_shape=_halved(config.embedding_shape))
@@ -121,42 +123,21 @@ class Fit:
             size = self.trial.late_batch if late and self.trial.late_batch else self.trial.batch
             order = torch.randperm(len(frames), generator=torch.Generator().manual_seed(self.seed * 10_000 + epoch))
             batches = torch.split(order.to(frames.frames.device), size)
+            loss = self.trial.loss.at(done)
+            step = Step(self.networks, frames, self.optimizer, loss, torch.zeros(()), clip=self.trial.clip)
             for number, indices in enumerate(batches):
-                now = (epoch + number / len(batches)) / self.epochs
-                loss = self._step(frames.batch(indices), frames, now)
-            if not math.isfinite(loss):
+                self.optimizer.set_rate(rate(self.trial, (epoch + number / len(batches)) / self.epochs))
+                last = step(indices)[0].item()
+                if self.average is not None:
+                    self.average.update_parameters(self.networks)
+            if not math.isfinite(last):
                 raise ArithmeticError(f"diverged in epoch {epoch}")
-        for optimizer in self.optimizers:
-            if isinstance(optimizer, ScheduleFree):
-                optimizer.settle()
+        self.optimizer.settle()
 
-    @torch.no_grad()
     def pictures(self) -> Iterator[Pixels]:
         """The frames as fitted, uint8 (H, W, 3)."""
-        networks = self.networks if self.average is None else cast(nn.ModuleDict, self.average.module)
-        for number in range(len(self.frames)):
-            batch = self.frames.batch(torch.tensor([number], device=self.frames.frames.device))
-            frame = _predict(networks, batch, self.frames).frame
-            yield to_pixels(frame)[0].permute(1, 2, 0).cpu().numpy()
-
-    def _step(self, batch: Batch, frames: FrameSet, done: float) -> float:
-        trial = self.trial
-        prediction = _predict(self.networks, batch, frames)
-        if done >= 1 - trial.squared:
-            loss = F.mse_loss(prediction.frame, batch.target.frame)
-        else:
-            loss = fitting_loss(trial.alpha)(prediction, batch.target)
-        self.networks.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        if trial.clip is not None:
-            nn.utils.clip_grad_norm_(self.networks.parameters(), trial.clip)
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = group["peak"] * rate(trial, done)
-            optimizer.step()
-        if self.average is not None:
-            self.average.update_parameters(self.networks)
-        return loss.item()
+        networks = self.networks if self.average is None else cast(Networks, self.average.module)
+        return networks.pictures(self.frames, range(len(self.frames)))
 
 
 def rate(trial: Trial, done: float) -> float:
@@ -173,7 +154,7 @@ def rate(trial: Trial, done: float) -> float:
     return trial.last + (1 - trial.last) * shapes[trial.schedule]
 
 
-def _optimizers(networks: nn.ModuleDict, trial: Trial) -> Iterator[torch.optim.Optimizer]:
+def _optimizers(networks: Networks, trial: Trial) -> Iterator[torch.optim.Optimizer]:
     """Each with the peak rate of its parameters in their group."""
     named = list(networks.named_parameters())
     matrices = [p for name, p in named if is_hidden(p) and (trial.encoder or not name.startswith("encoder"))]
@@ -201,9 +182,3 @@ def halve(frames: Tensor) -> Tensor:
 
 def _halved(shape: tuple[int, int, int]) -> tuple[int, int, int]:
     return shape[0], max(1, shape[1] // 2), max(1, shape[2] // 2)
-
-
-def _predict(networks: nn.ModuleDict, batch: Batch, frames: FrameSet) -> Prediction:
-    encoder, decoder = networks["encoder"], networks["decoder"]
-    prediction: Prediction = decoder(encoder(batch.inputs), batch.ll_range)
-    return frames.crop(prediction)

@@ -27,31 +27,31 @@ MOST_SYMBOLS = 2 * MOST_STEPS + 1  # that differ, of a tensor; of differences be
 
 
 class LineRate(nn.Module):
-    """Bits of several tensors, of `sizes` symbols, that lie in a line and are coded symbol by symbol."""
+    """Bits of several tensors, of `sizes` symbols, that are concatenated here and coded symbol by symbol."""
 
     def __init__(self, sizes: Sequence[int], device: torch.device) -> None:
         super().__init__()
         self.count, self.lengths = sum(sizes), CodeLengths(sizes, device)
 
     def fit(self, symbols: Tensor) -> None:
-        """Fit the curves to the line as it is."""
+        """Fit a curve to each tensor's symbols."""
         self.lengths.fit(symbols)
 
     def bits(self, scaled: Tensor) -> Tensor:
-        """Bits of the line, in steps."""
+        """Bits of values in units of their step."""
         lengths: Tensor = self.lengths(scaled)
         return lengths.mean() * self.count
 
     def total(self, symbols: Tensor) -> float:
-        """Bits of the line, the curves included."""
+        """Bits of symbols, the curves included."""
         return float(self.lengths(symbols).sum() + self.lengths.table_bits)
 
 
 class RowRate(nn.Module):
     """Bits of a tensor with a row for each frame, each row coded as it is or as the difference from the one before.
 
-    Which takes fewer bits is found when the curves are fitted. A step sees some rows only; the symbols that the others
-    had at that time stand for them.
+    Which of the two takes fewer bits is found when the curves are fitted. A training step sees some rows only; in the
+    place of their neighbours it takes the symbols that those had at that time.
     """
 
     symbols: Tensor
@@ -65,7 +65,7 @@ class RowRate(nn.Module):
         self.first, self.rest = CodeLengths(row, device), CodeLengths(row, device, 2 * MOST_SYMBOLS)
 
     def fit(self, symbols: Tensor) -> None:
-        """Fit the curves to all rows as they are."""
+        """Fit the curves to the symbols of all rows."""
         self.symbols.copy_(symbols)
         rows = symbols.cpu().numpy()
         follows = len(rows) > 1 and following_bits(rows) < order0_bits(rows)
@@ -74,7 +74,7 @@ class RowRate(nn.Module):
         self.rest.fit(symbols[1:] - symbols[:-1] if follows else symbols)
 
     def entropy(self, rows: Floats) -> float:
-        """Bits of all rows at their entropy, coded as the curves have it."""
+        """Bits of all rows at their entropy, coded in the way that was found."""
         return following_bits(rows) if self.follows else order0_bits(rows)
 
     def bits(self, scaled: Tensor, rows: Tensor) -> Tensor:
@@ -99,7 +99,7 @@ class RowRate(nn.Module):
 
 
 class CodeLengths(nn.Module):
-    """Bits that symbols take under the curve fitted to them, or under one for each of several tensors in a line.
+    """Bits that symbols take under the curve fitted to them, or under one for each of several concatenated tensors.
 
     `sizes` are the numbers of symbols of these tensors; with a single one, calls may bring any number of them. `most`
     is how many different symbols a tensor may have.
@@ -111,10 +111,10 @@ class CodeLengths(nn.Module):
     shares: Tensor  # probabilities of symbols, one curve after the other
     curves: Tensor  # (3, curves): where the shares of each start, its first symbol, and how many follow that one
     table_bits: Tensor  # that the curves themselves take in the file
-    start: Tensor  # the rows of `curves`, spread over the symbols of a line
+    start: Tensor  # the rows of `curves`, repeated for each symbol
     first: Tensor
     last: Tensor
-    each: Tensor  # symbols of each tensor in the line
+    each: Tensor  # the numbers of symbols of the tensors
 
     def __init__(self, sizes: Sequence[int], device: torch.device, most: int = MOST_SYMBOLS) -> None:
         super().__init__()
@@ -137,7 +137,7 @@ class CodeLengths(nn.Module):
             self.register_buffer(name, buffer, persistent=False)
 
     def fit(self, symbols: Tensor) -> None:
-        """Fit the curves to whole numbers, those of all tensors in a line."""
+        """Fit the curves to symbols, whole numbers."""
         line = symbols.detach().flatten().cpu().numpy().astype(np.int64)
         least, curves = zip(*fit_curves(np.split(line, np.cumsum(self.sizes)[:-1])), strict=True)
         table_bits, parts = 0, []

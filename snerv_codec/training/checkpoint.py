@@ -4,7 +4,7 @@ import errno
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -175,11 +175,15 @@ class Saver:
         """Whether the last state offered is old."""
         return self._checkpoint is not None and time.perf_counter() - self._offered >= EVERY
 
-    def offer(self, state: State) -> bool:
-        """Save `state`, now or if nothing newer comes, and tell whether it was now. Its tensors may change then."""
+    def offer(self, take: Callable[[], State]) -> bool:
+        """Save the state that `take` gives, now or if nothing newer comes, and tell whether it was now.
+
+        The state's tensors may change afterwards.
+        """
         start = self._offered = time.perf_counter()
         if self._checkpoint is None:
             return False
+        state = take()
         if start - self._saved < self._cost / SHARE:
             self._waiting = {k: v.clone() if isinstance(v, Tensor) else v for k, v in state.items()}
             return False

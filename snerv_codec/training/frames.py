@@ -17,33 +17,29 @@ CHUNK = 8
 class Batch(NamedTuple):
     """What one step needs of its frames."""
 
-    inputs: tuple[
-        Tensor, ...
-    ]  # the encoder's, (N, 3, h, w) in [0, 1]: padded LL (or pixels), perhaps low bands in time
+    inputs: tuple[Tensor, ...]  # of the encoder, (N, 3, h, w) each in [0, 1]: padded LL or pixels, low bands in time
     ll_range: Tensor  # (N, 2): least and greatest LL value
     target: Prediction  # the true frame and subbands, without the padded border
     known: Prediction | None = None  # where there is a mask: which values of the target are true
 
     def judged(self, prediction: Prediction) -> Prediction:
-        """The prediction, with the target's values where nothing is known: there it weighs nothing in the loss."""
+        """The prediction, with the target's values where nothing is known, so that the loss is nil there."""
         if self.known is None:
             return prediction
         return Prediction(*(torch.where(k, p, t) for k, p, t in zip(self.known, prediction, self.target, strict=True)))
 
 
 class FrameSet:
-    """`frames` is uint8 (T, H, W, 3), RGB; it stays so, where it is: on `device`, which computes, or on the host.
+    """RGB frames, uint8 (T, H, W, 3), kept where they are: on `device`, which computes, or on the host.
 
-    Frames are padded to the decoder's size by repeating the last row and column; `crop` removes that
-    border from a prediction, so it weighs nothing in the loss.
+    Frames are padded to the decoder's size by repeating the last row and column; `crop` removes that border from a
+    prediction, so the loss does not see it.
 
-    For the temporal models a frame comes with its neighbours: the range is that of all three LL bands, by
-    which they are scaled, and the encoder gets their low bands in time too. At an end, the neighbour that
-    exists stands in for the other.
+    For the temporal models a frame comes with its neighbours: all three LL bands are scaled by their common range, and
+    the encoder gets their low bands in time too. At an end, the neighbour that exists stands in for the other.
 
-    `known`, (T or 1, H, W), is false where a pixel is missing. There the frames are filled in from around, so
-    that the encoder sees nothing strange, and what is predicted does not count. `fitted` numbers the frames
-    to fit; None is all.
+    `known`, (T or 1, H, W), is false where a pixel is missing. There the frames are filled in from around, so that the
+    encoder sees nothing strange, and the loss leaves the pixel out. `fitted` numbers the frames to fit; None is all.
     """
 
     def __init__(

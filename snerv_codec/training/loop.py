@@ -217,7 +217,7 @@ class Trainer:
         self._on_event(StepsDone(*where, loss, psnr, state.seconds))
 
     def _offer(self, saver: Saver) -> None:
-        if saver.offer(self.save()):
+        if saver.offer(self.save):
             self._on_event(StateSaved(self.state.phase, self.state.epoch, self.state.step))
 
     @torch.no_grad()

@@ -19,9 +19,9 @@ from snerv_codec.training.settings import OptimizerName
 # Newton-Schulz: an odd quintic that takes singular values in (0, 1] towards 1, close enough after five rounds.
 QUINTIC = (3.4445, -4.7750, 2.0315)
 ROUNDS = 5
-ADAM_SIZE = 0.2  # root mean square of Adam's updates, in its learning rate
-# Rates with Muon, in the learning rate: that of hidden kernels, and that of the rest, which has Adam. From
-# `benchmarks.trials.schedules`, where Adam alone does best at the latter too.
+ADAM_SIZE = 0.2  # root mean square of Adam's updates, as a multiple of its learning rate
+# With Muon, the rates of hidden kernels and of the rest, which has Adam, as multiples of the learning rate. From
+# `benchmarks.trials.schedules`, where Adam alone does best at the second too.
 HIDDEN_RATE, REST_RATE = 8.0, 3.0
 MIN_SIDE = 12  # a matrix with fewer rows or columns is a head, or a filter on single channels
 EPS = 1e-7
@@ -29,7 +29,10 @@ _ADAM = partial(adam, fused=True, amsgrad=False, maximize=False, weight_decay=0.
 
 
 def parameter_groups(name: OptimizerName, networks: nn.Module) -> list[dict[str, Any]]:
-    """The parameters of networks by how the optimiser called `name` treats them; "scale" is of the learning rate."""
+    """The parameters of networks by how the optimiser called `name` treats them.
+
+    A group's rate is "scale" times the learning rate.
+    """
     parameters = list(networks.parameters())
     if name == "adam":
         return [{"params": parameters, "scale": 1.0}]
@@ -38,7 +41,7 @@ def parameter_groups(name: OptimizerName, networks: nn.Module) -> list[dict[str,
 
 
 def make_optimizer(name: OptimizerName, groups: list[dict[str, Any]], *, capturable: bool) -> torch.optim.Optimizer:
-    """The optimiser called `name`, for groups that have their learning rates; perhaps for a CUDA graph to hold."""
+    """The optimiser called `name` for groups that have their rates, "lr"; `capturable` by a CUDA graph if need be."""
     return torch.optim.Adam(groups, fused=True, capturable=capturable) if name == "adam" else Muon(groups)
 
 

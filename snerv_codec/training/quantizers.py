@@ -30,9 +30,9 @@ class Quantizer(nn.Module):
     """What a training step and its loop ask of a quantiser."""
 
     def prepare(self, values: Values[Tensor], seed: int = 0) -> None:
-        """At the start of an epoch, with the values as they are and the embeddings of all frames.
+        """Called at the start of an epoch with the values as they are, the embeddings those of all frames.
 
-        `seed` is that of all that is random in the epoch.
+        What is random in the epoch comes from `seed`.
         """
 
     def steps(self, values: Values[Tensor]) -> Values[Tensor]:
@@ -43,13 +43,9 @@ class Quantizer(nn.Module):
         """The values on their grids; the embeddings may be those of some frames only."""
         raise NotImplementedError
 
-    def bits(self, values: Values[Tensor], rows: Tensor) -> Tensor:
-        """Bits a value that all values will cost; the embeddings are those of the frames `rows`."""
-        return torch.zeros((), device=rows.device)
-
     @property
     def generators(self) -> tuple[torch.Generator, ...]:
-        """Those that calls draw from."""
+        """The generators that calls draw random numbers from."""
         return ()
 
 
@@ -67,8 +63,8 @@ def first_steps(values: Values[Tensor]) -> Values[Tensor]:
 class NoisyQuantizer(Quantizer):
     """Grids of 2**bits levels up to each slice's greatest magnitude (HiNeRV's recipe, "quantisation noise").
 
-    In training a random `share` of the values is on the grid; the rest is not, and takes a clean gradient. Which is
-    drawn from a generator of its own.
+    In training a random `share` of the values is on the grid; the others stay as they are. Which ones is drawn from a
+    generator of its own.
     """
 
     def __init__(self, values: Values[Tensor], weight_bits: int, embed_bits: int, share: float) -> None:
@@ -80,7 +76,7 @@ class NoisyQuantizer(Quantizer):
 
     @property
     def generators(self) -> tuple[torch.Generator, ...]:
-        """The one of the noise."""
+        """The one that says which values are on the grid."""
         return (self._generator,)
 
     @torch.no_grad()
@@ -186,7 +182,7 @@ class RateQuantizer(Quantizer):
         return Values(weights, embeddings)
 
     def bits(self, values: Values[Tensor], rows: Tensor) -> Tensor:
-        """Mean number of bits a value."""
+        """Mean bits a value of the whole file; of the embeddings, those of the frames at `rows` stand for all."""
         growth = self._steps().log()
         saved = (self.savings * (growth - growth.detach())).sum()
         line, embeddings = self._scaled(values)
@@ -203,7 +199,7 @@ class RateQuantizer(Quantizer):
     def approach(self, values: Values[Tensor], budget: float, limit: float) -> float:
         """Scale all steps so that `values`, all frames', take `budget` bytes, by e**±limit at most; the exponent.
 
-        It takes `prepare` before, and leaves the curves fitted to the new steps.
+        `prepare` must have been called with the same values. The curves are then fitted to the new steps.
         """
         savings = self.savings.sum().item() / 8
         wanted = (self.estimated_bytes(values) - budget) / max(savings, 1e-9)
@@ -219,7 +215,7 @@ class RateQuantizer(Quantizer):
 
     @torch.no_grad()
     def estimated_bytes(self, values: Values[Tensor]) -> float:
-        """What the coder will make of `values`, all frames', by the curves of the last `prepare`."""
+        """Bytes that the coder will make of `values`, all frames', by the curves of the last `prepare`."""
         line, rows = self._scaled(values)
         bits = 0.0 if self.line is None or line is None else self.line.total(line.round())
         return (bits + sum(self._row_rate(name).total(scaled.round()) for name, scaled in rows.items())) / 8
@@ -269,9 +265,9 @@ def _line(values: Values[Tensor]) -> Tensor:
 
 
 class _Round(torch.autograd.Function):
-    """Values of several tensors in a line to the nearest multiples of their tensor's step.
+    """Values of several tensors, concatenated, to the nearest multiples of their tensor's step.
 
-    Values take the gradient straight through, steps that of what rounding adds (Esser et al., 2020, equation 3).
+    The gradient goes straight through to the values, and to the steps as in LSQ (Esser et al., 2020, equation 3).
     """
 
     @staticmethod

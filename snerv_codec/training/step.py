@@ -1,5 +1,7 @@
 """One step of training: some frames, their loss, and what the parameters learn from it."""
 
+from typing import Protocol
+
 import torch
 from torch import Tensor, nn
 
@@ -8,6 +10,16 @@ from snerv_codec.training.frames import FrameSet
 from snerv_codec.training.losses import Loss
 from snerv_codec.training.networks import Networks, psnr
 from snerv_codec.training.quantizers import RateQuantizer
+
+
+class Optimizer(Protocol):
+    """What a step asks of an optimiser, or of several that act as one."""
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+
+    def step(self) -> object:
+        """Update the parameters by their gradients."""
 
 
 class Step:
@@ -25,7 +37,7 @@ class Step:
         self,
         networks: Networks,
         frames: FrameSet,
-        optimizer: torch.optim.Optimizer,
+        optimizer: Optimizer,
         loss: Loss,
         rate_weight: Tensor,
         *,

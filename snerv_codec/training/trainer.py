@@ -15,7 +15,7 @@ from snerv_codec.training.networks import Networks
 from snerv_codec.training.optimizers import make_optimizer, parameter_groups
 from snerv_codec.training.settings import FitSettings, Phase
 
-STEP_RATE = 10  # learning rate of the logarithms of learned steps, in that of the networks
+STEP_RATE = 10  # learning rate of the logarithms of learned steps, as a multiple of that of the networks
 
 
 def make_trainer(

@@ -207,10 +207,10 @@ def test_a_quantizer_taken_up_from_its_state_goes_on_alike():
             first(some)  # noise is drawn
             state = {name: tensor.clone() for name, tensor in first.state_dict().items()}
             second.load_state_dict(state)
-            assert torch.equal(first.bits(some, rows), second.bits(some, rows))
             mine, theirs = first(some), second(some)
             assert all(torch.equal(each, theirs[name]) for name, each in mine)
             if isinstance(first, RateQuantizer):
+                assert torch.equal(first.bits(some, rows), second.bits(some, rows))
                 assert first.estimated_bytes(values) == second.estimated_bytes(values)
 
 

@@ -62,6 +62,7 @@ class Imitation(Captured):
         type(self).recorded += 1
         step = self._work
         assert isinstance(step, Step)
+        assert isinstance(step.optimizer, torch.optim.Optimizer)
         tensors = [*step.networks.parameters(), *step.networks.buffers()]
         tensors += [each for state in step.optimizer.state.values() for each in state.values()]
         before, generators = [each.detach().clone() for each in tensors], [g.get_state() for g in self._generators]

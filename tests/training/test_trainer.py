@@ -157,7 +157,7 @@ def test_an_interruption_while_a_state_is_written_loses_nothing(tmp_path, monkey
     def offer():
         with Saver(checkpoint) as saver:
             monkeypatch.setattr("os.replace", interrupted)
-            saver.offer({"epoch": 7})
+            saver.offer(lambda: {"epoch": 7})
 
     with pytest.raises(KeyboardInterrupt):
         offer()
