@@ -4,17 +4,15 @@ import argparse
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import Any, get_args
 
-import numpy as np
 import torch
 
 from benchmarks import datasets
 from benchmarks.datasets import Dataset
 from snerv_codec.bitstream.models import DecoderConfig, Model
 from snerv_codec.errors import UserError
-from snerv_codec.evaluation.metrics import ms_ssim, psnr
+from snerv_codec.evaluation.metrics import mean_quality
 from snerv_codec.events import EpochDone, Event
 from snerv_codec.media.picture import Pixels
 from snerv_codec.media.reader import read_video
@@ -72,12 +70,7 @@ def fit(subject: Subject, config: DecoderConfig, settings: FitSettings, frames: 
 
 def quality(frames: Iterable[Pixels], others: Iterable[Pixels]) -> dict[str, Any]:
     """Means over frames: PSNR in dB, MS-SSIM (None where they are too small)."""
-    errors, similarities = [], []
-    for frame, other in zip(frames, others, strict=True):
-        errors.append(psnr(frame, other))
-        similarities.append(ms_ssim(frame, np.ascontiguousarray(other)))
-    known = [value for value in similarities if value is not None]
-    return {"psnr": fmean(errors), "ms_ssim": fmean(known) if known else None}
+    return asdict(mean_quality(frames, others))
 
 
 def arguments(text: str | None) -> argparse.ArgumentParser:

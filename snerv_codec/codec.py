@@ -2,10 +2,9 @@
 
 import time
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from snerv_codec.bitstream import nnc
@@ -17,14 +16,12 @@ from snerv_codec.encoding.planning import decoder_config, make_plan
 from snerv_codec.encoding.prediction import track_bytes
 from snerv_codec.errors import OutputError, SettingsError
 from snerv_codec.evaluation import vmaf
-from snerv_codec.evaluation.metrics import bits_per_pixel, bits_per_second, ms_ssim, psnr
+from snerv_codec.evaluation.metrics import Quality, bits_per_pixel, bits_per_second, mean_quality
 from snerv_codec.events import Event, FrameDone, Planned, Warned
-from snerv_codec.media.mask import Mask
-from snerv_codec.media.picture import Pixels
 from snerv_codec.media.source import name_of
 from snerv_codec.media.timeline import cut, multiplied, select
 from snerv_codec.media.writer import KINDS, open_writer
-from snerv_codec.report import DecodeReport, EncodeReport, Quality
+from snerv_codec.report import DecodeReport, EncodeReport
 from snerv_codec.runtime.ahead import Timed, ahead
 from snerv_codec.runtime.files import atomic_path, check_target
 from snerv_codec.runtime.machine import available_memory, choose_device
@@ -195,23 +192,15 @@ def _measure(path: Path, footage: Footage, device: str, on_event: OnEvent) -> tu
     with Decoder(path, device=device, precision="float32") as decoder:
         decoded = Timed(decoder)
         decoded.seconds = time.perf_counter() - start
-        fitted = _quality("measure", footage.frames, decoded, footage.known, on_event)
+        told = _teller("measure", len(footage.frames), on_event)
+        fitted = mean_quality(footage.frames, decoded, known=footage.known, on_frame=told)
         if len(between) == 0:
             return fitted, None, decoded.seconds
         inserted = decoder.frames(range(1, 2 * len(between), 2), rate=2)
-        return fitted, _quality("interpolate", between, inserted, None, on_event), decoded.seconds
+        told = _teller("interpolate", len(between), on_event)
+        return fitted, mean_quality(between, inserted, on_frame=told), decoded.seconds
 
 
-def _quality(task: str, frames: Pixels, decoded: Iterable[Pixels], known: Mask | None, on_event: OnEvent) -> Quality:
-    """Means over the frames; where some pixels are not known, of PSNR over the others alone."""
-    errors, similarities = [], []
-    for number, (frame, other) in enumerate(zip(frames, decoded, strict=True)):
-        if known is None:
-            errors.append(psnr(frame, other))
-            similarities.append(ms_ssim(frame, other))
-        else:
-            mask = known[number % len(known)]
-            errors.append(psnr(frame[mask], other[mask]))
-        on_event(FrameDone(task, number + 1, len(frames)))
-    values = [value for value in similarities if value is not None]
-    return Quality(fmean(errors), fmean(values) if values else None)
+def _teller(task: str, frames: int, on_event: OnEvent) -> Callable[[int], None]:
+    """Passes on how many of so many frames are done."""
+    return lambda done: on_event(FrameDone(task, done, frames))

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from snerv_codec.bitstream.models import DecoderConfig, Model
+from snerv_codec.evaluation.metrics import Quality
 from snerv_codec.rate_control.targets import Target
 
 
@@ -55,14 +56,6 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         """A JSON object with one entry a field."""
         return asdict(self)
-
-
-@dataclass(frozen=True, slots=True)
-class Quality:
-    """Means over frames: PSNR in dB, MS-SSIM (None where the frame is too small for it)."""
-
-    psnr: float
-    ms_ssim: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

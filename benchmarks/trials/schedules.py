@@ -26,7 +26,7 @@ from benchmarks import record, tasks
 from benchmarks.record import Record
 from benchmarks.tasks import Subject
 from benchmarks.trials.ways import TRIALS, Fit, halve
-from snerv_codec.evaluation.metrics import psnr, ssim
+from snerv_codec.evaluation.metrics import mean_quality, ssim
 from snerv_codec.media.picture import Pixels
 from snerv_codec.training.frames import FrameSet
 
@@ -59,8 +59,9 @@ def measure(fit: Fit, frames: Pixels) -> Record:
     except ArithmeticError as error:
         return {"diverged": str(error)}
     times = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - busy}
-    pairs = [(frame, np.ascontiguousarray(other)) for frame, other in zip(frames, fit.pictures(), strict=True)]
-    return {"psnr": fmean(psnr(*pair) for pair in pairs), "ssim": fmean(ssim(*pair) for pair in pairs), **times}
+    pictures = [np.ascontiguousarray(picture) for picture in fit.pictures()]
+    similarity = fmean(ssim(*pair) for pair in zip(frames, pictures, strict=True))
+    return {"psnr": mean_quality(frames, pictures, multiscale=False).psnr, "ssim": similarity, **times}
 
 
 def _brief(values: Record) -> str:

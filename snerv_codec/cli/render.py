@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import IO, Any
 
-from snerv_codec.report import EncodeReport, Plan, Quality
+from snerv_codec.evaluation.metrics import Quality
+from snerv_codec.report import EncodeReport, Plan
 
 Rows = Mapping[str, str]  # names and values, in order
 

@@ -3,9 +3,11 @@
 Everything is computed on the CPU, so that figures do not depend on the device that decodes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from fractions import Fraction
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +16,8 @@ from snerv_codec.media.picture import RGB8, Pixels
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from snerv_codec.media.mask import Mask
 
 PSNR_CAP = 100.0  # dB; identical frames would be infinite
 
@@ -132,6 +136,41 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """Means over frames: PSNR in dB, MS-SSIM (None where it was not measured, or the frame is too small for it)."""
+
+    psnr: float
+    ms_ssim: float | None = None
+
+
+def mean_quality(
+    reference: Iterable[Pixels],
+    distorted: Iterable[Pixels],
+    *,
+    known: "Mask | None" = None,
+    multiscale: bool = True,
+    on_frame: Callable[[int], None] = lambda done: None,
+) -> Quality:
+    """Mean over the frames of their PSNRs, and of their MS-SSIMs where `multiscale` says so.
+
+    `known`, (T or 1, H, W), is true at pixels that count, the same for all frames where there is one: PSNR is then
+    of these alone, and MS-SSIM, which needs whole frames, is left out. Frames are taken one at a time, and `on_frame`
+    is told how many are done. Raises `ValueError` where one side has fewer frames, or neither has any.
+    """
+    errors, similarities = [], []
+    for number, (frame, other) in enumerate(zip(reference, distorted, strict=True)):
+        counted = slice(None) if known is None else known[number % len(known)]
+        errors.append(psnr(frame[counted], other[counted]))
+        if multiscale and known is None:
+            similarities.append(ms_ssim(frame, other))
+        on_frame(number + 1)
+    if not errors:
+        raise ValueError("there are no frames to measure")
+    values = [value for value in similarities if value is not None]
+    return Quality(fmean(errors), fmean(values) if values else None)
 
 
 def harmonic_mean(values: Sequence[float]) -> float:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from statistics import fmean
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -15,7 +14,7 @@ import av
 
 from snerv_codec.bitstream.container import read_header
 from snerv_codec.bitstream.types import VideoInfo
-from snerv_codec.evaluation.metrics import psnr
+from snerv_codec.evaluation.metrics import mean_quality
 from snerv_codec.evaluation.pairing import is_snrv
 from snerv_codec.events import Event, FrameDone
 from snerv_codec.media.color import Converter
@@ -61,7 +60,7 @@ def rival_points(
                 with open_frames() as frames:
                     _encode(path, frames, info, codec, crf)
                 with open_frames() as frames, open_video(path, tracks=False) as decoded:
-                    value = fmean(psnr(*pair) for pair in zip(frames, decoded, strict=True))
+                    value = mean_quality(frames, decoded, multiscale=False).psnr
                 points.append(RivalPoint(codec, crf, video_bytes(path) or 0, value))
             on_event(FrameDone("rivals", len(points), len(codecs) * len(ladder)))
     return points

@@ -11,7 +11,7 @@ from snerv_codec.bitstream.types import Segment
 from snerv_codec.compression.quantize import MAX_DEADZONE
 from snerv_codec.decoding import SegmentPlayer
 from snerv_codec.encoding.footage import Footage
-from snerv_codec.evaluation.metrics import psnr
+from snerv_codec.evaluation.metrics import mean_quality
 from snerv_codec.evaluation.vmaf import find_ffmpeg, open_vmaf
 from snerv_codec.media.color import Converter, measured_in
 from snerv_codec.media.picture import Pixels
@@ -80,23 +80,19 @@ class Judge:
 
     def _psnr(self, segment: Segment) -> float:
         """Mean over frames, over what is known of them, as `encode` reports it."""
-        known = self.footage.known
-        if known is None:
-            return fmean(psnr(*pair) for pair in self._pairs(segment))
-        masks = (known[number % len(known)] for number in range(len(self.footage.frames)))
-        pairs = zip(masks, self._pairs(segment), strict=True)
-        return fmean(psnr(frame[mask], other[mask]) for mask, (frame, other) in pairs)
+        pictures = self._pictures(segment)
+        return mean_quality(self.footage.frames, pictures, known=self.footage.known, multiscale=False).psnr
 
     def _vmaf(self, segment: Segment) -> float:
         """Mean over frames, as `evaluate` reports it."""
         info, converter = self.footage.info, Converter()
         color = replace(measured_in(info.color, info.chroma), full_range=False)  # what its model was trained on
         with open_vmaf(info.width, info.height, find_ffmpeg()) as meter:
-            for pair in self._pairs(segment):
+            for pair in zip(self.footage.frames, self._pictures(segment), strict=True):
                 meter.add(*(converter.to_planes(frame, color) for frame in pair))
             return fmean(meter.result().scores)
 
-    def _pairs(self, segment: Segment) -> Iterator[tuple[Pixels, Pixels]]:
-        """Frames and what they decode to."""
+    def _pictures(self, segment: Segment) -> Iterator[Pixels]:
+        """What the frames decode to."""
         player = SegmentPlayer(segment, self.footage.info, self.device)
-        return zip(self.footage.frames, player.play(player.numbers), strict=True)
+        return player.play(player.numbers)

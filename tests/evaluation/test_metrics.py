@@ -6,11 +6,14 @@ from pytorch_msssim import ms_ssim as library_ms_ssim
 from pytorch_msssim import ssim as library_ssim
 
 from snerv_codec.evaluation.metrics import (
+    PSNR_CAP,
     STRIP,
     WINDOW,
+    Quality,
     bits_per_pixel,
     harmonic_mean,
     low_percentile,
+    mean_quality,
     ms_ssim,
     mse,
     psnr,
@@ -137,3 +140,36 @@ def test_pooling():
 
 def test_bits_per_pixel():
     assert bits_per_pixel(1000, 10, 10, 8) == 10
+
+
+def test_the_mean_over_frames_is_that_of_their_values_one_by_one():
+    frames = noise((3, 170, 176, 3))
+    others = np.stack([distorted(frame, strength) for frame, strength in zip(frames, (2, 9, 30), strict=True)])
+    done: list[int] = []
+    quality = mean_quality(iter(frames), iter(others), on_frame=done.append)
+    assert quality.psnr == pytest.approx(np.mean([psnr(*pair) for pair in zip(frames, others, strict=True)]))
+    assert quality.psnr > psnr(frames, others) + 1  # which the worst frame decides
+    assert quality.ms_ssim == pytest.approx(np.mean([ms_ssim(*pair) for pair in zip(frames, others, strict=True)]))
+    assert done == [1, 2, 3]
+    assert mean_quality(frames, others, multiscale=False) == Quality(quality.psnr)
+
+
+def test_the_mean_counts_the_known_pixels_alone():
+    frames = noise((4, 20, 24, 3))
+    others, known = frames.copy(), np.ones((4, 20, 24), bool)
+    known[1::2, :10], known[::2, 10:] = False, False
+    others[..., 0] ^= 1  # an error of 1 in one of three channels
+    expected = 10 * np.log10(255**2 * 3)
+    others[~known] = 255 - frames[~known]  # of no account
+    assert mean_quality(frames, others, known=known).psnr == pytest.approx(expected)
+    assert mean_quality(frames, others, known=known).ms_ssim is None
+    one = known[:1]
+    others = frames.copy()
+    others[:, ~one[0]] = 255 - frames[:, ~one[0]]
+    assert mean_quality(frames, others, known=one).psnr == PSNR_CAP  # one mask stands for all frames
+
+
+@pytest.mark.parametrize("counts", [(0, 0), (2, 3), (3, 2)])
+def test_no_mean_of_no_frames_or_of_unequal_numbers_of_them(counts):
+    with pytest.raises(ValueError, match="no frames|argument 2 is"):
+        mean_quality(*(noise((count, 8, 8, 3)) for count in counts))
