@@ -178,3 +178,109 @@ def test_ctrl_c_in_the_middle_of_a_write_leaves_nothing(tmp_path):
         process.wait()
     assert process.returncode == -signal.SIGINT  # it did not come to its end
     assert list(tmp_path.iterdir()) == []
+
+
+def test_one_process_at_a_time_writes_a_target(tmp_path):
+    with atomic_path(tmp_path / "out.bin", overwrite=True) as first:
+        first.write_bytes(b"first")
+        for folder in (False, True):
+            with pytest.raises(OutputError, match="out.bin: another process is writing it; let it end, or choose"):
+                fail_with(RuntimeError(), tmp_path / "out.bin", overwrite=True, folder=folder)
+        write(tmp_path / "out.txt")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"out.bin": b"first", "out.txt": b"new"}
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["hard links", "none"])
+@pytest.mark.parametrize("folder", [False, True])
+def test_what_appears_meanwhile_is_not_replaced(tmp_path, monkeypatch, links, folder):
+    def refuse(source, target):
+        raise PermissionError(errno.EPERM, "no hard links here")
+
+    if not links:
+        monkeypatch.setattr(os, "link", refuse)
+    target = tmp_path / "out"
+    with (
+        pytest.raises(OutputError, match="out: exists already; use --overwrite"),
+        atomic_path(target, overwrite=False, folder=folder) as beside,
+    ):
+        write_folder(tmp_path / "other")
+        (beside / "frame_00000.png" if folder else beside).write_bytes(b"ours")
+        os.replace(tmp_path / "other" if folder else tmp_path / "other" / "frame_00000.png", target)
+    assert (target / "frame_00000.png" if folder else target).read_bytes() == b"new"
+    assert {path.name for path in tmp_path.iterdir()} <= {"out", "other"}
+    write_folder(tmp_path / "new") if folder else write(tmp_path / "new")
+    assert (tmp_path / "new").exists()
+
+
+def test_what_is_put_into_a_folder_meanwhile_is_kept(tmp_path):
+    write_folder(tmp_path / "out")
+    with (
+        pytest.raises(OutputError, match="is not a folder of frames alone"),
+        atomic_path(tmp_path / "out", overwrite=True, folder=True),
+    ):
+        (tmp_path / "out" / "diary.txt").write_text("dear diary")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["diary.txt", "frame_00000.png", "out"]
+
+
+def test_only_files_are_frames(tmp_path):
+    (tmp_path / "out" / "frame_7.png").mkdir(parents=True)
+    (tmp_path / "out" / "frame_7.png" / "diary.txt").write_text("dear diary")
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "frame_00000.png").symlink_to(tmp_path)
+    for name in ("out", "links"):
+        with pytest.raises(OutputError, match="is not a folder of frames alone"):
+            write_folder(tmp_path / name, overwrite=True)
+    assert (tmp_path / "out" / "frame_7.png" / "diary.txt").read_text() == "dear diary"
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_a_link_is_written_through(tmp_path, folder):
+    (tmp_path / "there").mkdir()
+    content = "frame_00000.png" if folder else ""
+    make = write_folder if folder else write
+    make(tmp_path / "there" / "old")
+    (tmp_path / "there" / "old" / content).write_bytes(b"old")
+    (tmp_path / "link").symlink_to(tmp_path / "there" / "old")
+    with pytest.raises(OutputError, match="link: exists already"):
+        make(tmp_path / "link")
+    make(tmp_path / "link", overwrite=True)
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "there" / "old" / content).read_bytes() == b"new"
+    assert {path.name for path in tmp_path.iterdir()} == {"there", "link"}
+    assert [path.name for path in (tmp_path / "there").iterdir()] == ["old"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs devices")
+def test_devices_are_refused_in_the_same_words_with_and_without_overwrite(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for overwrite in (False, True):
+        for target in (Path("/dev/null"), tmp_path / "pipe"):
+            with pytest.raises(OutputError, match="is not a file but a pipe or a device; choose another output"):
+                check_target(target, overwrite=overwrite)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal")
+@pytest.mark.parametrize("folder", [False, True])
+def test_what_a_killed_process_left_goes_with_the_next_one(tmp_path, folder):
+    script = (
+        "import sys, time\nfrom pathlib import Path\nfrom snerv_codec.runtime.files import atomic_path\n"
+        f"with atomic_path(Path(sys.argv[1]), overwrite=False, folder={folder}) as beside:\n"
+        f"    (beside / 'frame_1.png' if {folder} else beside).write_bytes(b'half')\n"
+        "    print('writing', flush=True)\n    time.sleep(600)\n"
+    )
+    target = tmp_path / "out"
+    with subprocess.Popen([sys.executable, "-c", script, str(target)], stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"writing\n"
+        with pytest.raises(OutputError, match="another process is writing it"):
+            (write_folder if folder else write)(target)
+        process.kill()
+    assert len(list(tmp_path.iterdir())) == 1
+    (write_folder if folder else write)(target)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert not (target / "frame_1.png").exists()
+
+
+def test_an_interruption_tells_what_was_not_written(tmp_path):
+    with pytest.raises(KeyboardInterrupt) as stop:
+        fail_with(KeyboardInterrupt(), tmp_path / "out.bin", overwrite=False)
+    assert stop.value.__notes__ == [f"{tmp_path / 'out.bin'} was not written"]
