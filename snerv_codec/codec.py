@@ -24,7 +24,7 @@ from snerv_codec.media.writer import KINDS, open_writer
 from snerv_codec.report import DecodeReport, EncodeReport
 from snerv_codec.runtime.ahead import Timed, ahead
 from snerv_codec.runtime.files import atomic_path, check_target
-from snerv_codec.runtime.machine import available_memory, choose_device
+from snerv_codec.runtime.machine import available_memory, choose_device, memory_refused
 from snerv_codec.runtime.precision import Precision
 from snerv_codec.settings import EncodeSettings
 
@@ -35,6 +35,7 @@ def _ignore(event: Event) -> None:
     """The watcher of those who do not watch."""
 
 
+@memory_refused("encoding", "lower --size or --batch, or crop the video (--crop, --frames)")
 def encode(
     source: Any,
     output: str | Path,
@@ -76,6 +77,7 @@ def encode(
         return nowhere.size_with(segment.with_checksums((0,) * segment.frame_count))
 
     with open_checkpoint(output, footage, config, settings, resume=resume, overwrite=overwrite) as checkpoint:
+        check_target(output, overwrite=overwrite)  # another encode to it may have ended while this one was reading
         fitted = fit(footage, config, settings, checkpoint, file_size, resume=resume, on_event=on_event)
         trained = time.perf_counter()
         segment = fitted.coded.with_checksums(_checksums(fitted.segment, info, settings.device))
@@ -111,6 +113,7 @@ def encode(
     )
 
 
+@memory_refused("decoding", "use a machine with more memory")
 def decode(
     source: Source,
     output: str | Path,

@@ -33,7 +33,7 @@ from snerv_codec.model.blocks import place
 from snerv_codec.model.decoder import to_pixels
 from snerv_codec.model.sizing import decoding_memory
 from snerv_codec.runtime.capture import Captured, Work
-from snerv_codec.runtime.machine import choose_device, keep_freed_memory, require_memory
+from snerv_codec.runtime.machine import choose_device, keep_freed_memory, memory_refused, require_memory
 from snerv_codec.runtime.precision import Precision, computing
 
 CUDA_BATCH = 4
@@ -189,6 +189,10 @@ class Decoder:
         return frames
 
     def _play(self, numbers: Sequence[int], rate: int) -> Iterator[Pixels]:
+        with memory_refused("decoding", _advice(self._device)):
+            yield from self._play_segments(numbers, rate)
+
+    def _play_segments(self, numbers: Sequence[int], rate: int) -> Iterator[Pixels]:
         while numbers:
             player = self._player_of(numbers[0] // rate)
             here = sum(1 for _ in takewhile(player.numbers.__contains__, (number // rate for number in numbers)))
@@ -302,8 +306,11 @@ def _frames_at_once(device: torch.device, batch: int | None) -> int:
 def _require_memory(config: DecoderConfig, values: int, device: torch.device, batch: int | None) -> None:
     """Raise `ResourceError` where decoding a segment of so many `values` takes more memory than there is."""
     need = decoding_memory(config, values, _frames_at_once(device, batch))
-    fewer = "lower the batch, or " if device.type == "cuda" else ""
-    require_memory(need, device, "decoding", f"{fewer}use a machine with more memory")
+    require_memory(need, device, "decoding", _advice(device))
+
+
+def _advice(device: torch.device) -> str:
+    return f"{'lower the batch, or ' if device.type == 'cuda' else ''}use a machine with more memory"
 
 
 def _collect(submitted: _Submitted) -> Iterator[Pixels]:

@@ -14,7 +14,7 @@ HOW = {
 @click.argument("shell", type=click.Choice(list(HOW)))
 def command(shell: str) -> None:
     """Print a script that makes SHELL complete commands, options and files."""
-    from snerv_codec.cli.main import cli
+    from snerv_codec.cli.group import cli
 
     completion = get_completion_class(shell)
     assert completion is not None

@@ -17,6 +17,7 @@ from snerv_codec.cli.jobs import for_each, pair_up
 from snerv_codec.cli.progress import View, watched
 from snerv_codec.cli.render import duration, plan_rows, report_rows, table
 from snerv_codec.cli.report import make_page
+from snerv_codec.cli.terminal import echo
 from snerv_codec.errors import SettingsError
 from snerv_codec.events import Event, Planned, Warned
 from snerv_codec.media.container import RAW
@@ -248,4 +249,4 @@ def _show_plans(sources: tuple[str, ...], settings: EncodeSettings, as_json: boo
 
     for source in sources:
         plan = planning.plan(source, settings)
-        click.echo(json.dumps(plan.to_json()) if as_json else table(plan_rows(plan), sys.stdout))
+        echo(json.dumps(plan.to_json()) if as_json else table(plan_rows(plan), sys.stdout))

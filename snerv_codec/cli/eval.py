@@ -12,6 +12,7 @@ from snerv_codec.cli import options
 from snerv_codec.cli.help import Command
 from snerv_codec.cli.progress import View, watched
 from snerv_codec.cli.render import table
+from snerv_codec.cli.terminal import echo
 from snerv_codec.media.source import Selection
 from snerv_codec.runtime.files import check_target
 
@@ -64,7 +65,7 @@ def command(
         result = evaluate(reference, distorted, selection=selection, device=device, vmaf=not no_vmaf, on_event=view)
     if csv_file is not None:
         result.write_csv(csv_file, overwrite=overwrite)
-    click.echo(json.dumps(result.to_json()) if as_json else _render(result))
+    echo(json.dumps(result.to_json()) if as_json else _render(result))
 
 
 def _render(result: "Evaluation") -> str:

@@ -11,6 +11,7 @@ import click
 from snerv_codec.bitstream.container import StreamHeader, read_header
 from snerv_codec.bitstream.models import DecoderConfig, UnknownModel
 from snerv_codec.cli.render import show_decoder, table
+from snerv_codec.cli.terminal import echo
 from snerv_codec.evaluation.metrics import bits_per_pixel, bits_per_second
 
 
@@ -20,7 +21,7 @@ from snerv_codec.evaluation.metrics import bits_per_pixel, bits_per_second
 def command(source: Path, as_json: bool) -> None:
     """Tell what FILE.snrv holds."""
     values = _describe(source, read_header(source))
-    click.echo(json.dumps(values) if as_json else _render(values))
+    echo(json.dumps(values) if as_json else _render(values))
 
 
 def _describe(source: Path, header: StreamHeader) -> dict[str, Any]:

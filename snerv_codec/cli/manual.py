@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import click
 
+from snerv_codec.cli.group import COMMANDS, cli
 from snerv_codec.cli.help import ALL, Command, Option
-from snerv_codec.cli.main import COMMANDS, cli
 
 EXIT_CODES = {"0": "all went well", "1": "something failed", "2": "the command line is wrong", "130": "interrupted"}
 

@@ -18,6 +18,7 @@ import click
 
 from snerv_codec.cli.help import option, section
 from snerv_codec.cli.render import Rows, plan_rows, size, table
+from snerv_codec.cli.terminal import echo, printable
 from snerv_codec.errors import OutputError
 from snerv_codec.events import EpochDone, Event, FrameDone, Planned, StateSaved, StepsDone, Warned
 from snerv_codec.report import Plan
@@ -149,7 +150,7 @@ class View:
 
     def __call__(self, event: Event) -> None:
         if self._as_json and not isinstance(event, FrameDone | StepsDone | StateSaved):
-            click.echo(json.dumps(event.to_json()))
+            echo(json.dumps(event.to_json()))
         if isinstance(event, Planned):
             self._show(plan_rows(event.plan), least=0)
             status = self._tracker.plan(event.plan)
@@ -172,7 +173,7 @@ class View:
             self._bars.stop()
         if self._log:
             if error is not None:
-                _write(self._log, f"ended by {type(error).__name__}: {error}")
+                _write(self._log, printable(f"ended by {type(error).__name__}: {error}"))
             self._log.close()
 
     def done(self, result: Rows | str, values: Mapping[str, Any]) -> None:
@@ -180,11 +181,11 @@ class View:
         if self._bars:
             self._bars.stop()
         if self._log:
-            _write(self._log, result if isinstance(result, str) else table(result))
+            _write(self._log, _lines(result))
         if self._as_json:
-            click.echo(json.dumps({"event": "done", **values}))
+            echo(json.dumps({"event": "done", **values}))
         elif self._level >= 0:
-            click.echo(result if isinstance(result, str) else table(result, sys.stdout))
+            echo(_lines(result, sys.stdout))
 
     def _advance(self, status: Status, event: StepsDone | EpochDone | FrameDone) -> None:
         an_epoch = isinstance(event, EpochDone)
@@ -201,15 +202,20 @@ class View:
 
     def _show(self, text: Rows | str, *, least: int) -> None:
         if self._log:
-            _write(self._log, text if isinstance(text, str) else table(text))
+            _write(self._log, _lines(text))
         if not self._as_json and self._level >= least:
-            self._echo(text if isinstance(text, str) else table(text, sys.stderr))
+            self._echo(_lines(text, sys.stderr))
 
     def _echo(self, text: str) -> None:
         if self._bars:
             self._bars.print(text)
         else:
-            click.echo(text, err=True)
+            echo(text, err=True)
+
+
+def _lines(text: Rows | str, stream: IO[str] | None = None) -> str:
+    """A table, or a text as one line, as `stream` shows it."""
+    return printable(text) if isinstance(text, str) else table(text, stream)
 
 
 class _Bars:

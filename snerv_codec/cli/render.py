@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import IO, Any
 
+from snerv_codec.cli.terminal import printable
 from snerv_codec.evaluation.metrics import Quality
 from snerv_codec.report import EncodeReport, Plan
 
@@ -92,9 +93,10 @@ def table(rows: Rows, stream: IO[str] | None = None) -> str:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(justify="right", no_wrap=True)
     grid.add_column(overflow="fold")
-    for name, value in rows.items():
+    shown = {name: printable(value) for name, value in rows.items()}
+    for name, value in shown.items():
         grid.add_row(Text(name), Text(value))
-    widest = max(map(len, rows)) + 2 + max(map(len, rows.values()))
+    widest = max(map(len, shown)) + 2 + max(map(len, shown.values()))
     on_terminal = stream is not None and stream.isatty()
     width = min(Console(file=stream).width, widest) if on_terminal else widest
     text = StringIO()

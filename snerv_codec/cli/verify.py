@@ -8,6 +8,7 @@ import click
 from snerv_codec.bitstream.container import StreamFile
 from snerv_codec.cli.help import Command
 from snerv_codec.cli.progress import View, watched
+from snerv_codec.cli.terminal import echo, printable
 from snerv_codec.errors import UserError
 
 
@@ -31,9 +32,10 @@ def command(source: Path, decode_too: bool, device: str, as_json: bool) -> None:
             differing = codec.differing_frames(source, device=device, on_event=view)
         result["frame_checksums"] = f"{len(differing)} differ" if differing else "equal"
     if as_json:
-        click.echo(json.dumps({**result, "differing_frames": differing}))
+        echo(json.dumps({**result, "differing_frames": differing}))
     else:
-        click.echo(f"{source}: sections {result['sections']}; frame checksums {result['frame_checksums']}")
+        checked = f"sections {result['sections']}; frame checksums {result['frame_checksums']}"
+        echo(printable(f"{source}: {checked}"))
     if differing:
         raise UserError(
             f"{source}: {len(differing)} of {frames} frames differ from those its encoder saw, the first is "

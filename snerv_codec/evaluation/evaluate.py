@@ -27,6 +27,7 @@ from snerv_codec.events import Event, FrameDone, Warned
 from snerv_codec.media.color import Converter, matrix_name
 from snerv_codec.media.source import Selection
 from snerv_codec.runtime.files import atomic_path
+from snerv_codec.runtime.machine import memory_refused
 
 OnEvent = Callable[[Event], None]
 
@@ -71,6 +72,7 @@ class Evaluation:
             writer.writerows(zip(range(self.frames), *self.per_frame.values(), strict=True))
 
 
+@memory_refused("evaluating", "crop the video (--crop) or use a machine with more memory")
 def evaluate(
     reference: str | Path,
     distorted: str | Path,

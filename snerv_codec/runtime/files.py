@@ -101,7 +101,7 @@ def describe_os_error(target: str | Path, error: Exception) -> OutputError:
 
 
 def _claim(target: Path, beside: Path, folder: bool) -> int:
-    """Make a file or a `folder` at `beside`, which lets nobody else write `target`; the descriptor that holds its lock."""
+    """Make a file or a `folder` at `beside` and lock it, so that nobody else writes `target`; its descriptor."""
     for _ in range(ATTEMPTS):
         try:
             held = _create(beside, folder)

@@ -1,8 +1,12 @@
 """The machine at hand: its device, its memory."""
 
 import ctypes
+import errno
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snerv_codec.errors import ResourceError, SettingsError
@@ -10,6 +14,13 @@ from snerv_codec.errors import ResourceError, SettingsError
 if TYPE_CHECKING:
     import torch
 
+# Names of a control group's files of its limit and its usage, and of what in memory.stat can be dropped; by version 1.
+GROUP_FILES = {
+    False: ("memory.max", "memory.current", "inactive_file"),
+    True: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+}
+# How PyTorch, what it computes with, C++ and the loader of libraries say that there is no memory.
+REFUSALS = ("alloc_cpu", "allocate memory", "bad_alloc", "could not create a", "failed to map segment")
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # of glibc's malloc.h
 
 
@@ -73,17 +84,81 @@ def available_cores() -> int:
 
 
 def available_memory(device: "torch.device | None" = None) -> int:
-    """Bytes that can still be taken on `device`, or of the machine's own memory."""
+    """Bytes that this process can still take on `device`, or of the machine's own memory.
+
+    The limits that its users set count too: those of its control groups (containers) and of `ulimit`.
+    """
     if device is not None and device.type == "cuda":
         import torch
 
         return int(torch.cuda.mem_get_info(device)[0])
+    return max(0, min(_free_memory(), *_left_in_groups(), *_left_to_process()))
+
+
+def _free_memory() -> int:
     try:
         with open("/proc/meminfo") as file:
             values = dict(line.split(":") for line in file)
         return int(values["MemAvailable"].split()[0]) * 1024
     except (OSError, KeyError, ValueError):  # not Linux: all of the machine's memory
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _left_in_groups(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> Iterator[int]:
+    """What the process's control groups and those around them leave it; pages of files that can be dropped are free."""
+    try:
+        lines = own.read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        top = root / "memory" if controllers else root  # version 1 or 2
+        limit, usage, cache = GROUP_FILES[bool(controllers)]
+        group = top / path.lstrip("/")
+        for place in (group, *group.parents):
+            if place.is_relative_to(top):
+                with suppress(OSError, ValueError, KeyError):  # no such group here, or no limit ("max")
+                    most = int((place / limit).read_text())
+                    values = dict(row.split() for row in (place / "memory.stat").read_text().splitlines())
+                    yield most - int((place / usage).read_text()) + int(values[cache])
+
+
+def _left_to_process() -> Iterator[int]:
+    """What `ulimit -v` and `ulimit -d` leave it."""
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        pages = Path("/proc/self/statm").read_text().split()
+        for kind, taken in ((resource.RLIMIT_AS, pages[0]), (resource.RLIMIT_DATA, pages[5])):
+            most, _ = resource.getrlimit(kind)
+            if most != resource.RLIM_INFINITY:
+                yield most - os.sysconf("SC_PAGE_SIZE") * int(taken)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error, or what it came from, says that memory was refused: by Python, NumPy, PyTorch or FFmpeg."""
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+        return True
+    if type(error).__name__ == "OutOfMemoryError":  # of PyTorch, on a GPU
+        return True
+    told = isinstance(error, RuntimeError | SystemError | ImportError) and any(
+        words in str(error) for words in REFUSALS
+    )
+    cause = error.__cause__ or error.__context__
+    return told or (isinstance(error, SystemError) and cause is not None and is_out_of_memory(cause))
+
+
+@contextmanager
+def memory_refused(purpose: str, advice: str) -> Iterator[None]:
+    """Whatever in this block finds no memory, in whichever words, becomes a `ResourceError`."""
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ResourceError(f"{purpose} takes more memory than there is; {advice}") from error
 
 
 def require_memory(need: int, device: "torch.device", purpose: str, advice: str) -> None:

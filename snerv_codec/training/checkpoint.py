@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from snerv_codec.errors import InputError, OutputError, SettingsError
+from snerv_codec.runtime.files import lock
 
 State = Mapping[str, Tensor | str | int]
 
@@ -23,7 +24,6 @@ SHARE = 0.05  # of the time, which saving may take
 EVERY = 20.0  # seconds after which a state is old
 ATTEMPTS = 10
 MADE_BY = "made by"  # of an identity: the version
-NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 ADVICE = {errno.ENOSPC: "; free some space", errno.ENOENT: "; the directory has been removed meanwhile"}
 
 
@@ -61,9 +61,11 @@ class Checkpoint:
             ) from error
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if self._finished or not self.exists():
             self.remove()
+        elif isinstance(error, KeyboardInterrupt):
+            error.add_note(f"{self.directory} holds what was fitted: use --resume to go on with it")
         self._release()
 
     def finish(self) -> None:
@@ -75,7 +77,7 @@ class Checkpoint:
         for _ in range(ATTEMPTS):
             self.directory.mkdir(exist_ok=True)
             self._held = self._guard.open("ab")
-            _lock(self._held)
+            lock(self._held.fileno())
             with suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(self._held.fileno()), self._guard.stat()):
                     return
@@ -142,19 +144,6 @@ class Checkpoint:
                 path.unlink(missing_ok=True)
         with suppress(OSError):
             self.directory.rmdir()
-
-
-def _lock(file: IO[bytes]) -> None:
-    """Raises `BlockingIOError` where somebody else has it. Where files cannot be locked it does nothing."""
-    try:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except ImportError:
-        return
-    except OSError as error:
-        if error.errno not in NO_LOCKS:
-            raise
 
 
 class Saver:

@@ -199,13 +199,15 @@ def test_what_appears_meanwhile_is_not_replaced(tmp_path, monkeypatch, links, fo
     if not links:
         monkeypatch.setattr(os, "link", refuse)
     target = tmp_path / "out"
-    with (
-        pytest.raises(OutputError, match="out: exists already; use --overwrite"),
-        atomic_path(target, overwrite=False, folder=folder) as beside,
-    ):
-        write_folder(tmp_path / "other")
-        (beside / "frame_00000.png" if folder else beside).write_bytes(b"ours")
-        os.replace(tmp_path / "other" if folder else tmp_path / "other" / "frame_00000.png", target)
+    write_folder(tmp_path / "other")
+
+    def write_late():
+        with atomic_path(target, overwrite=False, folder=folder) as beside:
+            (beside / "frame_00000.png" if folder else beside).write_bytes(b"ours")
+            os.replace(tmp_path / "other" if folder else tmp_path / "other" / "frame_00000.png", target)
+
+    with pytest.raises(OutputError, match="out: exists already; use --overwrite"):
+        write_late()
     assert (target / "frame_00000.png" if folder else target).read_bytes() == b"new"
     assert {path.name for path in tmp_path.iterdir()} <= {"out", "other"}
     write_folder(tmp_path / "new") if folder else write(tmp_path / "new")

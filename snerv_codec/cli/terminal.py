@@ -1,0 +1,25 @@
+"""Text on its way to a terminal: nothing in it moves the terminal, and nobody needs to be there to read it."""
+
+import os
+import sys
+from contextlib import suppress
+
+import click
+
+
+def printable(text: str) -> str:
+    """`text` in one line, with escapes such as \\x1b in place of all that is not shown as itself.
+
+    Names of files, summaries and languages are a stranger's: sequences in them could clear the screen, set its title,
+    or forge a line.
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def echo(text: str, *, err: bool = False) -> None:
+    """Print lines on standard output, or on standard error; none where its reader is gone."""
+    try:
+        click.echo("\n".join(map(printable, text.split("\n"))), err=err)
+    except BrokenPipeError:
+        with suppress(OSError, ValueError):  # the rest goes nowhere, Python's own flush at the end too
+            os.dup2(os.open(os.devnull, os.O_WRONLY), (sys.stderr if err else sys.stdout).fileno())
