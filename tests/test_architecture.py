@@ -35,6 +35,7 @@ ALLOWED = {
         "snerv_codec.errors",
         "snerv_codec.events",
         "snerv_codec.runtime.capture",
+        "snerv_codec.runtime.files",
         "snerv_codec.runtime.machine",
         "snerv_codec.runtime.precision",
     },
