@@ -105,7 +105,7 @@ def test_learned_steps_are_kept_or_coarsened_and_a_dead_zone_rounds_towards_zero
     learned = Learned(steps)
     ways = [each(tensors) for each in (learned, learned.coarser(3), Learned(steps, 0.5))]
     for name, each in tensors:
-        part = "embeddings" if name == "embeddings" else "weights"
+        part = "embeddings" if name == "embeddings" else "tensors"
         kept, coarser, truncated = (getattr(rounded, part)[0] for rounded in ways)
         step = steps[name].numpy()
         assert np.array_equal(dequantize(kept), np.rint(each / step) * step)
