@@ -6,7 +6,7 @@ IN ?=
 SIZE ?=
 EPOCHS ?=
 
-.PHONY: demo test test-machines check slow bench speed gpu clean
+.PHONY: demo docs test test-machines check slow bench speed gpu clean
 
 $(VENV)/.ready: setup.cfg constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -47,6 +47,14 @@ bench: $(VENV)/.bench
 	    --codec x264-medium x264-medium-psnr x265-medium x265-medium-psnr $(BENCH_SNERV)
 	$(BIN)/python -m benchmarks.report --results $(BENCH) --output $(BENCH)/report
 
+# The documentation as a site, docs/site/index.html; a link that leads nowhere is an error.
+$(VENV)/.docs: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	touch $@
+
+docs: $(VENV)/.docs
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/site
+
 # Today's speed as shares of the matrix rate, beside what is on record.
 speed: $(VENV)/.ready
 	$(BIN)/python -m benchmarks.speed
@@ -68,5 +76,5 @@ check: $(VENV)/.ready
 
 # Everything that the targets above made but benchmarks/cache, which may hold hours of work.
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build demo-out demo-out-[0-9]*
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build docs/site demo-out demo-out-[0-9]*
 	find snerv_codec bitstream benchmarks tests -name __pycache__ -prune -exec rm -rf {} +

@@ -54,7 +54,9 @@ def test_what_is_needed_is_pinned_and_numpy_1_only_where_nnc_is():
     config = RawConfigParser()
     config.read(ROOT / "setup.cfg")
     extras = dict(config["options.extras_require"])
-    needed = "\n".join([config["options"]["install_requires"], *(extras[name] for name in ("vmaf", "bench", "dev"))])
+    needed = "\n".join(
+        [config["options"]["install_requires"], *(extras[name] for name in ("vmaf", "bench", "docs", "dev"))]
+    )
     names = {re.match(r"[\w-]+", line.strip())[0].lower() for line in needed.splitlines() if line.strip()}
     pins = {line.split("==")[0].lower() for line in (ROOT / "constraints.txt").read_text().split()}
     assert names - {"snerv-codec"} <= pins

@@ -3,6 +3,8 @@
 import click
 from click.shell_completion import get_completion_class
 
+from snerv_codec.cli.help import Command
+
 HOW = {
     "bash": 'eval "$(snerv completion bash)" in ~/.bashrc',
     "zsh": 'eval "$(snerv completion zsh)" in ~/.zshrc',
@@ -10,7 +12,7 @@ HOW = {
 }
 
 
-@click.command("completion", epilog="\b\n" + "\n".join(HOW.values()))
+@click.command("completion", cls=Command, epilog="\b\n" + "\n".join(HOW.values()))
 @click.argument("shell", type=click.Choice(list(HOW)))
 def command(shell: str) -> None:
     """Print a script that makes SHELL complete commands, options and files."""

@@ -4,6 +4,7 @@ import importlib
 
 import click
 
+from snerv_codec.cli.help import SETTINGS
 from snerv_codec.cli.terminal import echo
 
 COMMANDS = {
@@ -35,7 +36,7 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=LazyGroup, context_settings=SETTINGS)
 @click.option(
     "--version",
     is_flag=True,

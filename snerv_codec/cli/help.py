@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 ALL = "snerv.help_all"  # in a context's `meta`: whether hidden sections are shown too
 
 
@@ -20,6 +21,7 @@ class Command(click.Command):
     """A command whose help has `examples` (command line, what it does) and the options' headings."""
 
     def __init__(self, *arguments: Any, examples: Sequence[tuple[str, str]] = (), **others: Any) -> None:
+        others.setdefault("context_settings", SETTINGS)
         super().__init__(*arguments, **others)
         self.examples = tuple(examples)
         if any(isinstance(option, Option) and option.research for option in self.params):

@@ -10,12 +10,13 @@ import click
 
 from snerv_codec.bitstream.container import StreamHeader, read_header
 from snerv_codec.bitstream.models import DecoderConfig, UnknownModel
+from snerv_codec.cli.help import Command
 from snerv_codec.cli.render import show_decoder, table
 from snerv_codec.cli.terminal import echo
 from snerv_codec.evaluation.metrics import bits_per_pixel, bits_per_second
 
 
-@click.command("info")
+@click.command("info", cls=Command)
 @click.argument("source", metavar="FILE.snrv", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="A JSON object instead of text.")
 def command(source: Path, as_json: bool) -> None:
