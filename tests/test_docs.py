@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
-from snerv_codec.cli.main import COMMANDS, cli
+from snerv_codec.cli.group import COMMANDS, cli
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

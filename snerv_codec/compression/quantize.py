@@ -88,7 +88,8 @@ def _quantize_along(name: str, values: Floats, bits: int, axis: int | None) -> Q
     least, greatest = values.min(axis=others), values.max(axis=others)
     levels = (1 << bits) - 1
     offsets = -_round_up(-np.atleast_1d(least))
-    scales = _round_up((np.atleast_1d(greatest) - offsets.astype(np.float32)) / levels)
+    reach = np.atleast_1d(greatest) - offsets.astype(np.float32)
+    scales = _round_up((reach / levels).astype(np.float32))
     scale, offset = (_along(grid.astype(np.float32), axis, values.ndim) for grid in (scales, offsets))
     symbols = np.rint((values - offset) / np.where(scale > 0, scale, 1)).clip(0, levels)
     return QuantizedTensor(

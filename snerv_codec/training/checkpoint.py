@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -90,7 +90,7 @@ class Checkpoint:
 
     def save(self, state: State) -> None:
         """Replace the saved state; an interruption leaves the older one. Raises `OutputError`."""
-        arrays = {key: value.cpu().numpy() for key, value in state.items() if isinstance(value, Tensor)}
+        arrays: dict[str, Any] = {key: value.cpu().numpy() for key, value in state.items() if isinstance(value, Tensor)}
         plain = {key: value for key, value in state.items() if not isinstance(value, Tensor)}
         header = json.dumps({"identity": self.identity, "state": plain}).encode()
         beside, archive = self._beside, BytesIO()

@@ -44,7 +44,7 @@ def quantizers(values):
 def test_multiples_of_a_step_come_back_exactly_and_zero_is_zero():
     steps = np.array([[0.007], [0.3]], np.float16).astype(np.float32)
     multiples = np.array([[0, -1, 5, 300, -2047], [0, 0, 0, 1, -1]])
-    tensor = quantize_on("w", steps * (multiples + np.float32(0.3)), steps)
+    tensor = quantize_on("w", (steps * (multiples + np.float32(0.3))).astype(np.float32), steps)
     assert tensor.axis == 0
     assert np.array_equal(dequantize(tensor), steps * multiples.astype(np.float32))
     assert (dequantize(tensor)[multiples == 0] == 0).all()
