@@ -26,6 +26,7 @@ MAX_DIMENSIONS = 8
 MAX_NAME = 255  # bytes of a tensor's
 
 Chroma = Literal["400", "420", "422", "444", "rgb"]
+Scan = Literal["progressive", "top", "bottom"]
 TrackKind = Literal["audio", "subtitle"]
 
 
@@ -60,8 +61,8 @@ class VideoInfo:
     """What a player must know of the video; the pixels themselves are 8-bit RGB.
 
     `timestamps` holds one presentation time a frame in units of `time_base` seconds, strictly
-    increasing; `final_duration` is the last frame's in the same unit. `rate` is nominal. `rotation` is
-    the clockwise turn, in degrees, that a player applies. `bit_depth` and `chroma` describe the source.
+    increasing; `final_duration` is the last frame's in the same unit. `rate` is nominal. `scan` says whether frames are
+    whole, or two fields of which the top or the bottom one is first. `bit_depth` and `chroma` describe the source.
     """
 
     width: int
@@ -71,7 +72,7 @@ class VideoInfo:
     final_duration: int
     rate: Fraction
     pixel_aspect: Fraction = Fraction(1)
-    rotation: int = 0
+    scan: Scan = "progressive"
     bit_depth: int = 8
     chroma: Chroma = "420"
     color: Color = field(default_factory=Color)
@@ -88,7 +89,7 @@ class VideoInfo:
         check(all(a < b for a, b in pairwise(times)), "timestamps do not increase")
         check(times[0] > -(1 << 62) and times[-1] < 1 << 62, "timestamps exceed 62 bits")
         check(0 < self.final_duration < 1 << 62, f"final duration {self.final_duration} is not positive")
-        check(self.rotation in (0, 90, 180, 270), f"rotation {self.rotation} is not 0, 90, 180 or 270")
+        check(self.scan in get_args(Scan), f"scan {self.scan!r} is unknown")
         check(1 <= self.bit_depth <= MAX_BITS, f"bit depth {self.bit_depth} is not in 1..{MAX_BITS}")
         check(self.chroma in get_args(Chroma), f"chroma {self.chroma} is unknown")
 

@@ -4,12 +4,12 @@ from itertools import pairwise
 
 from .errors import Corrupt
 from .fields import Reader, Writer
-from .types import MAX_FRAMES, Chroma, Color, VideoInfo
+from .types import MAX_FRAMES, Chroma, Color, Scan, VideoInfo
 
 CHROMAS: tuple[Chroma, ...] = ("400", "420", "422", "444", "rgb")
+SCANS: tuple[Scan, ...] = ("progressive", "top", "bottom")
 RANGES = (None, False, True)
 STEP, DELTAS = 0, 1  # how timestamps are coded
-QUARTER_TURN = 90
 
 
 def write_video(video: VideoInfo) -> bytes:
@@ -21,7 +21,7 @@ def write_video(video: VideoInfo) -> bytes:
         out.fraction(ratio)
     color = video.color
     for byte in (
-        video.rotation // QUARTER_TURN,
+        SCANS.index(video.scan),
         video.bit_depth,
         CHROMAS.index(video.chroma),
         *(color.primaries, color.transfer, color.matrix),
@@ -38,9 +38,9 @@ def read_video(payload: bytes) -> VideoInfo:
     fields = Reader(payload, "video information")
     width, height = fields.varint(), fields.varint()
     time_base, rate, pixel_aspect = fields.fraction(), fields.fraction(), fields.fraction()
-    turns, bit_depth, chroma, primaries, transfer, matrix, full_range = (fields.uint(1) for _ in range(7))
-    if chroma >= len(CHROMAS) or full_range >= len(RANGES):
-        raise Corrupt(f"video information: chroma {chroma} or range {full_range} is not known")
+    scan, bit_depth, chroma, primaries, transfer, matrix, full_range = (fields.uint(1) for _ in range(7))
+    if scan >= len(SCANS) or chroma >= len(CHROMAS) or full_range >= len(RANGES):
+        raise Corrupt(f"video information: scan {scan}, chroma {chroma} or range {full_range} is not known")
     timestamps = _read_times(fields)
     final_duration = fields.varint()
     fields.finish()
@@ -52,7 +52,7 @@ def read_video(payload: bytes) -> VideoInfo:
         final_duration=final_duration,
         rate=rate,
         pixel_aspect=pixel_aspect,
-        rotation=QUARTER_TURN * turns,
+        scan=SCANS[scan],
         bit_depth=bit_depth,
         chroma=CHROMAS[chroma],
         color=Color(primaries, transfer, matrix, RANGES[full_range]),

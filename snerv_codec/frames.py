@@ -63,8 +63,8 @@ class FrameBatch(_Shown):
 class VideoMetadata:
     """What is known of a video without decoding it. Sizes in pixels, times in seconds, rates in units a second.
 
-    `end_stream_seconds` is when the last frame ends. `rotation` is how far players turn the frames, in degrees
-    clockwise: frames come unturned. `bit_depth` and `chroma` ("420" ...) are the source's; frames are 8-bit RGB.
+    `end_stream_seconds` is when the last frame ends. `scan` is "progressive", or which field of interlaced frames comes
+    first, "top" or "bottom". `bit_depth` and `chroma` ("420" ...) are the source's; frames are 8-bit RGB.
     """
 
     width: int
@@ -74,7 +74,7 @@ class VideoMetadata:
     end_stream_seconds: float
     average_fps: float
     pixel_aspect_ratio: Fraction
-    rotation: int
+    scan: str
     bit_depth: int
     chroma: str
     bytes: int
@@ -98,7 +98,7 @@ def describe(info: VideoInfo, size: int) -> VideoMetadata:
         end_stream_seconds=float(times.ends[-1]),
         average_fps=info.frame_count / float(times.ends[-1] - times.starts[0]),
         pixel_aspect_ratio=info.pixel_aspect,
-        rotation=info.rotation,
+        scan=info.scan,
         bit_depth=info.bit_depth,
         chroma=info.chroma,
         bytes=size,

@@ -87,6 +87,7 @@ PART = section(
     option("--crop", type=options.CROP, help="Centre crop, height x width: 640x1280."),
     option("--frames", type=options.FRAMES, help="Frames A to B - 1: 0:33, 10:, :100; or one: 7."),
     option("--stream", type=int, help="Which of several video streams, from 0."),
+    option("--deinterlace", is_flag=True, help="Make whole frames of interlaced ones, by FFmpeg's bwdif."),
     option("--no-audio", "audio", flag_value=False, default=True, help="Leave the sound out."),
     option("--no-subtitles", "subtitles", flag_value=False, default=True, help="Leave subtitles out."),
     option("--mask", type=click.Path(path_type=Path), help="PNG, folder of PNGs or video: white gets filled in."),

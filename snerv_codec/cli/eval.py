@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @click.option("--crop", type=options.CROP, help="Centre crop of REFERENCE, height x width: 640x1280.")
 @click.option("--frames", type=options.FRAMES, help="Frames A to B - 1 of REFERENCE: 0:33, 10:, :100.")
 @click.option("--stream", type=int, help="Which of several video streams of REFERENCE, from 0.")
+@click.option("--deinterlace", is_flag=True, help="Make whole frames of a REFERENCE that is interlaced.")
 @click.option("--fps", type=options.RATE, help="Rate of a folder of images or of raw video; changes no figure.")
 @click.option("--video-size", type=options.VIDEO_SIZE, help="Width x height of REFERENCE if it is raw .yuv.")
 @click.option("--pix-fmt", help="Pixel format of raw .yuv.  [default: yuv420p]")
@@ -41,6 +42,7 @@ def command(
     crop: tuple[int, int] | None,
     frames: tuple[int, int | None] | None,
     stream: int | None,
+    deinterlace: bool,
     fps: Fraction | None,
     video_size: tuple[int, int] | None,
     pix_fmt: str | None,
@@ -60,7 +62,15 @@ def command(
             check_target(csv_file, overwrite=overwrite, source=source)
     from snerv_codec.evaluation.evaluate import evaluate
 
-    selection = Selection(stream=stream, crop=crop, frames=frames, rate=fps, video_size=video_size, pix_fmt=pix_fmt)
+    selection = Selection(
+        stream=stream,
+        crop=crop,
+        frames=frames,
+        rate=fps,
+        video_size=video_size,
+        pix_fmt=pix_fmt,
+        deinterlace=deinterlace,
+    )
     with View(as_json=False) as view:
         result = evaluate(reference, distorted, selection=selection, device=device, vmaf=not no_vmaf, on_event=view)
     if csv_file is not None:

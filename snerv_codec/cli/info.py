@@ -37,7 +37,7 @@ def _describe(source: Path, header: StreamHeader) -> dict[str, Any]:
         "rate": str(video.rate),
         "duration": float(video.duration),
         "pixel_aspect": str(video.pixel_aspect),
-        "rotation": video.rotation,
+        "scan": video.scan,
         "source_bit_depth": video.bit_depth,
         "source_chroma": video.chroma,
         "color": asdict(video.color),
@@ -73,7 +73,8 @@ def _render(values: dict[str, Any]) -> str:
     rows = {
         "file": f"{values['file']}: {values['bytes']:,} bytes, version {values['version']}",
         "video": f"{values['width']}x{values['height']}, {values['frames']} frames at {values['rate']} fps, "
-        f"{values['duration']:.3f} s",
+        f"{values['duration']:.3f} s"
+        + (f", interlaced, {values['scan']} field first" if values["scan"] != "progressive" else ""),
         "rate": f"{values['bpp']:.4f} bpp, {values['bitrate'] / 1e3:.0f} kbit/s",
         "source": f"{values['source_bit_depth']}-bit {values['source_chroma']}, colour "
         + "/".join(str(values["color"][key]) for key in ("primaries", "transfer", "matrix")),

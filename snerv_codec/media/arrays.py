@@ -50,7 +50,6 @@ def from_array(source: Any, selection: Selection) -> tuple[VideoInfo, Pixels]:
         final_duration=1,
         rate=rate,
         pixel_aspect=Fraction(1),
-        rotation=0,
         bit_depth=8,
         chroma="rgb",
         color=RGB,

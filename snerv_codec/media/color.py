@@ -5,26 +5,42 @@ it); one without a range tag for limited range, unless its pixel format says oth
 scaler's default (bicubic chroma), so that they are the ones those frame sets hold, and go out by its most exact.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import av
 import numpy as np
+import numpy.typing as npt
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from snerv_codec.bitstream.types import Chroma, Color
-from snerv_codec.media.picture import Pixels
+from snerv_codec.media.picture import RGB8, Pixels
 
-UNSPECIFIED = 2
-BT709, BT601 = 1, 6  # H.273's numbers of the matrices
-# ITU-T H.273 matrix coefficients, as far as the converter knows them.
-MATRICES = {
+# ITU-T H.273's numbers of matrix coefficients
+IDENTITY, BT709, UNSPECIFIED, BT601, YCGCO, DERIVED = 0, 1, 2, 6, 8, 12
+MATRICES = {  # those that the converter knows
     BT709: Colorspace.ITU709,
     4: Colorspace.FCC,
     5: Colorspace.ITU601,
     6: Colorspace.ITU601,
     7: Colorspace.SMPTE240M,
     9: Colorspace.BT2020,
-    10: Colorspace.BT2020,
+}
+DERIVED_FROM = {1: Colorspace.ITU709, 9: Colorspace.BT2020}  # by primaries: those of whose chromaticities they are made
+REFUSED = {
+    10: "BT.2020 with constant luminance",
+    11: "SMPTE ST 2085",
+    DERIVED: "derived from the primaries",
+    13: "derived from the primaries, with constant luminance",
+    14: "ICtCp",
+    15: "IPT-C2",
+    16: "YCgCo-Re",
+    17: "YCgCo-Ro",
+}
+# Rows R, G, B of what the converter does not know, over Y and centred U and V.
+BY_HAND = {
+    IDENTITY: np.array(((0, 0, 1), (1, 0, 0), (0, 1, 0)), np.float32),
+    YCGCO: np.array(((1, -1, 1), (1, 1, 0), (1, -1, -1)), np.float32),
 }
 MATRIX_NAMES = {
     Colorspace.ITU709: "BT.709",
@@ -34,6 +50,8 @@ MATRIX_NAMES = {
     Colorspace.BT2020: "BT.2020",
 }
 FULL_RANGE = 2  # ffmpeg's number for it
+FULL: dict[str, Any] = {"src_color_range": ColorRange.JPEG, "dst_color_range": ColorRange.JPEG}
+DEEP = (1 << 16) - 1
 TO_RGB = Interpolation.BICUBIC
 FROM_RGB = Interpolation.BICUBIC | Interpolation.ACCURATE_RND
 # 8-bit grey of limited range to full; the converter takes all grey for full.
@@ -67,8 +85,25 @@ def sampling(frame: av.VideoFrame) -> tuple[int, Chroma]:
 
 
 def matrix_of(color: Color) -> Colorspace:
-    """The matrix by which a video with these tags is converted."""
+    """The matrix by which a video with these tags is converted, where the converter does it."""
+    if color.matrix == DERIVED:
+        return DERIVED_FROM.get(color.primaries, Colorspace.ITU601)
     return MATRICES.get(color.matrix, Colorspace.ITU601)
+
+
+def refusal(frame: av.VideoFrame) -> str | None:
+    """What a frame's colours are that cannot be converted; None where they can."""
+    color, (_, chroma) = describe(frame), sampling(frame)
+    if color.matrix == DERIVED and color.primaries in DERIVED_FROM:
+        return None
+    return None if chroma in ("rgb", "400") else REFUSED.get(color.matrix)
+
+
+def written(color: Color, chroma: Chroma) -> Color:
+    """The tags of YUV that is made of a video with these: its own, or BT.709 where its matrix is none of YUV's."""
+    if chroma == "rgb":  # with no matrix, so we name the one we take
+        return replace(color, matrix=BT709, full_range=False)
+    return color if color.matrix in (UNSPECIFIED, *MATRICES) else replace(color, matrix=BT709)
 
 
 def range_number(color: Color) -> int:
@@ -91,6 +126,12 @@ def matrix_name(color: Color) -> str:
     return f"{MATRIX_NAMES[MATRICES[color.matrix]]} {'full' if color.full_range else 'limited'}"
 
 
+def _nearest(deep: npt.NDArray[Any]) -> Pixels:
+    """16-bit samples in 8 bits."""
+    shallow: Pixels = ((deep.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    return shallow
+
+
 class Converter:
     """Converts frames of one video; keeps the tables of the conversion between frames."""
 
@@ -98,17 +139,59 @@ class Converter:
         self._reformatter = VideoReformatter()
 
     def to_rgb(self, frame: av.VideoFrame) -> Pixels:
-        """uint8 RGB (H, W, 3) by the frame's own matrix and range; alpha is dropped."""
-        options: dict[str, Any] = {}
-        _, chroma = sampling(frame)
+        """uint8 RGB (H, W, 3) by the frame's own matrix and range, each sample to the nearest; alpha is dropped."""
+        depth, chroma = sampling(frame)
         full = int(frame.color_range) == FULL_RANGE or frame.format.name.startswith("yuvj")
-        if chroma != "rgb":
-            options["src_colorspace"] = matrix_of(describe(frame))
-            options["src_color_range"] = ColorRange.JPEG if full else ColorRange.MPEG
-            options["dst_color_range"] = ColorRange.JPEG
+        if chroma == "rgb":
+            return self._plain(frame) if depth <= 8 else _nearest(self._reformatted(frame, "rgb48le"))
+        if chroma == "400":
+            return self._from_grey(frame, depth, full)
+        matrix = int(frame.colorspace)
+        if matrix == YCGCO or (matrix == IDENTITY and chroma == "444"):
+            return self._by_hand(frame, BY_HAND[matrix], full)
+        return self._plain(
+            frame,
+            src_colorspace=matrix_of(describe(frame)),
+            src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
+            dst_color_range=ColorRange.JPEG,
+        )
+
+    def transparent(self, frame: av.VideoFrame) -> bool:
+        """Whether some pixel is not opaque."""
+        alpha = frame.format.has_palette or any(component.is_alpha for component in frame.format.components)
+        return alpha and bool((self._reformatted(frame, "rgba")[..., 3] < RGB8.peak).any())
+
+    def _plain(self, frame: av.VideoFrame, **options: Any) -> Pixels:
         rgb = self._reformatter.reformat(frame, format="rgb24", interpolation=TO_RGB, **options)
         pixels: Pixels = np.ascontiguousarray(rgb.to_ndarray())
-        return WIDER_GREY[pixels] if chroma == "400" and not full else pixels
+        return pixels
+
+    def _reformatted(self, frame: av.VideoFrame, pix_fmt: str, **options: Any) -> npt.NDArray[Any]:
+        """The samples of a frame in another format, of which no value changes."""
+        return np.asarray(VideoReformatter().reformat(frame, format=pix_fmt, threads=1, **options).to_ndarray())
+
+    def _from_grey(self, frame: av.VideoFrame, depth: int, full: bool) -> Pixels:
+        if depth <= 8:
+            pixels = self._plain(frame, **FULL)
+            return pixels if full else WIDER_GREY[pixels]
+        grey = self._reformatted(frame, "gray16le", **FULL)
+        if not full:
+            steps = grey * (((1 << depth) - 1) / (DEEP * (1 << (depth - 8))))  # of 8-bit code values
+            grey = np.clip(np.rint((steps - 16) * (DEEP / 219)), 0, DEEP).astype(np.uint16)
+        return np.repeat(_nearest(grey)[..., None], 3, axis=-1)
+
+    def _by_hand(self, frame: av.VideoFrame, matrix: npt.NDArray[np.float32], full: bool) -> Pixels:
+        frame.colorspace = UNSPECIFIED  # else the converter, which is only to interpolate chroma, refuses
+        deep = self._reformatted(frame, "yuv444p16le", **FULL)
+        yuv = deep.astype(np.float32) / (1 << 8)  # 8-bit code values, and what lies between
+        least, luma, span = (0, RGB8.peak, RGB8.peak) if full else (16, 219, 224)
+        if matrix is BY_HAND[IDENTITY]:
+            yuv = (yuv - least) / luma
+        else:
+            yuv[..., 0] = (yuv[..., 0] - least) / luma
+            yuv[..., 1:] = (yuv[..., 1:] - 128) / span
+        rgb: Pixels = np.clip(np.rint(yuv @ matrix.T * RGB8.peak), 0, RGB8.peak).astype(np.uint8)
+        return rgb
 
     def from_rgb(self, pixels: Pixels, pix_fmt: str, color: Color) -> av.VideoFrame:
         """A frame in `pix_fmt` by the matrix and range of `color`, tagged so."""

@@ -79,6 +79,7 @@ class ContainerSource(Source):
         )  # what it guesses where there are none is a frame late
         self._stream = self._choose()
         context = self._stream.codec_context
+        self.codec, self.field_order = context.name, context.field_order
         self.require_room(context.width, context.height)
         context.options = {"max_pixels": str(max_pixels)}  # its data may claim more than its header
         if context.codec.intra_only:  # each frame stands alone, so what its decoder finds wrong is no matter of taste
@@ -131,7 +132,7 @@ class ContainerSource(Source):
             end = slots[len(times)] if len(slots) > len(times) else None
         asked = self.selection.rate
         if not untimed and asked not in (None, self._rate):
-            self.notes.append("frames have times of their own: the rate asked for (--fps) is not used")
+            self.note("frames have times of their own: the rate asked for (--fps) is not used")
         rate = (asked or self._rate) if untimed else self._rate
         return make_timeline(times, base, rate, last=last, end=end)
 
@@ -162,7 +163,7 @@ class ContainerSource(Source):
             scores = [s.width * s.height + DEFAULT_STREAM * bool(s.disposition & 1) for s in streams]
             wanted = scores.index(max(scores))
             if len(streams) > 1:
-                self.notes.append(f"video stream {wanted} is taken of several ({found}); --stream takes another")
+                self.note(f"video stream {wanted} is taken of several ({found}); --stream takes another")
         if not 0 <= wanted < len(streams):
             raise SettingsError(f"{self.name}: has no video stream {wanted}; it has {found}")
         return streams[wanted]

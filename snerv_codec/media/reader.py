@@ -9,17 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from snerv_codec.bitstream.models import MAX_FRAME_SIDE
-from snerv_codec.bitstream.types import MAX_FRAMES, MIN_FRAME_SIDE, SideTrack, VideoInfo
+from snerv_codec.bitstream.types import MAX_FRAMES, MIN_FRAME_SIDE, Scan, SideTrack, VideoInfo
 from snerv_codec.errors import InputError, ResourceError, SettingsError
 from snerv_codec.media import color
 from snerv_codec.media.arrays import centred, from_array
 from snerv_codec.media.container import open_container
 from snerv_codec.media.folder import FolderSource
+from snerv_codec.media.interlacing import OTHER_FIELD, deinterlaced, scan_of
+from snerv_codec.media.orientation import STORED, orientation
 from snerv_codec.media.picture import RGB8, PictureFormat, Pixels
 from snerv_codec.media.source import Damage, Selection, Source, Unsupported, name_of
 from snerv_codec.media.timing import Timeline
 from snerv_codec.media.tracks import cut_tracks
 
+INTERLACED = "and coded as they are; --deinterlace makes whole frames of them"
+ALPHA = "transparency is dropped: pixels are taken as if they were opaque"
 FRAMES_IN_FLIGHT = 8  # frames that a decoder may hold, counted in RGB
 
 
@@ -106,7 +110,9 @@ class VideoStream:
         self._start, self._stop = source.selection.frames or (0, None)
         self._seen = 0
         self._converter = color.Converter()
-        self._first: Any = None
+        self._orientation = STORED  # of the current frame
+        self._scan: Scan = "progressive"
+        self.source_size = (0, 0)  # height and width before the crop, as players show it
         self._times: list[int | None] = []
         self._last = 0  # duration of the last selected frame, where its file tells
         self._end: int | None = None  # when the frame after it is shown
@@ -115,9 +121,9 @@ class VideoStream:
         self._chosen: Iterator[Any] = chain([next(chosen)], chosen)
 
     def __iter__(self) -> Iterator[Pixels]:
+        rows, columns = centred(*self.source_size, (self.height, self.width))
         for frame in self._chosen:
-            rows, columns = centred(frame.height, frame.width, (self.height, self.width))
-            yield self._converter.to_rgb(frame)[rows, columns]
+            yield self._orientation.upright(self._converter.to_rgb(frame))[rows, columns]
 
     def skip(self) -> None:
         """Read what is left without converting it."""
@@ -133,11 +139,6 @@ class VideoStream:
     def width(self) -> int:
         """Columns of a frame, after the crop."""
         return self.format.width
-
-    @property
-    def source_size(self) -> tuple[int, int]:
-        """Height and width before the crop."""
-        return self._first.height, self._first.width
 
     @property
     def count(self) -> int:
@@ -171,7 +172,10 @@ class VideoStream:
 
     def _choose(self) -> Iterator[Any]:
         try:
-            yield from filter(self._take, self._source.frames())
+            frames = self._source.frames()
+            if self._selection.deinterlace:
+                frames = deinterlaced(frames, self._source.field_order, self._source.codec)
+            yield from filter(self._take, frames)
         except Damage as damage:
             self._fail(f"{damage}; repair it", damage)
         except Unsupported as lack:
@@ -198,16 +202,25 @@ class VideoStream:
             if not self._source.done:
                 self._end, self._source.done = frame.pts, True
             return False
-        if self._first is None:
-            self._first, self.color = frame, color.describe(frame)
+        if (colors := color.refusal(frame)) is not None:
+            raise Unsupported(f"colours that are {colors} cannot be converted")
+        if ALPHA not in self._source.notes and self._converter.transparent(frame):
+            self._source.note(ALPHA)
+        size = self._turn(frame)
+        if not self.count:
+            self.source_size, self.color = size, color.describe(frame)
             self.bit_depth, self.chroma = color.sampling(frame)
             self.format = PictureFormat(*self._cropped())
-        size, first = (frame.width, frame.height), (self._first.width, self._first.height)
-        if size != first:
+        if size != self.source_size:
+            height, width = self.source_size
             raise InputError(
-                f"{self._source.part or self.name}: frame {number} is {size[0]}x{size[1]} and the first {first[0]}x"
-                f"{first[1]}; a video must keep its size: split it, or select frames of one size with --frames"
+                f"{self._source.part or self.name}: frame {number} is {size[1]}x{size[0]} and the first {width}x"
+                f"{height}; a video must keep its size: split it, or select frames of one size with --frames"
             )
+        if self._scan == "progressive" and not self._selection.deinterlace:
+            self._scan = scan_of(frame, self._source.field_order, self._source.codec)
+            if self._scan != "progressive":
+                self._source.note(f"frames are interlaced, {self._scan} field first, {INTERLACED}")
         if frame.is_corrupt:
             raise Damage(f"frame {number} is damaged")
         if self.count >= MAX_FRAMES:
@@ -219,7 +232,7 @@ class VideoStream:
 
     def info(self) -> VideoInfo:
         """Everything about the frames that were read. Raises `InputError` where a `.snrv` file cannot hold it."""
-        line = self._timeline()
+        line, aspect = self._timeline(), self._source.aspect
         first = line.times[0] if self._selection.frames is not None else 0
         try:
             return VideoInfo(
@@ -229,8 +242,8 @@ class VideoStream:
                 timestamps=tuple(time - first for time in line.times),
                 final_duration=line.last,
                 rate=line.rate,
-                pixel_aspect=self._source.aspect,
-                rotation=round(-self._first.rotation / 90) * 90 % 360,
+                pixel_aspect=1 / aspect if self._orientation.transposed else aspect,
+                scan=self._shown_scan(),
                 bit_depth=self.bit_depth,
                 chroma=self.chroma,
                 color=self.color,
@@ -238,12 +251,28 @@ class VideoStream:
         except ValueError as error:
             raise InputError(f"{self.name}: cannot be coded: {error}") from error
 
+    def _shown_scan(self) -> Scan:
+        """Which field comes first of the frames that are given out; none where they were turned."""
+        if self._scan == "progressive" or self._orientation != STORED:
+            return "progressive"
+        rows, _ = centred(*self.source_size, (self.height, self.width))
+        return OTHER_FIELD[self._scan] if rows.start % 2 else self._scan
+
+    def _turn(self, frame: Any) -> tuple[int, int]:
+        """Height and width of a frame as players show it, and how that is, which is noted where it changes."""
+        found = orientation(frame)
+        if found is None:
+            self._source.note("the display matrix turns by no right angle: frames are coded as they are stored")
+        elif found != STORED:
+            self._source.note(f"frames are {found}, as players show them")
+        self._orientation = found or STORED
+        return self._orientation.size(frame.height, frame.width)
+
     def _cropped(self) -> tuple[int, int]:
-        height, width = self._selection.crop or (self._first.height, self._first.width)
-        if height > self._first.height or width > self._first.width:
-            raise SettingsError(
-                f"crop {height}x{width} (height x width) exceeds the frame, {self._first.height}x{self._first.width}"
-            )
+        whole = self.source_size
+        height, width = self._selection.crop or whole
+        if height > whole[0] or width > whole[1]:
+            raise SettingsError(f"crop {height}x{width} (height x width) exceeds the frame, {whole[0]}x{whole[1]}")
         if not MIN_FRAME_SIDE <= min(height, width) <= max(height, width) <= MAX_FRAME_SIDE:
             raise InputError(
                 f"{self.name}: {width}x{height} frames; sides from {MIN_FRAME_SIDE} to {MAX_FRAME_SIDE} can be coded"

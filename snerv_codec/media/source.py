@@ -18,7 +18,8 @@ class Selection:
 
     `stream` counts video streams from 0, `crop` is a centred (height, width), `frames` (start, stop).
     `rate` serves folders of images and raw samples, which know none; `video_size` (width, height) and
-    `pix_fmt` describe raw samples. `audio` and `subtitles` false leave these out.
+    `pix_fmt` describe raw samples. `audio` and `subtitles` false leave these out. `deinterlace`
+    makes whole frames of interlaced ones.
     """
 
     stream: int | None = None
@@ -29,6 +30,7 @@ class Selection:
     pix_fmt: str | None = None
     audio: bool = True
     subtitles: bool = True
+    deinterlace: bool = False
 
 
 def name_of(source: Any) -> str:
@@ -55,6 +57,8 @@ class Source(ABC):
     """
 
     claimed = 0
+    codec = ""
+    field_order = 0  # FFmpeg's number for it
     aspect = Fraction(1)
     done = False
     part: str | None = None
@@ -75,6 +79,11 @@ class Source(ABC):
     def tracks(self) -> tuple[SideTrack, ...]:
         """Sound and subtitles that were met so far."""
         return ()
+
+    def note(self, text: str) -> None:
+        """Add to the warnings, once."""
+        if text not in self.notes:
+            self.notes.append(text)
 
     def warnings(self) -> tuple[str, ...]:
         """What of the source could not be taken as it is; all of it once all frames were read."""

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +17,7 @@ from av.codec.context import Flags
 from snerv_codec.bitstream.types import Color, SideTrack, VideoInfo
 from snerv_codec.errors import OutputError, SettingsError
 from snerv_codec.media import color
+from snerv_codec.media.interlacing import NUMBERS, PARITY
 from snerv_codec.media.picture import Pixels
 from snerv_codec.media.tracks import MAX_SECONDS, TrackWriter
 from snerv_codec.runtime.files import atomic_path, describe_os_error
@@ -26,6 +26,7 @@ H264, FFV1, Y4M, STILL = (".mp4", ".mov"), (".mkv",), (".y4m",), (".png",)
 KINDS = (*H264, *FFV1, *Y4M, *STILL)
 FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 VISUALLY_LOSSLESS_CRF = 12
+FIELDS = {"progressive": "p", "top": "t", "bottom": "b"}  # in the header of y4m
 DEFAULT_PRESET = "medium"
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 
@@ -113,7 +114,7 @@ class _Y4m:
         rate, aspect = info.rate, info.pixel_aspect
         levels = "FULL" if info.color.full_range else "LIMITED"
         header = (
-            f"YUV4MPEG2 W{info.width} H{info.height} F{rate.numerator}:{rate.denominator} Ip "
+            f"YUV4MPEG2 W{info.width} H{info.height} F{rate.numerator}:{rate.denominator} I{FIELDS[info.scan]} "
             f"A{aspect.numerator}:{aspect.denominator} C444 XCOLORRANGE={levels}\n"
         )
         file.write(header.encode())
@@ -130,6 +131,8 @@ class _Images:
         self.warnings: list[str] = []
         self._folder, self._number = folder, 0
         self._digits = max(5, len(str(info.frame_count)))
+        if info.scan != "progressive":
+            self.warnings.append(f"frames are interlaced, {info.scan} field first, which PNG has no flag for")
 
     def write(self, frame: Pixels) -> None:
         (self._folder / f"frame_{self._number:0{self._digits}}.png").write_bytes(png_bytes(frame))
@@ -154,10 +157,10 @@ class _Container:
         self.warnings: list[str] = []
         start = _start(info, tracks)
         self._container, self._stream, self._info = container, stream, info
-        self._converter, self._color, self._number = color.Converter(), _tags(info), 0
+        self._converter, self._color, self._number = color.Converter(), color.written(info.color, info.chroma), 0
         self._shift = round(start / info.time_base)
-        self._aspect = _aspect_setter(stream, info)
-        if self._aspect:
+        self._flagging = _flagging(stream, info)
+        if stream.name == "ffv1" and info.pixel_aspect != 1:
             self.warnings.append(f"pixel aspect {info.pixel_aspect}: players that look for it in the .mkv miss it")
         self._tracks = []
         for track in tracks:
@@ -176,9 +179,9 @@ class _Container:
         converted.pts, converted.time_base = time, info.time_base
         last = number + 1 == info.frame_count
         converted.duration = info.final_duration if last else info.timestamps[number + 1] - info.timestamps[number]
-        if self._aspect:
-            self._aspect.push(converted)
-            converted = self._aspect.pull()
+        if self._flagging:
+            self._flagging.push(converted)
+            converted = self._flagging.pull()
         self._container.mux(self._stream.encode(converted))
         self._number += 1
 
@@ -215,6 +218,8 @@ def _add_video(container: Any, kind: str, info: VideoInfo, crf: int | None, pres
         stream.pix_fmt = "yuv420p" if even else "yuv444p"
         quality = VISUALLY_LOSSLESS_CRF if crf is None else crf
         stream.options = {"crf": str(quality), "preset": preset or DEFAULT_PRESET}
+        if info.scan != "progressive":
+            stream.options["x264-params"] = "tff=1" if info.scan == "top" else "bff=1"
         if _uneven(info):
             stream.options["bf"] = "0"  # MP4 gets the durations of reordered frames wrong
     else:
@@ -225,24 +230,26 @@ def _add_video(container: Any, kind: str, info: VideoInfo, crf: int | None, pres
     context.framerate = info.rate
     context.flags |= Flags.frame_duration  # ours, not the rate's: the last frame may stay longer
     context.sample_aspect_ratio = info.pixel_aspect
-    tags = _tags(info)
+    tags = color.written(info.color, info.chroma)
     context.color_primaries, context.color_trc = tags.primaries, tags.transfer
     if stream.pix_fmt != "bgr0":
         context.colorspace = tags.matrix
         context.color_range = color.range_number(tags)
-    if info.rotation:
-        stream.set_display_rotation(-info.rotation)  # ours is clockwise
+    context.field_order = NUMBERS[info.scan]
     return stream
 
 
-def _aspect_setter(stream: Any, info: VideoInfo) -> Any:
-    """A filter that tells FFV1 its frames' pixel aspect, as PyAV cannot tell Matroska; None where there is no need."""
-    if stream.name != "ffv1" or info.pixel_aspect == 1:
+def _flagging(stream: Any, info: VideoInfo) -> Any:
+    """A filter that marks frames with what PyAV cannot tell their encoder; None where there is no need."""
+    wanted = [("setfield", PARITY[info.scan])] if info.scan != "progressive" else []
+    if stream.name == "ffv1" and info.pixel_aspect != 1:  # Matroska is not told
+        wanted.append(("setsar", str(info.pixel_aspect)))
+    if not wanted:
         return None
     graph = av.filter.Graph()
     pixels = av.VideoFormat(stream.pix_fmt)
     source = graph.add_buffer(width=info.width, height=info.height, format=pixels, time_base=info.time_base)
-    graph.link_nodes(source, graph.add("setsar", str(info.pixel_aspect)), graph.add("buffersink")).configure()
+    graph.link_nodes(source, *(graph.add(*each) for each in wanted), graph.add("buffersink")).configure()
     return graph
 
 
@@ -250,11 +257,6 @@ def _uneven(info: VideoInfo) -> bool:
     """Whether frames last unequally long, by more than rounding to the time base."""
     steps = [info.final_duration, *(b - a for a, b in pairwise(info.timestamps))]
     return max(steps) - min(steps) > 1
-
-
-def _tags(info: VideoInfo) -> Color:
-    """The colour tags of YUV made of a video: the source's; one in RGB has no matrix, so we name the one we take."""
-    return replace(info.color, matrix=color.BT709, full_range=False) if info.chroma == "rgb" else info.color
 
 
 def _start(info: VideoInfo, tracks: Sequence[SideTrack]) -> Fraction:

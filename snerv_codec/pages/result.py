@@ -161,18 +161,17 @@ def _chosen(psnr: tuple[float, ...]) -> dict[int, str]:
 def _read(
     originals: OpenFrames, decoder: Decoder, chosen: tuple[int, ...], span: range
 ) -> tuple[dict[int, tuple[Pixels, Pixels]], str]:
-    """The chosen frames as they were and as they are, upright; and those of `span` as a clip for the page."""
+    """The chosen frames as they were and as they are; and those of `span` as a clip for the page."""
     stills: dict[int, tuple[Pixels, Pixels]] = {}
-    turns = -decoder.info.rotation // 90
-    side = _shown_size(np.rot90(decoder[0], turns))
+    side = _shown_size(decoder[0])
     info, _ = cut(decoder.info, (), span)
-    info = replace(info, width=2 * side[1], height=side[0], rotation=0, pixel_aspect=Fraction(1))
+    info = replace(info, width=2 * side[1], height=side[0], pixel_aspect=Fraction(1))
     with TemporaryDirectory(prefix="snerv-page-") as folder:
         path = Path(folder) / "clip.mp4"
         with originals() as frames, open_writer(path, info, crf=CLIP_CRF, preset="veryfast") as writer:
             for number, original in enumerate(frames):
                 if number in span or number in chosen:
-                    pair = np.rot90(original, turns), np.rot90(decoder[number], turns)
+                    pair = original, decoder[number]
                     if number in chosen:
                         stills[number] = pair
                     if number in span:

@@ -90,7 +90,7 @@ def rich_stream() -> Stream:
         final_duration=3003,
         rate=Fraction(30000, 1001),
         pixel_aspect=Fraction(4, 3),
-        rotation=270,
+        scan="bottom",
         bit_depth=10,
         chroma="422",
         color=Color(9, 16, 9, False),

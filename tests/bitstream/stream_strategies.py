@@ -25,7 +25,7 @@ def videos(draw, frames):
         final_duration=draw(st.integers(1, 2**61)),
         rate=draw(ratio),
         pixel_aspect=draw(ratio),
-        rotation=draw(st.sampled_from([0, 90, 180, 270])),
+        scan=draw(st.sampled_from(["progressive", "top", "bottom"])),
         bit_depth=draw(st.integers(1, 16)),
         chroma=draw(st.sampled_from(["400", "420", "422", "444", "rgb"])),
         color=Color(draw(byte), draw(byte), draw(byte), draw(st.sampled_from([None, False, True]))),

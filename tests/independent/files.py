@@ -149,7 +149,8 @@ def read_video(payload: bytes) -> SimpleNamespace:
     fields, video = Fields(payload), SimpleNamespace()
     video.width, video.height = fields.varints(2)
     video.time_base, video.rate, video.pixel_aspect = (fields.ratio() for _ in range(3))
-    video.rotation, video.bit_depth, video.chroma = 90 * fields.u(1), fields.u(1), CHROMA[fields.u(1)]
+    video.scan = ("progressive", "top", "bottom")[fields.u(1)]
+    video.bit_depth, video.chroma = fields.u(1), CHROMA[fields.u(1)]
     video.color, video.full_range = tuple(fields.take(3)), (None, False, True)[fields.u(1)]
     count, differences, time = fields.varint(), fields.u(1), fields.svarint()
     times, step = [time], 0

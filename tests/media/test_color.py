@@ -6,7 +6,8 @@ import pytest
 from rich_clips import make_clip, moving, psnr, samples
 
 from snerv_codec.bitstream.types import Color
-from snerv_codec.media.color import Converter, describe, sampling
+from snerv_codec.errors import InputError
+from snerv_codec.media.color import Converter, describe, refusal, sampling
 from snerv_codec.media.reader import read_video
 from snerv_codec.media.source import Selection
 
@@ -76,6 +77,86 @@ def test_deep_grey_follows_its_range():
     frame = flat("gray10le", [64 + 876 // 2])
     frame.color_range = LIMITED
     assert np.abs(Converter().to_rgb(frame) - 127.5).max() <= 1
+
+
+def ycgco(red, green, blue, full):
+    """Y, Cg and Co in 8 bits, by ITU-T H.273."""
+    r, g, b = (value / 255 for value in (red, green, blue))
+    y, cg, co = r / 4 + g / 2 + b / 4, -r / 4 + g / 2 - b / 4, r / 2 - b / 2
+    least, luma, span = (0, 255, 255) if full else (16, 219, 224)
+    return [round(least + luma * y), round(128 + span * cg), round(128 + span * co)]
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("color", [(200, 40, 40), (40, 200, 40), (40, 40, 200), (255, 255, 255), (0, 0, 0)])
+@pytest.mark.parametrize(("pix_fmt", "deep"), [("yuv444p", 1), ("yuv420p", 1), ("yuv444p10le", 4)])
+def test_ycgco_is_converted_by_its_own_formula(pix_fmt, deep, color, full):
+    red, green, blue = color
+    frame = flat(pix_fmt, [deep * value for value in ycgco(red, green, blue, full)])
+    frame.colorspace, frame.color_range = 8, FULL if full else LIMITED
+    assert np.abs(Converter().to_rgb(frame) - np.array(color)).max() <= 2
+
+
+def test_rgb_in_the_planes_of_yuv():
+    frame = flat("yuv444p", [120, 30, 210])  # G, B, R
+    frame.colorspace, frame.color_range = 0, FULL
+    assert set(map(tuple, Converter().to_rgb(frame).reshape(-1, 3))) == {(210, 120, 30)}
+
+
+@pytest.mark.parametrize(("primaries", "matrix"), [(1, 1), (9, 9)])
+def test_matrices_derived_from_primaries(primaries, matrix):
+    derived, named = flat("yuv444p", COLORS[0]), flat("yuv444p", COLORS[0])
+    derived.colorspace, derived.color_primaries, named.colorspace = 12, primaries, matrix
+    assert refusal(derived) is None
+    assert np.array_equal(Converter().to_rgb(derived), Converter().to_rgb(named))
+
+
+@pytest.mark.parametrize(
+    ("matrix", "name"), [(10, "constant luminance"), (11, "SMPTE ST 2085"), (14, "ICtCp"), (12, "derived")]
+)
+def test_matrices_that_cannot_be_converted_are_refused(tmp_path, matrix, name):
+    frames = [flat("yuv444p", COLORS[0])]
+    path = make_clip(tmp_path / "a.mkv", frames, codec="ffv1", pix_fmt="yuv444p", tags=(2, 2, matrix, LIMITED))
+    with pytest.raises(InputError, match=f"a.mkv: colours that are .*{name}.* cannot be converted; convert it"):
+        read_video(path)
+
+
+@pytest.mark.parametrize(("pix_fmt", "bits"), [("rgb48le", 16), ("rgb48be", 16), ("gbrp10le", 10), ("gbrp12le", 12)])
+def test_deep_rgb_goes_to_the_nearest_of_8_bits(pix_fmt, bits):
+    peak = (1 << bits) - 1
+    values = np.linspace(0, peak, 4096).astype(np.uint16)
+    rows = np.tile(values, (2, 1))
+    frame = av.VideoFrame.from_ndarray(np.repeat(rows[..., None], 3, -1), format=pix_fmt)
+    expected = np.floor(values.astype(np.int64) * 255 / peak + 0.5)
+    assert np.array_equal(Converter().to_rgb(frame)[0, :, 0], expected)
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize(("pix_fmt", "bits"), [("gray16le", 16), ("gray10le", 10)])
+def test_deep_grey_goes_to_the_nearest_of_8_bits(pix_fmt, bits, full):
+    values = np.linspace(0, (1 << bits) - 1, 4096).astype(np.uint16)
+    frame = av.VideoFrame.from_ndarray(np.tile(values, (2, 1)), format=pix_fmt)
+    frame.color_range = FULL if full else LIMITED
+    step = 1 << (bits - 8)
+    black, white = (0, (1 << bits) - 1) if full else (16 * step, 235 * step)
+    expected = np.clip((values.astype(float) - black) / (white - black), 0, 1) * 255
+    assert np.abs(Converter().to_rgb(frame)[0, :, 1] - expected).max() <= (0.501 if full else 0.51)
+
+
+@pytest.mark.parametrize(("alpha", "told"), [(255, False), (250, True), (0, True)])
+@pytest.mark.parametrize(("codec", "pix_fmt"), [("png", "rgba"), ("ffv1", "yuva420p")])
+def test_transparency_that_is_dropped_is_told(tmp_path, codec, pix_fmt, alpha, told):
+    frames = []
+    for picture in moving(3):
+        rgba = np.concatenate((picture, np.full((*picture.shape[:2], 1), 255, np.uint8)), axis=-1)
+        frames.append(rgba)
+    frames[1][20, 20, 3] = alpha
+    made = [av.VideoFrame.from_ndarray(frame, format="rgba").reformat(format=pix_fmt) for frame in frames]
+    video = read_video(
+        make_clip(tmp_path / ("a.mov" if codec == "png" else "a.mkv"), made, codec=codec, pix_fmt=pix_fmt)
+    )
+    assert any("transparency is dropped" in warning for warning in video.warnings) == told
+    assert psnr(video.frames, moving(3)) > 25
 
 
 @pytest.mark.parametrize(

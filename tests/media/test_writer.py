@@ -98,14 +98,6 @@ def test_y4m_to_a_file_and_to_standard_output(tmp_path, monkeypatch):
 # What goes with them
 
 
-@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv"])
-@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
-def test_rotation(tmp_path, name, rotation):
-    frames = moving(2)
-    write(tmp_path / name, frames, info_of(frames, rotation=rotation))
-    assert read_video(tmp_path / name).info.rotation == rotation
-
-
 @pytest.mark.parametrize("name", ["a.mp4", "a.mov"])
 def test_pixel_aspect(tmp_path, name):
     frames = moving(2)
