@@ -16,11 +16,11 @@ from typing import BinaryIO
 from . import sections
 from .errors import Corrupt, LimitExceeded, naming
 from .indexsection import SegmentEntry, read_index, write_index
-from .models import DecoderConfig, UnknownModel
+from .models import DecoderConfig
 from .sections import SectionEntry, SectionFile, write_prologue, write_section
 from .segmentsection import CodedSegment, read_segment, write_segment
 from .tracksection import TrackSummary, read_track, summarize_track, write_track
-from .types import Segment, SideTrack, Stream, VideoInfo
+from .types import Segment, SideTrack, Stream, VideoInfo, check_covers
 from .videosection import read_video, write_video
 
 MAX_SUMMARY = 1 << 16  # bytes
@@ -81,7 +81,8 @@ class StreamWriter:
 
     def add(self, segment: CodedSegment) -> None:
         """Append the segment that holds the next frames."""
-        _require_covers(segment.config, self._video)
+        if isinstance(segment.config, DecoderConfig):
+            check_covers(segment.config, self._video)
         left = self._video.frame_count - self._frames
         if segment.frame_count > left:
             raise ValueError(f"a segment of {segment.frame_count} frames where the video has {left} left")
@@ -256,7 +257,8 @@ class StreamFile:
             raise Corrupt(f"segments hold {frames} frames, the video {video.frame_count}")
         with _contradictions_are_corrupt():
             for entry in header.segments:
-                _require_covers(entry.config, video)
+                if isinstance(entry.config, DecoderConfig):
+                    check_covers(entry.config, video)
 
     def _read_summary(self) -> str:
         found = self._of_type(sections.SUMMARY)
@@ -280,15 +282,6 @@ class StreamFile:
             if track.end != its_packets.offset:
                 raise Corrupt("a side track's packets do not follow it")
             yield track, its_packets
-
-
-def _require_covers(config: DecoderConfig | UnknownModel, video: VideoInfo) -> None:
-    """Raise `ValueError` where a decoder's frames are smaller than the video's."""
-    if isinstance(config, UnknownModel):
-        return
-    height, width = config.padded_size
-    if height < video.height or width < video.width:
-        raise ValueError(f"a {width}x{height} decoder cannot make {video.width}x{video.height} frames")
 
 
 @contextmanager

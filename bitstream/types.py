@@ -258,6 +258,13 @@ class SideTrack:
         check(all(abs(time) < 1 << 62 for time in times), "packet times exceed 62 bits")
 
 
+def check_covers(config: DecoderConfig, video: VideoInfo) -> None:
+    """Raise `ValueError` where a decoder's frames are smaller than the video's."""
+    height, width = config.padded_size
+    fits = video.height <= height and video.width <= width
+    check(fits, f"a {width}x{height} decoder cannot make {video.width}x{video.height} frames")
+
+
 @dataclass(frozen=True, slots=True)
 class Stream:
     """A whole `.snrv` file. `summary` is free text for people (how it was made); nothing depends on it."""
@@ -272,8 +279,6 @@ class Stream:
         for segment in self.segments:
             check(segment.first_frame == next_frame, f"segment starts at {segment.first_frame}, not {next_frame}")
             next_frame += segment.frame_count
-            height, width = segment.config.padded_size
-            fits = self.video.height <= height and self.video.width <= width
-            check(fits, f"a {width}x{height} decoder cannot make {self.video.width}x{self.video.height} frames")
+            check_covers(segment.config, self.video)
         whole = next_frame == self.video.frame_count
         check(whole, f"segments hold {next_frame} frames, the video {self.video.frame_count}")
