@@ -3,6 +3,7 @@
 import time
 import zlib
 from collections.abc import Callable
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -71,21 +72,15 @@ def encode(
         vmaf.require(info.width, info.height)
     on_event(Planned(make_plan(source, info, footage.tracks, config, settings)))
 
-    nowhere = StreamWriter(lambda data: None, info, footage.tracks, settings.summary())
-
-    def file_size(segment: CodedSegment) -> int:
-        return nowhere.size_with(segment.with_checksums((0,) * segment.frame_count))
-
+    open_stream = partial(StreamWriter, video=info, tracks=footage.tracks, summary=settings.summary())
+    file_size = partial(_file_size, open_stream(lambda data: None))  # which tells before the fit what no file can hold
     with open_checkpoint(output, footage, config, settings, resume=resume, overwrite=overwrite) as checkpoint:
         check_target(output, overwrite=overwrite)  # another encode to it may have ended while this one was reading
         fitted = fit(footage, config, settings, checkpoint, file_size, resume=resume, on_event=on_event)
         trained = time.perf_counter()
         segment = fitted.coded.with_checksums(_checksums(fitted.segment, info, settings.device))
         with atomic_path(output, overwrite=overwrite) as beside:
-            with beside.open("wb") as file:
-                writer = StreamWriter(file.write, info, footage.tracks, settings.summary())
-                writer.add(segment)
-                writer.finish()
+            _write(beside, open_stream, segment)
             quality, interpolated, decoding = _measure(beside, footage, settings.device, on_event)
         checkpoint.finish()
     ended = time.perf_counter()
@@ -174,6 +169,19 @@ def differing_frames(source: str | Path, *, device: str = "auto", on_event: OnEv
                 differing.append(number)
             on_event(FrameDone("verify", number + 1, len(decoder)))
     return differing
+
+
+def _write(path: Path, open_stream: Callable[[Callable[[bytes], object]], StreamWriter], segment: CodedSegment) -> None:
+    """The file at `path`, of one segment."""
+    with path.open("wb") as file:
+        stream = open_stream(file.write)
+        stream.add(segment)
+        stream.finish()
+
+
+def _file_size(stream: StreamWriter, segment: CodedSegment) -> int:
+    """Bytes of the file with this segment as its last, once that has its checksums."""
+    return stream.size_with(segment.with_checksums((0,) * segment.frame_count))
 
 
 def _checksums(segment: Segment, info: VideoInfo, device: str) -> list[int]:
