@@ -78,6 +78,14 @@ class CodedSegment:
         grids = sum(4 * row.grid_count for row in rows if row.coder != ELSEWHERE)
         return fields.remaining - grids - _checksums_size(flags, self.frame_count)
 
+    @property
+    def tensor_bytes(self) -> dict[str, int]:
+        """The same of each tensor by name, but for those that an NNC bitstream holds."""
+        fields = Reader(payload_of(self.section), "segment")
+        fields.uint(1)
+        rows, _ = _read_directory(fields)
+        return {row.name: row.size for row in rows if row.coder != ELSEWHERE}
+
     def with_checksums(self, checksums: Sequence[int]) -> "CodedSegment":
         """The segment, which has none yet, with the CRC-32 of each decoded frame."""
         payload = bytearray(payload_of(self.section))

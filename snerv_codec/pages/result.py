@@ -13,8 +13,7 @@ import numpy as np
 from av.video.reformatter import Interpolation
 
 from snerv_codec.bitstream.container import StreamFile
-from snerv_codec.bitstream.drafts import encode_tensors
-from snerv_codec.bitstream.types import Segment
+from snerv_codec.bitstream.segmentsection import CodedSegment
 from snerv_codec.decoding import Decoder
 from snerv_codec.evaluation.evaluate import Evaluation, evaluate
 from snerv_codec.evaluation.pairing import open_side
@@ -44,7 +43,7 @@ GROUPS = {  # of a tensor's name before the first dot; the rest is told under it
     "fuse": ("fusion of resolutions (MFU)", "x264"),
     "high": ("high bands (HFR)", "x265"),
     "embeddings": ("frame embeddings", "svtav1"),
-    "temporal_embeddings": ("temporal embeddings", "svtav1"),
+    "temporal": ("temporal embeddings", "svtav1"),
 }
 # How a video looks that reaches so much: by VMAF where it is measured, else by PSNR.
 LOOKS = ((93, 40, "hard to tell from the original"), (80, 35, "close to the original"), (60, 30, "visibly softer"))
@@ -238,7 +237,7 @@ def _bytes_section(coded: str | Path) -> Section:
         header = file.header
         tensors: dict[str, int] = {}
         for index in range(len(header.segments)):
-            for name, size in _tensor_sizes(file.read_segment(index)).items():
+            for name, size in _tensor_sizes(file.coded_segment(index)).items():
                 tensors[name] = tensors.get(name, 0) + size
     groups: dict[tuple[str, str], int] = {}
     for name, size in tensors.items():
@@ -262,8 +261,8 @@ def _bytes_section(coded: str | Path) -> Section:
     )
 
 
-def _tensor_sizes(segment: Segment) -> dict[str, int]:
-    """Bytes of the coded symbols of each tensor, by name."""
-    tensors = (*segment.tensors, *segment.embeddings)
-    sizes = {t.name: len(data) for t, (_, data) in zip(tensors, encode_tensors(tensors), strict=True)}
-    return sizes | ({"all weights (NNC)": len(segment.nnc.data)} if segment.nnc else {})
+def _tensor_sizes(segment: CodedSegment) -> dict[str, int]:
+    """Bytes of the coded symbols of each tensor, by name; those of an NNC bitstream together."""
+    sizes = segment.tensor_bytes
+    together = segment.symbol_bytes - sum(sizes.values())
+    return sizes | ({"all weights (NNC)": together} if together else {})

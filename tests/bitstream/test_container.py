@@ -188,7 +188,8 @@ def written(video, *segments):
 def test_a_coded_segment_tells_its_symbols_and_takes_checksums_later():
     for segment in (*rich_stream().segments, *tiny_stream().segments, *temporal_stream().segments):
         coded = write_segment(segment)
-        assert coded.symbol_bytes == sum(len(encode_tensor(each)[1]) for each in segment.all_tensors)
+        assert coded.tensor_bytes == {each.name: len(encode_tensor(each)[1]) for each in segment.all_tensors}
+        assert coded.symbol_bytes == sum(coded.tensor_bytes.values())
         if not segment.frame_checksums:
             checksums = tuple(range(segment.frame_count))
             later = coded.with_checksums(checksums)

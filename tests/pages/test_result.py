@@ -10,9 +10,11 @@ from clips import moving_picture, write_clip
 
 from snerv_codec import EncodeSettings, encode, evaluate
 from snerv_codec.cli.main import main
+from snerv_codec.compression.values import EMBEDDINGS
 from snerv_codec.evaluation.evaluate import evaluate as measure
 from snerv_codec.evaluation.rivals import RivalPoint, bytes_at, video_bytes
 from snerv_codec.media.source import Selection
+from snerv_codec.pages.result import GROUPS
 from snerv_codec.training.settings import FitSettings
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -55,6 +57,10 @@ def test_what_the_bytes_went_into_adds_up(result):
     sizes = [int(size.replace(",", "")) for size in re.findall(r"<td>([\d,]+)</td>", table)]
     assert sum(sizes) == coded.stat().st_size
     assert len(sizes) >= 6
+
+
+def test_all_embeddings_are_told_apart_from_the_network():
+    assert set(EMBEDDINGS) <= set(GROUPS)
 
 
 def test_the_crop_is_seen_from_the_file_and_sound_is_told_apart(result):
