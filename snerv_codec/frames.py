@@ -89,14 +89,15 @@ class VideoMetadata:
 
 def describe(info: VideoInfo, size: int) -> VideoMetadata:
     """The metadata of a video in a file of `size` bytes."""
-    times = Timeline(info)
+    begin = float(info.timestamps[0] * info.time_base)
+    end = float((info.timestamps[-1] + info.final_duration) * info.time_base)
     return VideoMetadata(
         width=info.width,
         height=info.height,
         num_frames=info.frame_count,
-        begin_stream_seconds=float(times.starts[0]),
-        end_stream_seconds=float(times.ends[-1]),
-        average_fps=info.frame_count / float(times.ends[-1] - times.starts[0]),
+        begin_stream_seconds=begin,
+        end_stream_seconds=end,
+        average_fps=info.frame_count / (end - begin),
         pixel_aspect_ratio=info.pixel_aspect,
         scan=info.scan,
         bit_depth=info.bit_depth,

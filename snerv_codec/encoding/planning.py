@@ -44,19 +44,20 @@ def seconds_a_frame(config: DecoderConfig, settings: EncodeSettings) -> float:
     from snerv_codec.training.trainer import make_trainer
 
     device, batch = choose_device(settings.device), settings.fit.batch
-    trial = config
+    trial, whole = config, model_cost(config, 1)
+    tried = whole
     if device.type == "cpu":
         batch = min(batch, TRIAL_BATCH)  # many of the trial's frames may not fit where those of a small video do
-        trial = choose_config(TRIAL_HEIGHT, TRIAL_WIDTH, 1, TRIAL_SIZE, model=config.model)
-        if model_cost(config, 1).decoder_macs < model_cost(trial, 1).decoder_macs:
-            trial = config
+        small = choose_config(TRIAL_HEIGHT, TRIAL_WIDTH, 1, TRIAL_SIZE, model=config.model)
+        cost = model_cost(small, 1)
+        if cost.decoder_macs <= whole.decoder_macs:
+            trial, tried = small, cost
     frames = torch.zeros(batch, *trial.padded_size, 3, dtype=torch.uint8, device=device)
     trainer, taken = make_trainer(FrameSet(frames, trial), trial, settings.fit), []
     for _ in range(TRIAL_STEPS):
         start = time.perf_counter()
         trainer.advance(torch.arange(batch, device=device)).tolist()  # waits for the device
         taken.append(time.perf_counter() - start)
-    whole, tried = (model_cost(each, 1) for each in (config, trial))
     share = (whole.decoder_macs + whole.encoder_macs) / (tried.decoder_macs + tried.encoder_macs)
     return min(taken) / batch * share
 

@@ -25,7 +25,7 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # of glibc's malloc.
 
 
 def choose_device(name: str) -> "torch.device":
-    """The device called "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:n", made ready.
+    """The device called "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:n".
 
     Raises `SettingsError` for another name and `ResourceError` for a device that is not there.
     """
