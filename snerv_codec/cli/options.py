@@ -89,6 +89,6 @@ BITRATE = Amount("RATE", r"(\d+(?:\.\d+)?)\s*([kKMG]?)()(?:bps|bit/s)?", "800k o
 MODEL_HELP = "Backbone, or its temporal extension with 3D or 2D convolutions."
 RECIPE_HELP = (
     "What follows the fit: paper prunes and rounds, hinerv trains with rounding, rd for the fewest bits."
-    "  [default: rd with a target, else paper]"
+    "  [default: rd with a target or without --size, else paper]"
 )
 TEMPORAL_HELP = "Height x width of temporal embeddings (t, t2d), instead of those --size gives."

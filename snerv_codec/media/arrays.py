@@ -20,6 +20,20 @@ def centred(height: int, width: int, crop: tuple[int, int]) -> tuple[slice, slic
     return slice(top, top + crop[0]), slice(left, left + crop[1])
 
 
+def check_crop(whole: tuple[int, int], crop: tuple[int, int], prefix: str = "") -> None:
+    """Raise where frames of `whole`, (height, width), have no such `crop`, or none that can be coded.
+
+    That is `SettingsError` for a crop that is too large, and `InputError`, with `prefix` before what it says, else.
+    """
+    height, width = crop
+    if height > whole[0] or width > whole[1]:
+        raise SettingsError(f"crop {height}x{width} (height x width) exceeds the frame, {whole[0]}x{whole[1]}")
+    if not MIN_FRAME_SIDE <= min(crop) <= max(crop) <= MAX_FRAME_SIDE:
+        raise InputError(
+            f"{prefix}{width}x{height} frames; sides from {MIN_FRAME_SIDE} to {MAX_FRAME_SIDE} can be coded"
+        )
+
+
 def from_array(source: Any, selection: Selection) -> tuple[VideoInfo, Pixels]:
     """The selected frames of an array or tensor, uint8 RGB (T, H, W, 3) or (T, 3, H, W), shown at `selection.rate`.
 
@@ -34,10 +48,7 @@ def from_array(source: Any, selection: Selection) -> tuple[VideoInfo, Pixels]:
     if not 0 <= start < stop <= count:
         raise SettingsError(f"frames {start}:{stop} are not in an array of {count}")
     crop = selection.crop or (height, width)
-    if crop[0] > height or crop[1] > width:
-        raise SettingsError(f"crop {crop[0]}x{crop[1]} (height x width) exceeds the frame, {height}x{width}")
-    if not MIN_FRAME_SIDE <= min(crop) <= max(crop) <= MAX_FRAME_SIDE:
-        raise InputError(f"{crop[1]}x{crop[0]} frames; sides from {MIN_FRAME_SIDE} to {MAX_FRAME_SIDE} can be coded")
+    check_crop((height, width), crop)
     if stop - start > MAX_FRAMES:
         raise InputError(f"more than {MAX_FRAMES} frames; select some")
     rows, columns = centred(height, width, crop)

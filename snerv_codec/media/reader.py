@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from snerv_codec.bitstream.models import MAX_FRAME_SIDE
-from snerv_codec.bitstream.types import MAX_FRAMES, MIN_FRAME_SIDE, Scan, SideTrack, VideoInfo
+from snerv_codec.bitstream.types import MAX_FRAMES, Scan, SideTrack, VideoInfo
 from snerv_codec.errors import InputError, ResourceError, SettingsError
 from snerv_codec.media import color
-from snerv_codec.media.arrays import centred, from_array
+from snerv_codec.media.arrays import centred, check_crop, from_array
 from snerv_codec.media.container import open_container
 from snerv_codec.media.folder import FolderSource
 from snerv_codec.media.interlacing import OTHER_FIELD, deinterlaced, scan_of
@@ -269,15 +269,9 @@ class VideoStream:
         return self._orientation.size(frame.height, frame.width)
 
     def _cropped(self) -> tuple[int, int]:
-        whole = self.source_size
-        height, width = self._selection.crop or whole
-        if height > whole[0] or width > whole[1]:
-            raise SettingsError(f"crop {height}x{width} (height x width) exceeds the frame, {whole[0]}x{whole[1]}")
-        if not MIN_FRAME_SIDE <= min(height, width) <= max(height, width) <= MAX_FRAME_SIDE:
-            raise InputError(
-                f"{self.name}: {width}x{height} frames; sides from {MIN_FRAME_SIDE} to {MAX_FRAME_SIDE} can be coded"
-            )
-        return height, width
+        crop = self._selection.crop or self.source_size
+        check_crop(self.source_size, crop, f"{self.name}: ")
+        return crop
 
     def _timeline(self) -> Timeline:
         if self._known is None:
