@@ -29,7 +29,8 @@ class Layout(NamedTuple):
 
     The frame has `scale` rows and columns for one of the last features; `temporal` models have two temporal
     embeddings a frame; `frame_values` 16-bit floats go with each frame (2: the least and the greatest LL value);
-    a decoder has `least_stages` up-sampling blocks or more.
+    a decoder has `least_stages` up-sampling blocks or more; `fuses` says whether the features of the last three meet
+    in fusion blocks, else the configuration has no residual blocks.
     """
 
     number: int
@@ -37,12 +38,14 @@ class Layout(NamedTuple):
     temporal: bool
     frame_values: int
     least_stages: int
+    fuses: bool = True
 
 
 LAYOUTS: dict[Model, Layout] = {
     "b": Layout(number=0, scale=2, temporal=False, frame_values=2, least_stages=3),
     "t": Layout(number=1, scale=2, temporal=True, frame_values=2, least_stages=5),
     "t2d": Layout(number=2, scale=2, temporal=True, frame_values=2, least_stages=5),
+    "pixel": Layout(number=3, scale=1, temporal=False, frame_values=0, least_stages=1, fuses=False),
 }
 
 
@@ -58,9 +61,9 @@ class DecoderConfig:
 
     `embedding_shape` is (channels, height, width) for one frame; `strides` and `kernels` are those of the
     up-sampling blocks; `widths` are the channels after the stem (C_0) and after each block; `blocks` the
-    residual blocks N_RB of a fusion block. `model` is the backbone "b", or its temporal extension with 3D ("t")
-    or 2D convolutions ("t2d"). Those have `temporal_shape`, (channels, height, width) of each of a frame's two
-    temporal embeddings: of it and the frame before, of it and the frame after.
+    residual blocks N_RB of a fusion block. `model` is the backbone "b", its temporal extension with 3D ("t")
+    or 2D convolutions ("t2d"), or "pixel", whose `blocks` are 0. The extension has `temporal_shape`, (channels, height,
+    width) of each of a frame's two temporal embeddings: of it and the frame before, of it and the frame after.
     """
 
     embedding_shape: tuple[int, int, int]
@@ -84,6 +87,7 @@ class DecoderConfig:
         ok = len(self.kernels) == stages and all(1 <= k <= MAX_KERNEL and k % 2 for k in self.kernels)
         check(ok, f"kernels {self.kernels} are not {stages} odd integers in 1..{MAX_KERNEL}")
         check(0 <= self.blocks <= MAX_BLOCKS, f"blocks {self.blocks} is not in 0..{MAX_BLOCKS}")
+        check(self.layout.fuses or not self.blocks, f"model {self.model!r} has no residual blocks, not {self.blocks}")
         check(max(self.padded_size) <= 2 * MAX_FRAME_SIDE, f"a padded frame of {self.padded_size} is too large")
         has_temporal = self.temporal_shape is not None
         ok = self.layout.temporal == has_temporal

@@ -38,10 +38,11 @@ class EncodeSettings:
     `size`, that of the target in bytes is taken, or what suits the video's pixels (`encoding.prediction`); and
     recipe "rd", unless settings ask for the paper's.
 
-    `model` is the backbone "b" or its temporal extension, with 3D ("t") or 2D convolutions ("t2d");
-    `temporal_size` is the (height, width) of that one's temporal embeddings. With `entropy` "nnc" the decoder
-    is an ISO/IEC 15938-17 bitstream at quantisation parameter `qp`, with grids of its own. With `rounding` "rdo"
-    the paper's recipe ends in fewer bits that do the frames no more harm than plain grids would.
+    `model` is the backbone "b", its temporal extension, with 3D ("t") or 2D convolutions ("t2d"), or "pixel", which
+    makes pixels in place of subbands; `temporal_size` is the (height, width) of the extension's temporal embeddings.
+    With `entropy` "nnc" the decoder is an ISO/IEC 15938-17 bitstream at quantisation parameter `qp`, with grids of its
+    own. With `rounding` "rdo" the paper's recipe ends in fewer bits that do the frames no more harm than plain grids
+    would.
 
     `holdout` "even" leaves out the second, fourth ... frame; decoding at twice the rate inserts them again.
     `mask` is a picture, a folder of pictures or a video, white where pixels are missing and to be filled in.

@@ -5,6 +5,7 @@ from fractions import Fraction
 import numpy as np
 import torch
 
+from snerv_codec.bitstream.models import DecoderConfig
 from snerv_codec.bitstream.types import QuantizedTensor, Segment, Stream, VideoInfo
 from snerv_codec.model.architectures import build_decoder, paper_config
 
@@ -14,9 +15,15 @@ def small_video(frames):
     return VideoInfo(30, 16, Fraction(1, 25), tuple(range(frames)), 1, Fraction(25))
 
 
-def temporal_stream(model):
-    """Two frames by model "t" or "t2d"."""
-    config = paper_config((4, 1, 2), (2, 2, 2, 1, 1), 12, 1, model, (3, 2, 4))
+CONFIGS = {
+    **{model: paper_config((4, 1, 2), (2, 2, 2, 1, 1), 12, 1, model, (3, 2, 4)) for model in ("t", "t2d")},
+    "pixel": DecoderConfig((4, 2, 3), (3, 2, 2), (9, 8, 7, 6), (1, 3, 5), 0, "pixel"),
+}
+
+
+def model_stream(model):
+    """Two frames by one of the models of `CONFIGS`."""
+    config = CONFIGS[model]
     return Stream(small_video(2), (arbitrary_segment(config),))
 
 
@@ -32,6 +39,8 @@ def arbitrary_segment(config, first_frame=0):
         return QuantizedTensor(name, shape, 3, symbols, scale, np.float16(-3.5) * scale)
 
     embeddings = [tensor(f"e{i}", (2, *shape), 0.7) for i, shape in enumerate(config.embedding_shapes)]
-    weights = [tensor(name, shape, 0.3 * np.prod(shape[1:]) ** -0.5) for name, shape in shapes.items()]
-    ranges = np.array([[0, 2], [0.5, 1.25]], np.float16)
+    # Without side values frames differ by their embeddings alone, which smaller weights would smother.
+    gain = 0.3 if config.layout.frame_values else 0.9
+    weights = [tensor(name, shape, gain * np.prod(shape[1:]) ** -0.5) for name, shape in shapes.items()]
+    ranges = np.array([[0, 2], [0.5, 1.25]], np.float16)[:, : config.layout.frame_values]
     return Segment(first_frame, config, tuple(weights), tuple(embeddings), ranges)

@@ -1,4 +1,4 @@
-"""Golden files of networks that were never fitted: temporal models, and several models in one file.
+"""Golden files of networks that were never fitted: of one model each, and of several models in one file.
 
 Set REGENERATE_GOLDEN=1 to write them anew: only before the format is released.
 """
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from networks import arbitrary_segment, small_video, temporal_stream
+from networks import CONFIGS, arbitrary_segment, model_stream, small_video
 
 from snerv_codec import Decoder
 from snerv_codec.bitstream.container import StreamFile, StreamWriter, write_stream
@@ -32,14 +32,14 @@ def mixed_segments():
     return [write_segment(arbitrary_segment(first)), unknown, write_segment(arbitrary_segment(last))]
 
 
-@pytest.mark.parametrize("model", ["t", "t2d"])
-def test_temporal_models_decode_to_what_they_did(model):
+@pytest.mark.parametrize("model", CONFIGS)
+def test_models_decode_to_what_they_did(model):
     path, expected = GOLDEN / f"{model}.snrv", GOLDEN / f"{model}.npy"
     if REGENERATE:
-        path.write_bytes(write_stream(temporal_stream(model)))
+        path.write_bytes(write_stream(model_stream(model)))
         np.save(expected, Decoder(path, device="cpu")[:])
     with StreamFile(path) as file:
-        assert file.read_stream() == temporal_stream(model)
+        assert file.read_stream() == model_stream(model)
     require_pictures(Decoder(path, device="cpu")[:], np.load(expected))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from networks import temporal_stream
+from networks import model_stream
 
 from snerv_codec import Decoder, EncodeSettings, decode, encode
 from snerv_codec.bitstream.container import StreamFile, write_stream
@@ -58,7 +58,7 @@ def test_a_video_comes_back_and_every_frame_from_its_own_embeddings(clip, tmp_pa
 def test_the_temporal_embeddings_matter(tmp_path, model):
     """A frame decoded with another's temporal embedding is another frame."""
     coded, swapped = tmp_path / "a.snrv", tmp_path / "b.snrv"
-    stream = temporal_stream(model)
+    stream = model_stream(model)
     segment = stream.segments[0]
     frame, temporal = segment.embeddings
     much = np.float16(4096)  # to outweigh the rest

@@ -20,7 +20,7 @@ LARGEST = float(np.finfo(np.float16).max)  # of a grid's numbers
 def pack_segment(
     values: Values[Tensor], config: DecoderConfig, ll_ranges: Tensor, rounding: Rounding, *, first_frame: int = 0
 ) -> Segment:
-    """Put the values of a fit on the grids of a file; `ll_ranges` are those of the frames, (T, 2).
+    """Put the values of a fit on the grids of a file; `ll_ranges` are those of a `FrameSet`.
 
     Raises `ValueError` where the weights are not those of a decoder of `config` (but of a variant of it, say, which no
     file can hold), and `SettingsError` for values that only a fit that diverged gives.

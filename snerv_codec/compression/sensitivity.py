@@ -43,8 +43,8 @@ def sensitivities(
 ) -> Values[Tensor]:
     """Diagonal of JᵀJ / (samples of all frames), for the decoder's parameters and the embeddings (T, *shape).
 
-    Of what the decoder makes, the frame is the top left `size` (height, width); `ll_ranges` is (T, 2). It takes
-    `probes` backward passes for each of the T frames.
+    Of what the decoder makes, the frame is the top left `size` (height, width); `ll_ranges` are those of a `FrameSet`.
+    It takes `probes` backward passes for each of the T frames.
     """
     values = values_of(decoder, embeddings)
     total = values.map(lambda _, each: torch.zeros_like(each))

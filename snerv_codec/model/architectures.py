@@ -8,17 +8,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
+from math import log2
 from typing import TYPE_CHECKING
 
 from snerv_codec.bitstream.models import DecoderConfig, Model
-from snerv_codec.model.memory import backbone_features, moments_features
+from snerv_codec.model.memory import backbone_features, moments_features, pixel_features
 
 if TYPE_CHECKING:
     from torch import nn
 
 MIN_WIDTH = 12
+CELL = 24  # pixels along a side of what a position of a fine embedding covers
+FEWEST_CHANNELS, MOST_CHANNELS = 4, 8  # of one, as long as there are enough parameters for it
 NARROWING = Fraction(5, 6)  # each stage is narrower by 1.2
 LARGEST_KERNEL = 5
+PAPER_BLOCKS = {350_000: 2, 750_000: 3, 1_500_000: 4, 3_000_000: 6, 4_570_000: 8, 5_950_000: 10}
 
 
 def paper_widths(channels: int, stages: int) -> tuple[int, ...]:
@@ -27,6 +31,16 @@ def paper_widths(channels: int, stages: int) -> tuple[int, ...]:
     for _ in range(stages):
         widths.append(max(round(widths[-1] * NARROWING), MIN_WIDTH))
     return tuple(widths)
+
+
+def paper_blocks(parameters: int) -> int:
+    """N_RB of the paper's model whose number of parameters is nearest, by their ratio (table 9)."""
+    return PAPER_BLOCKS[min(PAPER_BLOCKS, key=lambda size: abs(log2(size / parameters)))]
+
+
+def paper_embedding(height: int, width: int, values: float) -> tuple[int, float]:
+    """16 channels at 8 positions: 2 x 4 in all of the paper's configurations."""
+    return 16, 8
 
 
 def paper_kernels(stages: int) -> tuple[int, ...]:
@@ -39,16 +53,18 @@ class Proportions:
     """What sizing holds to when it chooses a configuration; the defaults are the paper's.
 
     - `stages`: up-sampling blocks.
-    - `channels`, `positions`: of a frame's embedding, the latter about.
+    - `embedding`: channels of a frame's embedding and its positions, the latter about, from the frame's height and
+      width in pixels and the number of parameters that there are for it.
     - `widths`: of the features, from C_0 and the number of stages; `kernels`: of the blocks, from the latter.
+    - `blocks`: residual blocks of a fusion block, from the number of parameters.
     - `within_budget`: whether to stay below the number of parameters asked for, or to go to the closest.
     """
 
     stages: int = 5
-    channels: int = 16
-    positions: int = 8  # 2 x 4 in all of the paper's configurations
+    embedding: Callable[[int, int, float], tuple[int, float]] = paper_embedding
     widths: Callable[[int, int], tuple[int, ...]] = paper_widths
     kernels: Callable[[int], tuple[int, ...]] = paper_kernels
+    blocks: Callable[[int], int] = paper_blocks
     within_budget: bool = False
 
 
@@ -58,12 +74,14 @@ class Architecture:
 
     - `encoder`, `decoder`: build the networks, on torch's current device.
     - `features`: values that are alive together while a frame is decoded, weights left out (`model.memory`).
+    - `subbands`: whether the network makes the subbands of a frame from its LL, or pixels from pixels.
     - `warmup`: share of a phase of training in which the learning rate rises.
     """
 
     encoder: Callable[[DecoderConfig], "nn.Module"]
     decoder: Callable[[DecoderConfig], "nn.Module"]
     features: Callable[[DecoderConfig], int]
+    subbands: bool = True
     warmup: float = 0.1
     proportions: Proportions = Proportions()
 
@@ -83,7 +101,7 @@ def paper_config(
 
 
 def build_encoder(config: DecoderConfig) -> "nn.Module":
-    """The network from a frame's low bands to its embeddings; it is never transmitted."""
+    """The network from a frame, or its low bands, to its embeddings; it is never transmitted."""
     return ARCHITECTURES[config.model].encoder(config)
 
 
@@ -122,8 +140,32 @@ def _extension(*, over_time: bool) -> Architecture:
     )
 
 
+def _pixel(config: DecoderConfig) -> "nn.Module":
+    from snerv_codec.model.pixel import PixelDecoder
+
+    return PixelDecoder(config.embedding_shape[0], config.strides, config.widths, config.kernels)
+
+
+def fine_embedding(height: int, width: int, values: float) -> tuple[int, float]:
+    """A position for each 24 x 24 pixels with 8 channels, fewer channels and then positions where `values` are few."""
+    positions = max(1.0, min(height * width / CELL**2, values / FEWEST_CHANNELS))
+    return max(1, min(MOST_CHANNELS, int(values / positions))), positions
+
+
+def bounded_widths(channels: int, stages: int) -> tuple[int, ...]:
+    """The paper's widths, but none above the stem's."""
+    return tuple(min(channels, width) for width in paper_widths(channels, stages))
+
+
 ARCHITECTURES: dict[Model, Architecture] = {
     "b": Architecture(encoder=_encoder, decoder=_backbone, features=backbone_features),
     "t": _extension(over_time=True),
     "t2d": _extension(over_time=False),
+    "pixel": Architecture(
+        encoder=_encoder,
+        decoder=_pixel,
+        features=pixel_features,
+        subbands=False,
+        proportions=Proportions(stages=4, embedding=fine_embedding, widths=bounded_widths, blocks=lambda parameters: 0),
+    ),
 }

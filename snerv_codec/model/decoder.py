@@ -10,7 +10,7 @@ embedding (N, E, h, w), five blocks as in the paper (there may be 3 to 6; the la
        └─ high: LH, HL, HH
             inverse DWT → frame (N, 3, 2·LL height, 2·LL width)
 
-The models differ in `up` alone: for "t" and "t2d" see `model.temporal`.
+Models "t" and "t2d" differ in `up` alone (`model.temporal`). Model "pixel" has no subbands (`model.pixel`).
 """
 
 from collections.abc import Sequence
@@ -28,11 +28,11 @@ RANGE_STEP = 2**-10  # of 16-bit floats between 1 and 2; a frame of a lesser ran
 
 
 class Prediction(NamedTuple):
-    """What the decoder says of a batch of frames: RGB in [0, 1] (not clamped), and the subbands."""
+    """What the decoder says of a batch of frames: RGB in [0, 1] (not clamped), and the subbands that it is made of."""
 
     frame: Tensor  # (N, 3, H, W)
-    low: Tensor  # (N, 3, H/2, W/2), LL scaled to [0, 1]
-    high: Tensor  # (N, 9, H/2, W/2), RGB of LH, of HL, of HH
+    low: Tensor | None = None  # (N, 3, H/2, W/2), LL scaled to [0, 1]; None where the network makes pixels
+    high: Tensor | None = None  # (N, 9, H/2, W/2), RGB of LH, of HL, of HH; None as above
 
 
 class SpatialPath(nn.ModuleList):

@@ -1,7 +1,7 @@
 """How many values decoding a frame holds at its worst moment: the features that are alive together.
 
-The sums follow `model.decoder` and `model.temporal` step by step; a test compares them with the tensors that are alive
-while the networks run.
+The sums follow `model.decoder`, `model.temporal` and `model.pixel` step by step; a test compares them with the tensors
+that are alive while the networks run.
 """
 
 from itertools import accumulate
@@ -10,17 +10,31 @@ from operator import mul
 from snerv_codec.bitstream.models import DecoderConfig
 
 VECTOR = 16  # channels that fill a vector unit
+RGB = 3
 FINISHING = 48  # values for each position of LL while subbands become pixels
 
 
 def backbone_features(config: DecoderConfig) -> int:
     """The most that model "b" holds."""
+    peak, held = _way_up(config)
+    return max(peak, _after_blocks(config, held))
+
+
+def pixel_features(config: DecoderConfig) -> int:
+    """The most that model "pixel" holds."""
+    peak, _ = _way_up(config)
+    last, at = _map(config, len(config.strides)), _positions(config)[-1]
+    return max(peak, last + _convolution(config.widths[-1], RGB, at), last + FINISHING // 4 * at)
+
+
+def _way_up(config: DecoderConfig) -> tuple[int, int]:
+    """The most while NeRV blocks make features, and what all of these take."""
     held, peak = _map(config, 0), 0
     for i, stride in enumerate(config.strides, start=1):
         channels, at = config.widths[i] * stride**2, _positions(config)[i - 1]
         peak = max(peak, held + _convolution(config.widths[i - 1], channels, at))
-        held += _map(config, i)  # features stay until they are fused
-    return max(peak, _after_blocks(config, held))
+        held += _map(config, i)  # features stay until the last is there
+    return peak, held
 
 
 def moments_features(config: DecoderConfig, *, over_time: bool) -> int:

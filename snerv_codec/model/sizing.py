@@ -14,22 +14,15 @@ from snerv_codec.bitstream.models import LAYOUTS, MAX_CHANNELS, DecoderConfig, M
 from snerv_codec.errors import SettingsError
 from snerv_codec.model.architectures import ARCHITECTURES
 from snerv_codec.model.temporal import STILL_BLOCKS
-from snerv_codec.model.variants import FORMAT, Variant, build_networks, input_shapes
+from snerv_codec.model.variants import FORMAT, Variant, build_networks, input_shapes, makes_subbands
 
 STRIDE_CHOICES = (5, 4, 3, 2, 1)
-# By parameter budget: residual blocks, and positions of a temporal embedding (5x10, 10x20, 20x40; paper, table 9).
-PAPER_MODELS = {
-    350_000: (2, 50),
-    750_000: (3, 50),
-    1_500_000: (4, 200),
-    3_000_000: (6, 800),
-    4_570_000: (8, 800),
-    5_950_000: (10, 800),
-}
+# By parameter budget: positions of a temporal embedding (5x10, 10x20, 20x40; paper, table 9).
+TEMPORAL_POSITIONS = {750_000: 50, 1_500_000: 200, 3_000_000: 800}
 TEMPORAL_CHANNELS = 3
-# The most that temporal embeddings may take of the budget: they grow with the number of frames, and the paper's
-# clips are short. There they take 5 to 21 %.
-TEMPORAL_SHARE = 0.25
+# The most that embeddings may take of the budget, where they follow from it: they grow with the number of frames, and
+# the paper's clips are short. There the temporal ones take 5 to 21 %.
+EMBEDDING_SHARE = 0.25
 # What doubling or halving a model's number of positions weighs, in shares of the frame's area. Padding
 # costs arithmetic only; positions cost bits in every frame or detail that the decoder has to invent.
 POSITION_WEIGHT = 0.1
@@ -91,19 +84,19 @@ def choose_config(
     (height, width) override the choice; `variant` is what the parameters are counted of. Raises
     `SettingsError` where the budget cannot hold the embeddings and a decoder.
     """
+    rule, values = ARCHITECTURES[model].proportions, EMBEDDING_SHARE * budget / frames
+    depth, positions = rule.embedding(height, width, values)
     if strides is None:
-        strides = choose_strides(height, width, model)
-    shape = _embedding_shape(height, width, strides, model)
-    paper_blocks, positions = PAPER_MODELS[min(PAPER_MODELS, key=lambda size: abs(log2(size / budget)))]
+        strides = choose_strides(height, width, model, positions)
+    shape = (depth, *_positions(height, width, strides, model))
     temporal = None
     if LAYOUTS[model].temporal:
-        size = _temporal_size(shape, strides, temporal_size, positions, TEMPORAL_SHARE * budget / frames)
+        size = _temporal_size(shape, strides, temporal_size, _temporal_positions(budget), values)
         temporal = (TEMPORAL_CHANNELS, *size)
     elif temporal_size is not None:
         having = " and ".join(name for name, layout in LAYOUTS.items() if layout.temporal)
         raise SettingsError(f"a temporal size is for models {having}; model {model} has no temporal embeddings")
-    first, blocks = 1 if channels is None else channels, paper_blocks if blocks is None else blocks
-    rule = ARCHITECTURES[model].proportions
+    first, blocks = 1 if channels is None else channels, rule.blocks(budget) if blocks is None else blocks
     try:
         widths, kernels = rule.widths(first, len(strides)), rule.kernels(len(strides))
         base = DecoderConfig(shape, strides, widths, kernels, blocks, model, temporal)
@@ -167,18 +160,21 @@ def _temporal_size(
     return min(affordable, key=lambda size: abs(log2(prod(size) / positions)))
 
 
-def choose_strides(height: int, width: int, model: Model = "b") -> tuple[int, ...]:
-    """Strides of `model` for frames of `height` x `width` pixels.
+def _temporal_positions(budget: int) -> int:
+    """Those of the paper's model that is nearest in size."""
+    return TEMPORAL_POSITIONS[min(TEMPORAL_POSITIONS, key=lambda size: abs(log2(size / budget)))]
 
-    Weighs the padding against the distance from the model's number of positions a frame; at the paper's sizes
-    both are nil with the paper's own strides.
+
+def choose_strides(height: int, width: int, model: Model, positions: float) -> tuple[int, ...]:
+    """Strides of `model` for frames of `height` x `width` pixels and embeddings of about as many `positions`.
+
+    Weighs the padding against the distance from those; at the paper's sizes both are nil with the paper's own strides.
     """
-    wanted = ARCHITECTURES[model].proportions.positions
 
     def cost(strides: tuple[int, ...]) -> tuple[float, int]:
-        positions = prod(_embedding_shape(height, width, strides, model)[1:])
-        area = positions * (LAYOUTS[model].scale * prod(strides)) ** 2
-        penalty = area / (height * width) - 1 + POSITION_WEIGHT * abs(log2(positions / wanted))
+        found = prod(_positions(height, width, strides, model))
+        area = found * (LAYOUTS[model].scale * prod(strides)) ** 2
+        penalty = area / (height * width) - 1 + POSITION_WEIGHT * abs(log2(found / positions))
         return penalty, sum(strides)  # among equal products, the most even factors
 
     stages = ARCHITECTURES[model].proportions.stages
@@ -191,12 +187,13 @@ def model_cost(config: DecoderConfig, frames: int, variant: Variant = FORMAT) ->
     with torch.device("meta"):
         encoder, decoder = build_networks(config, variant)
         encoder_macs = _macs(encoder, _inputs(config, variant))
-        decoder_macs = _macs(decoder, [torch.empty(1, *shape) for shape in config.embedding_shapes], torch.empty(1, 2))
+        embeddings = [torch.empty(1, *shape) for shape in config.embedding_shapes]
+        decoder_macs = _macs(decoder, embeddings, torch.empty(1, config.layout.frame_values))
     return ModelCost(
         decoder_parameters=_count(decoder),
         embedding_parameters=embedding_parameters(config, frames),
         encoder_parameters=_count(encoder),
-        decoder_macs=decoder_macs + 4 * 3 * height * width * variant.wavelet,
+        decoder_macs=decoder_macs + 4 * 3 * height * width * makes_subbands(config, variant),
         encoder_macs=encoder_macs,
     )
 
@@ -225,7 +222,7 @@ def fitting_memory(config: DecoderConfig, batch: int, variant: Variant = FORMAT)
             if not list(module.children()):
                 module.register_forward_hook(count)
         with torch.no_grad():
-            decoder(encoder(_inputs(config, variant)), torch.empty(1, 2))
+            decoder(encoder(_inputs(config, variant)), torch.empty(1, config.layout.frame_values))
     losses = 30 * 3 * height * width  # the maps of SSIM and the subbands, with their gradients
     parameters = _count(decoder) + _count(encoder)
     return 4 * (4 * parameters + batch * (2 * kept + losses))
@@ -236,9 +233,10 @@ def embedding_parameters(config: DecoderConfig, frames: int) -> int:
     return frames * (sum(map(prod, config.embedding_shapes)) + config.layout.frame_values)
 
 
-def _embedding_shape(height: int, width: int, strides: tuple[int, ...], model: Model) -> tuple[int, int, int]:
+def _positions(height: int, width: int, strides: tuple[int, ...], model: Model) -> tuple[int, int]:
+    """Rows and columns of an embedding."""
     step = LAYOUTS[model].scale * max(1, prod(strides))  # what is wrong with a stride of 0, `DecoderConfig` says
-    return ARCHITECTURES[model].proportions.channels, ceil(height / step), ceil(width / step)
+    return ceil(height / step), ceil(width / step)
 
 
 def _with_channels(config: DecoderConfig, channels: int) -> DecoderConfig:

@@ -4,22 +4,19 @@ A `Variant` is a value; `build_networks` makes the networks that a file can hold
 value names. No file can hold the result: `DecoderConfig`, which is part of the format, knows nothing of it.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from snerv_codec.bitstream.models import DecoderConfig
 from snerv_codec.errors import SettingsError
-from snerv_codec.model.architectures import build_decoder, build_encoder, paper_kernels, paper_widths
+from snerv_codec.model.architectures import ARCHITECTURES, build_decoder, build_encoder, paper_kernels, paper_widths
 from snerv_codec.model.blocks import UpBlock
-from snerv_codec.model.decoder import Prediction, SpatialPath, SubbandDecoder, scale_low
+from snerv_codec.model.decoder import SubbandDecoder
 from snerv_codec.model.encoder import DownPath, Encoder
+from snerv_codec.model.pixel import PixelDecoder
 from snerv_codec.model.temporal import MOMENTS, STILL_BLOCKS, WIDENING, TemporalPath
-from snerv_codec.model.wavelet import dwt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,14 +60,17 @@ def build_networks(config: DecoderConfig, variant: Variant = FORMAT) -> tuple[nn
     """
     if not config.layout.temporal and not (variant.tub and variant.widening == WIDENING):
         raise SettingsError(f"model {config.model} has no temporal blocks to replace or to widen")
-    if config.layout.temporal and not variant.wavelet:
+    if not variant.wavelet and config.layout.temporal:
         raise SettingsError("a decoder without the wavelet is a variant of model b")
+    if variant != FORMAT and not ARCHITECTURES[config.model].subbands:
+        raise SettingsError(f"model {config.model} has none of the parts that variants are about")
     encoder = build_encoder(config)
     if not variant.wavelet:
         strides = pixel_strides(config, variant)
         assert isinstance(encoder, Encoder)
         encoder.paths[0] = DownPath(strides, config.embedding_shape[0])
-        return encoder, PixelDecoder(config, strides)
+        widths, kernels = paper_widths(config.widths[0], len(strides)), paper_kernels(len(strides))
+        return encoder, PixelDecoder(config.embedding_shape[0], strides, widths, kernels)
     decoder = build_decoder(config)
     if variant == FORMAT:
         return encoder, decoder
@@ -89,10 +89,15 @@ def build_networks(config: DecoderConfig, variant: Variant = FORMAT) -> tuple[nn
     return encoder, decoder
 
 
+def makes_subbands(config: DecoderConfig, variant: Variant = FORMAT) -> bool:
+    """Whether the networks work on subbands rather than pixels."""
+    return ARCHITECTURES[config.model].subbands and variant.wavelet
+
+
 def input_shapes(config: DecoderConfig, variant: Variant = FORMAT) -> list[tuple[int, int, int]]:
     """(channels, height, width) of each tensor that the encoder takes for a frame."""
     height, width = config.padded_size
-    if not variant.wavelet:
+    if not makes_subbands(config, variant):
         return [(3, height, width)]
     return [(3, height // 2, width // 2)] * (MOMENTS if config.layout.temporal else 1)
 
@@ -103,24 +108,6 @@ def pixel_strides(config: DecoderConfig, variant: Variant) -> tuple[int, ...]:
         return *config.strides, 2
     *others, smallest = sorted(config.strides, reverse=True)
     return tuple(sorted((*others, 2 * smallest), reverse=True))
-
-
-class PixelDecoder(nn.Module):
-    """HNeRV's decoder: NeRV blocks up to the frame's size, 3x3 convolution to RGB, (tanh + 1)/2."""
-
-    def __init__(self, config: DecoderConfig, strides: Sequence[int]) -> None:
-        super().__init__()
-        stages = len(strides)
-        widths, kernels = paper_widths(config.widths[0], stages), paper_kernels(stages)
-        self.stem = nn.Conv2d(config.embedding_shape[0], widths[0], 1)
-        self.up = SpatialPath(strides, widths, kernels)
-        self.head = nn.Conv2d(widths[-1], 3, 3, padding=1)
-
-    def forward(self, embeddings: Sequence[Tensor], ll_range: Tensor) -> Prediction:
-        """As `SubbandDecoder`; the subbands are those of the frame it makes."""
-        frame = (torch.tanh(self.head(self.up(F.gelu(self.stem(embeddings[0])))[-1]).float()) + 1) / 2
-        ll, *details = dwt(frame)
-        return Prediction(frame, scale_low(ll, ll_range), torch.cat(details, dim=1))
 
 
 class _Finest(nn.Module):

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from snerv_codec.bitstream.models import DecoderConfig
 from snerv_codec.model.decoder import Prediction, scale_low, to_pixels
-from snerv_codec.model.variants import FORMAT, Variant
+from snerv_codec.model.variants import FORMAT, Variant, makes_subbands
 from snerv_codec.model.wavelet import dwt, low_in_time
 
 CHUNK = 8
@@ -18,15 +18,17 @@ class Batch(NamedTuple):
     """What one step needs of its frames."""
 
     inputs: tuple[Tensor, ...]  # of the encoder, (N, 3, h, w) each in [0, 1]: padded LL or pixels, low bands in time
-    ll_range: Tensor  # (N, 2): least and greatest LL value
-    target: Prediction  # the true frame and subbands, without the padded border
+    ll_range: Tensor  # (N, 2): least and greatest LL value; (N, 0) where there are no subbands
+    target: Prediction  # the true frame, and subbands where the network makes some, without the padded border
     known: Prediction | None = None  # where there is a mask: which values of the target are true
 
     def judged(self, prediction: Prediction) -> Prediction:
         """The prediction, with the target's values where nothing is known, so that the loss is nil there."""
         if self.known is None:
             return prediction
-        return Prediction(*(torch.where(k, p, t) for k, p, t in zip(self.known, prediction, self.target, strict=True)))
+        parts = zip(self.known, prediction, self.target, strict=True)
+        shown = [torch.where(k, p, t) for k, p, t in parts if k is not None and p is not None and t is not None]
+        return Prediction(*shown)
 
 
 class FrameSet:
@@ -37,6 +39,8 @@ class FrameSet:
 
     For the temporal models a frame comes with its neighbours: all three LL bands are scaled by their common range, and
     the encoder gets their low bands in time too. At an end, the neighbour that exists stands in for the other.
+
+    Networks that make pixels see pixels: then there are no subbands, and `ll_ranges` is (T, 0).
 
     `known`, (T or 1, H, W), is false where a pixel is missing. There the frames are filled in from around, so that the
     encoder sees nothing strange, and the loss leaves the pixel out. `fitted` numbers the frames to fit; None is all.
@@ -55,52 +59,54 @@ class FrameSet:
         self.frames, self.variant = frames, variant
         self.device = frames.device if device is None else device
         self.height, self.width = frames.shape[1:3]
-        self.temporal = config.layout.temporal
+        self.temporal, self.subbands = config.layout.temporal, makes_subbands(config, variant)
         height, width = config.padded_size
         self.border = (0, width - self.width, 0, height - self.height)
         self.fitted = torch.tensor(fitted or range(len(frames)), device=frames.device)
         self.known = None if known is None else known.to(frames.device).expand(len(frames), -1, -1)
         if self.known is not None:
             self.frames = self._filled(self.known)
-        self.ll_ranges = self._find_ranges()
+        self.ll_ranges = self._find_ranges() if self.subbands else torch.zeros(len(frames), 0, device=self.device)
 
     def __len__(self) -> int:
         return len(self.frames)
 
     def batch(self, indices: Tensor) -> Batch:
         """The frames at `indices`, a 1-D integer tensor on the device of `frames`."""
-        frame, ll, high = self._bands(indices)
-        ll_range = self.ll_ranges[indices.to(self.device)]
+        frame, ll_range = self._padded(indices), self.ll_ranges[indices.to(self.device)]
+        if not self.subbands:
+            return Batch((frame,), ll_range, self.crop(Prediction(frame)), self._known(indices))
+        ll, high = _split(frame)
         low = scale_low(ll, ll_range)
-        inputs = [low if self.variant.wavelet else frame]
+        inputs = [low]
         if self.temporal:
             for neighbours in self._neighbours(indices):
-                other = scale_low(self._bands(neighbours)[1], ll_range)
+                other = scale_low(_split(self._padded(neighbours))[0], ll_range)
                 inputs.append(low_in_time(low, other) / 2)  # stays below 1
         target = self.crop(Prediction(frame, low, high))
         return Batch(tuple(inputs), ll_range, target, self._known(indices))
 
     def crop(self, prediction: Prediction) -> Prediction:
         """The prediction without the padded border; views, no copies."""
-        half_height, half_width = (self.height + 1) // 2, (self.width + 1) // 2
-        return Prediction(
-            prediction.frame[..., : self.height, : self.width],
-            prediction.low[..., :half_height, :half_width],
-            prediction.high[..., :half_height, :half_width],
-        )
+        frame, *bands = prediction
+        sides = slice((self.height + 1) // 2), slice((self.width + 1) // 2)
+        shown = (None if band is None else band[..., *sides] for band in bands)
+        return Prediction(frame[..., : self.height, : self.width], *shown)
 
-    def _bands(self, indices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _padded(self, indices: Tensor) -> Tensor:
+        """The frames at the decoder's size, (N, 3, H, W) in [0, 1]."""
         frame = self.frames[indices].to(self.device, non_blocking=True).permute(0, 3, 1, 2).float() / 255
         if any(self.border):
             frame = F.pad(frame, self.border, mode="replicate")
-        ll, *details = dwt(frame)
-        return frame, ll, torch.cat(details, dim=1)
+        return frame
 
     def _known(self, indices: Tensor) -> Prediction | None:
-        """Which values of the frames and of their subbands follow from known pixels alone."""
+        """Which values of the frames, and of their subbands where there are some, follow from known pixels alone."""
         if self.known is None:
             return None
         known = F.pad(self._known_pixels(indices), self.border, mode="replicate")
+        if not self.subbands:
+            return self.crop(Prediction(known > 0))
         band = 1 - F.max_pool2d(1 - known, 2)
         return self.crop(Prediction(known > 0, band > 0, band > 0))
 
@@ -122,7 +128,7 @@ class FrameSet:
         least, greatest = [], []
         every = torch.arange(len(self), device=self.frames.device)
         for indices in torch.split(every, CHUNK):
-            _, ll, _ = self._bands(indices)
+            ll, _ = _split(self._padded(indices))
             least.append(ll.amin(dim=(1, 2, 3)))
             greatest.append(ll.amax(dim=(1, 2, 3)))
         low, high = torch.cat(least), torch.cat(greatest)
@@ -137,6 +143,12 @@ class FrameSet:
         last = len(self) - 1
         before, after = (indices - 1).abs(), last - (indices + 1 - last).abs()
         return before.clamp_max(last), after.clamp_min(0)
+
+
+def _split(frame: Tensor) -> tuple[Tensor, Tensor]:
+    """LL (N, 3, H/2, W/2), and LH, HL and HH one after the other, (N, 9, H/2, W/2)."""
+    ll, *details = dwt(frame)
+    return ll, torch.cat(details, dim=1)
 
 
 def _fill(values: Tensor, weight: Tensor) -> Tensor:

@@ -111,10 +111,10 @@ CHOICES = {
 class FitSettings:
     """Everything that decides what a fit ends with, given the frames and the `DecoderConfig`; by default as shipped.
 
-    `alpha` weighs L1 (L2 where `squared`) against SSIM, in the loss of the frame and, with `bands`, of its
-    subbands. `warmup` is the share of a phase in which the rate rises (None: the paper's for the model), `schedule`
-    how it falls from there to 0; `clip` bounds the gradient's norm. Of `optimizer` "adam" is the paper's; "muon" learns
-    faster, at multiples of the learning rate (`training.optimizers`).
+    `alpha` weighs L1 (L2 where `squared`) against SSIM, in the loss of the frame and, with `bands`, of the subbands
+    that the model makes. `warmup` is the share of a phase in which the rate rises (None: the paper's for the model),
+    `schedule` how it falls from there to 0; `clip` bounds the gradient's norm. Of `optimizer` "adam" is the paper's;
+    "muon" learns faster, at multiples of the learning rate (`training.optimizers`).
 
     `recipe` says what follows the fit of `epochs`, and what None stands for: `prune` is the share of the decoder's
     convolution weights set to zero after the fit; `prune_epochs` of fine-tuning follow at `prune_rate` times the

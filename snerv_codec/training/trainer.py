@@ -40,7 +40,7 @@ def make_trainer(
         networks,
         frames,
         settings.phases(config.model) if schedule is None else schedule,
-        loss=fitting_loss(settings.alpha, bands=settings.bands, squared=settings.squared),
+        loss=fitting_loss(settings.alpha, bands=settings.bands and frames.subbands, squared=settings.squared),
         make_optimizer=partial(optimizer_of, settings),
         controller=controller or ConstantRate(settings.rate_weight),
         batch=settings.batch,

@@ -44,18 +44,25 @@ def streams(draw):
             shape = draw(shapes)
             axis = draw(st.one_of(st.none(), st.integers(0, len(shape) - 1)))
             tensors.append(tensor(name, shape, draw(st.integers(1, 16)), axis))
-        model = draw(st.sampled_from(["b", "t", "t2d"]))
-        temporal = None if model == "b" else draw(st.sampled_from([(3, 4, 8), (1, 2, 4), (2, 1, 2)]))
-        blocks = draw(st.integers(0, 9))
-        stages = draw(st.integers(LAYOUTS[model].least_stages, 6))
-        strides = (2, 2, 4, *draw(st.lists(st.integers(1, 3), min_size=stages - 3, max_size=stages - 3)))
+        model = draw(st.sampled_from(sorted(LAYOUTS)))
+        layout = LAYOUTS[model]
+        temporal = draw(st.sampled_from([(3, 4, 8), (1, 2, 4), (2, 1, 2)])) if layout.temporal else None
+        blocks = draw(st.integers(0, 9 if layout.fuses else 0))
+        stages = draw(st.integers(max(layout.least_stages, 3), 6))
+        strides = (
+            2,
+            2,
+            8 // layout.scale,
+            *draw(st.lists(st.integers(1, 3), min_size=stages - 3, max_size=stages - 3)),
+        )
         widths = tuple(draw(st.lists(st.integers(1, 1024), min_size=stages + 1, max_size=stages + 1)))
         kernels = tuple(draw(st.lists(st.sampled_from(range(1, 16, 2)), min_size=stages, max_size=stages)))
         config = DecoderConfig((3, 1, 2), strides, widths, kernels, blocks, model, temporal)
         checksums = tuple(range(frames)) if draw(st.booleans()) else ()
         embeddings = tuple(tensor(f"e{i}", (frames, *shape), 6) for i, shape in enumerate(config.embedding_shapes))
-        ranges = np.array(draw(st.lists(st.floats(0, 2, width=16), min_size=2 * frames, max_size=2 * frames)))
-        ranges = ranges.astype(np.float16).reshape(frames, 2)
+        count = layout.frame_values * frames
+        ranges = np.array(draw(st.lists(st.floats(0, 2, width=16), min_size=count, max_size=count)))
+        ranges = ranges.astype(np.float16).reshape(frames, layout.frame_values)
         segments.append(Segment(first_frame, config, tuple(tensors), embeddings, ranges, checksums))
         first_frame += frames
     small = st.integers(-(2**40), 2**40)

@@ -5,11 +5,17 @@ from math import erf, prod
 import numpy as np
 
 
-def decode(config, tensors, embeddings, ll_range):
-    """Frame (H, W, 3), not rounded, from the named tensors and one frame's embeddings and LL range."""
+def decode(config, tensors, embeddings, side):
+    """Frame (H, W, 3), not rounded, from the named tensors and one frame's embeddings and side values."""
     net = _Net(tensors)
     x = gelu(net.conv("stem", embeddings[0]))
+    if config.model == "pixel":
+        return (np.tanh(net.conv("head", up_b(net, config, x)[len(config.strides)])).transpose(1, 2, 0) + 1) / 2
     up = up_b(net, config, x) if config.model == "b" else up_t(net, config, x, embeddings[1])
+    return synthesis(fusion(net, config, up), net, config, side)
+
+
+def fusion(net, config, up):
     first = len(config.strides) - 2
     m = up[first]
     for j in (1, 2):
@@ -18,6 +24,10 @@ def decode(config, tensors, embeddings, ll_range):
         for n in range(config.blocks):
             name = f"fuse.{j - 1}.residuals.{n}"
             m = m + net.conv(f"{name}.conv2", leaky(net.conv(f"{name}.conv1", m)))
+    return m
+
+
+def synthesis(m, net, config, ll_range):
     a = (np.tanh(net.conv("low", m)) + 1) / 2 * (ll_range[1] - ll_range[0]) + ll_range[0]
     split, bands = leaky(net.conv("high.split", m)), []
     weight, bias = net["high.restore"]

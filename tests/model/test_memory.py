@@ -17,6 +17,7 @@ CONFIGS = [
     ((2, 160, 320), (1, 1, 1, 1, 1), 40, 1),
     ((16, 2, 4), (5, 4, 2, 2, 2), 40, 1),
     ((16, 4, 4), (16, 4, 1, 1, 1), 40, 1, "t2d", (3, 32, 32)),
+    ((4, 20, 40), (4, 4, 2), 40, 0, "pixel"),
 ]
 TAKEN = """
 import os
@@ -62,7 +63,8 @@ def configs(draw):
         grown = [prod(strides[:2]) * each for each in shape[1:]]
         scale = draw(st.sampled_from([k for k in range(1, 9) if gcd(*grown) % k == 0]))
         temporal = (3, grown[0] // scale, grown[1] // scale)
-    return paper_config(shape, strides, draw(st.integers(12, 120)), draw(st.integers(0, 3)), model, temporal)
+    blocks = draw(st.integers(0, 3 if LAYOUTS[model].fuses else 0))
+    return paper_config(shape, strides, draw(st.integers(12, 120)), blocks, model, temporal)
 
 
 @settings(max_examples=30, deadline=None)

@@ -61,8 +61,7 @@ def toy(monkeypatch):
     monkeypatch.setitem(LAYOUTS, "toy", layout)
     proportions = Proportions(
         stages=4,
-        channels=4,
-        positions=32,
+        embedding=lambda height, width, values: (4, 32),
         widths=lambda channels, stages: (channels,) * (stages + 1),
         kernels=lambda stages: (3,) * stages,
     )

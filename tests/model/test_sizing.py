@@ -4,7 +4,7 @@ import pytest
 
 from snerv_codec.errors import SettingsError
 from snerv_codec.model.architectures import paper_config
-from snerv_codec.model.sizing import choose_config, choose_strides, model_cost, parse_size
+from snerv_codec.model.sizing import choose_config, model_cost, parse_size
 
 
 @pytest.mark.parametrize(
@@ -30,8 +30,8 @@ def test_other_sizes_are_refused(text):
     ],
 )
 def test_the_papers_frames_get_the_papers_grid(height, width, strides):
-    assert choose_strides(height, width) == strides
-    assert choose_config(height, width, 1, 1, channels=20).embedding_shape == (16, 2, 4)
+    config = choose_config(height, width, 1, 1, channels=20)
+    assert (config.strides, config.embedding_shape) == (strides, (16, 2, 4))
 
 
 def test_bunny_at_3m_is_the_papers_model():

@@ -38,7 +38,7 @@ def gradient(count=3):
 
 @pytest.mark.parametrize(("config", "variant"), VARIANTS)
 def test_every_variant_learns_with_all_its_parameters(config, variant):
-    settings = FitSettings.preset("paper", epochs=3, prune=0, seed=2)
+    settings = FitSettings.preset("paper", epochs=8, prune=0, seed=2)
     trainer = make_trainer(FrameSet(gradient(), config, variant=variant), config, settings)
     before = [parameter.clone() for parameter in trainer.networks.parameters()]
     losses = []

@@ -1,0 +1,95 @@
+"""Model "pixel": its sizes, and a video through the whole codec."""
+
+from dataclasses import replace
+from math import prod
+
+import numpy as np
+import pytest
+import torch
+from clips import moving_picture, write_clip
+from conftest import QUICK
+
+from snerv_codec import Decoder, EncodeSettings, encode
+from snerv_codec.bitstream.container import StreamFile
+from snerv_codec.encoding.planning import plan
+from snerv_codec.errors import SettingsError
+from snerv_codec.model.architectures import build_decoder
+from snerv_codec.model.sizing import EMBEDDING_SHARE, choose_config, model_cost
+from snerv_codec.training.frames import FrameSet
+from snerv_codec.training.settings import FitSettings
+from snerv_codec.training.trainer import make_trainer
+
+SIZES = [(96, 192, 33, 20_000), (192, 384, 132, 110_000), (640, 1280, 132, 350_000), (1080, 1920, 60, 3_000_000)]
+
+
+@pytest.mark.parametrize(("height", "width", "frames", "budget"), SIZES)
+def test_a_size_is_met_from_twenty_thousand_parameters_on(height, width, frames, budget):
+    config = choose_config(height, width, frames, budget, model="pixel")
+    cost = model_cost(config, frames)
+    assert cost.total_parameters == pytest.approx(budget, rel=0.05)
+    assert cost.embedding_parameters <= 1.5 * EMBEDDING_SHARE * budget
+    rows, columns = config.padded_size
+    assert height <= rows
+    assert width <= columns
+    assert rows * columns <= 1.1 * height * width
+    assert max(config.widths) == config.widths[0]
+
+
+@pytest.mark.parametrize(("height", "width"), [(96, 192), (192, 384), (480, 960), (270, 480)])
+def test_embeddings_have_a_position_for_about_24_x_24_pixels_where_parameters_allow(height, width):
+    channels, rows, columns = choose_config(height, width, 10, 3_000_000, model="pixel").embedding_shape
+    assert channels == 8
+    assert 16 <= (height * width / (rows * columns)) ** 0.5 <= 36
+    few = choose_config(height, width, 1000, 500_000, model="pixel")
+    assert prod(few.embedding_shape) <= 250
+    assert few.embedding_shape[0] >= 2
+
+
+def test_a_video_comes_back_with_no_side_values(tmp_path):
+    clip, coded = write_clip(tmp_path / "clip.mkv", width=35, height=19, frames=5), tmp_path / "a.snrv"
+    encode(clip, coded, replace(QUICK, size="30k", model="pixel"))
+    with StreamFile(coded) as file:
+        segment = file.read_segment(0)
+    assert segment.config.model == "pixel"
+    assert segment.side.shape == (5, 0)
+    with Decoder(coded, device="cpu") as decoder:
+        frames = decoder[:]
+        assert frames.shape == (5, 19, 35, 3)
+        for number in (4, 0, 2):
+            assert np.array_equal(decoder[number], frames[number])
+
+
+@pytest.mark.parametrize("others", [{"rounding": "rdo"}, {"fit": FitSettings(epochs=2, recipe="rd")}])
+def test_the_other_ways_to_round_take_it_too(tmp_path, others):
+    clip = write_clip(tmp_path / "clip.mkv", width=34, height=18, frames=3)
+    report = encode(clip, tmp_path / "a.snrv", replace(QUICK, size="30k", model="pixel", **others))
+    assert len(Decoder(tmp_path / "a.snrv", device="cpu")) == 3
+    assert report.config.model == "pixel"
+
+
+def test_the_loss_is_of_the_frame_alone_and_skips_what_is_not_known():
+    frames = torch.from_numpy(moving_picture(3, 19, 34))
+    known = torch.ones(1, 19, 34, dtype=torch.bool)
+    known[:, 4:9, 10:20] = False
+    config = choose_config(19, 34, 3, 30_000, model="pixel")
+    data = FrameSet(frames, config, known=known)
+    trainer = make_trainer(data, config, FitSettings(epochs=1))
+    assert trainer.loss.names == ("frame l1", "frame dssim")
+    batch = data.batch(torch.tensor([1]))
+    assert batch.inputs[0].shape == (1, 3, *config.padded_size)
+    assert batch.target.frame.shape == (1, 3, 19, 34)
+    other = batch.target._replace(frame=torch.where(known, batch.target.frame, 0.5))
+    assert trainer.loss(batch.judged(other), batch.target).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_any_stride_works_also_to_odd_sizes():
+    config = choose_config(45, 27, 3, 30_000, model="pixel", strides=(3, 3))
+    assert config.padded_size == (45, 27)
+    frame = build_decoder(config)([torch.zeros(2, *config.embedding_shape)], torch.zeros(2, 0)).frame
+    assert frame.shape == (2, 3, 45, 27)
+
+
+def test_it_has_no_residual_blocks(tmp_path):
+    clip = write_clip(tmp_path / "clip.mkv", width=34, height=18, frames=2)
+    with pytest.raises(SettingsError, match="'pixel' has no residual blocks, not 2"):
+        plan(clip, EncodeSettings(size="30k", model="pixel", blocks=2))
