@@ -39,7 +39,8 @@ class EncodeSettings:
     recipe "rd", unless settings ask for the paper's.
 
     `model` is the backbone "b", its temporal extension, with 3D ("t") or 2D convolutions ("t2d"), or "pixel", which
-    makes pixels in place of subbands; `temporal_size` is the (height, width) of the extension's temporal embeddings.
+    makes pixels in place of subbands. `embedding` is the (channels, height, width) of a frame's embedding,
+    `temporal_size` the (height, width) of the extension's temporal ones; None stands for what suits size and frame.
     With `entropy` "nnc" the decoder is an ISO/IEC 15938-17 bitstream at quantisation parameter `qp`, with grids of its
     own. With `rounding` "rdo" the paper's recipe ends in fewer bits that do the frames no more harm than plain grids
     would.
@@ -53,6 +54,7 @@ class EncodeSettings:
     channels: int | None = None
     blocks: int | None = None
     strides: tuple[int, ...] | None = None
+    embedding: tuple[int, int, int] | None = None
     temporal_size: tuple[int, int] | None = None
     entropy: Literal["range", "nnc"] = "range"
     qp: int = nnc.DEFAULT_QP

@@ -160,6 +160,7 @@ RESEARCH = section(
     option("--channels", type=int, help="Width C0 of the decoder, instead of the one --size gives."),
     option("--blocks", type=int, help="Residual blocks N_RB, instead of those --size gives."),
     option("--strides", type=options.STRIDES, help="Up-sampling strides, instead of the best for the frame."),
+    option("--embedding", type=options.EMBEDDING, help="Channels x height x width of a frame's embedding: 8x4x8."),
     option("--temporal-size", type=options.TEMPORAL_SIZE, help=options.TEMPORAL_HELP),
     research=True,
 )

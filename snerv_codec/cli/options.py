@@ -30,6 +30,14 @@ class Size2D(Parsed):
         return int(first), int(second)
 
 
+class Size3D(Parsed):
+    """Three sizes such as 8x4x8, as integers."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int, int]:
+        first, second, third = self.match(value).groups()
+        return int(first), int(second), int(third)
+
+
 class FrameRange(Parsed):
     """A:B, half open, where either end may be left out; N alone is that frame."""
 
@@ -78,6 +86,7 @@ class Amount(Parsed):
 
 CROP = Size2D("HxW", r"(\d+)[xX](\d+)", "640x1280 (height x width)")
 TEMPORAL_SIZE = Size2D("HxW", r"(\d+)[xX](\d+)", "20x40 (height x width)")
+EMBEDDING = Size3D("CxHxW", r"(\d+)[xX](\d+)[xX](\d+)", "8x4x8 (channels x height x width)")
 VIDEO_SIZE = Size2D("WxH", r"(\d+)[xX](\d+)", "1920x1080 (width x height)")
 FRAMES = FrameRange("A:B", r"(?=.)(\d*)(:?)((?<=:)\d*|)", "0:33, 10:, :100 or 7")
 RATE = Rate("RATE", r"\d+(\.\d+)?(/\d+)?", "25, 29.97 or 30000/1001")

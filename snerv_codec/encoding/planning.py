@@ -74,6 +74,7 @@ def decoder_config(info: VideoInfo, settings: EncodeSettings) -> DecoderConfig:
         channels=settings.channels,
         blocks=settings.blocks,
         strides=settings.strides,
+        embedding=settings.embedding,
         model=settings.model,
         temporal_size=settings.temporal_size,
     )
@@ -163,6 +164,7 @@ def _least(info: VideoInfo, settings: EncodeSettings) -> int:
 
     others: dict[str, Any] = {
         "strides": settings.strides,
+        "embedding": settings.embedding,
         "model": settings.model,
         "temporal_size": settings.temporal_size,
     }

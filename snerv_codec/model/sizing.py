@@ -1,6 +1,7 @@
 """From a video's size and a parameter budget to the `DecoderConfig` that meets it."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import combinations_with_replacement
@@ -74,21 +75,24 @@ def choose_config(
     channels: int | None = None,
     blocks: int | None = None,
     strides: tuple[int, ...] | None = None,
+    embedding: tuple[int, int, int] | None = None,
     model: Model = "b",
     temporal_size: tuple[int, int] | None = None,
     variant: Variant = FORMAT,
 ) -> DecoderConfig:
     """The configuration whose decoder and embeddings come closest to `budget` parameters (t, t2d: from below).
 
-    `height` and `width` are the frame's, in pixels; `channels`, `blocks`, `strides` and `temporal_size`
-    (height, width) override the choice; `variant` is what the parameters are counted of. Raises
-    `SettingsError` where the budget cannot hold the embeddings and a decoder.
+    `height` and `width` are the frame's, in pixels; `channels`, `blocks`, `strides`, `embedding` (channels,
+    height, width) and `temporal_size` (height, width) override the choice; `variant` is what the parameters are
+    counted of. Raises `SettingsError` where the budget cannot hold the embeddings and a decoder.
     """
     rule, values = ARCHITECTURES[model].proportions, EMBEDDING_SHARE * budget / frames
     depth, positions = rule.embedding(height, width, values)
-    if strides is None:
-        strides = choose_strides(height, width, model, positions)
-    shape = (depth, *_positions(height, width, strides, model))
+    if embedding is not None:
+        shape, strides = embedding, _strides_from(embedding, height, width, strides, model)
+    else:
+        strides = strides or choose_strides(height, width, model, positions)
+        shape = (depth, *_positions(height, width, strides, model))
     temporal = None
     if LAYOUTS[model].temporal:
         size = _temporal_size(shape, strides, temporal_size, _temporal_positions(budget), values)
@@ -177,8 +181,39 @@ def choose_strides(height: int, width: int, model: Model, positions: float) -> t
         penalty = area / (height * width) - 1 + POSITION_WEIGHT * abs(log2(found / positions))
         return penalty, sum(strides)  # among equal products, the most even factors
 
-    stages = ARCHITECTURES[model].proportions.stages
-    return min(combinations_with_replacement(STRIDE_CHOICES, stages), key=cost)  # each in descending order
+    return min(_stride_choices(model), key=cost)
+
+
+def _strides_from(
+    shape: tuple[int, int, int], height: int, width: int, strides: tuple[int, ...] | None, model: Model
+) -> tuple[int, ...]:
+    """The least strides from an embedding of `shape` to the frame, or those given. Raises `SettingsError`."""
+    made = "x".join(map(str, shape))
+    if len(shape) != 3 or min(shape) < 1:
+        raise SettingsError(f"an embedding of {made} (channels x height x width) is not three positive sizes")
+
+    def reaches(strides: tuple[int, ...]) -> bool:
+        step = LAYOUTS[model].scale * max(1, prod(strides))
+        return shape[1] * step >= height and shape[2] * step >= width
+
+    if strides is not None and not reaches(strides):
+        raise SettingsError(
+            f"strides {','.join(map(str, strides))} do not lead from an embedding of {made} to "
+            f"frames of {width}x{height}; leave --strides out, or raise some of them"
+        )
+    if strides is not None:
+        return strides
+    found = [choice for choice in _stride_choices(model) if reaches(choice)]
+    if not found:
+        raise SettingsError(
+            f"no strides lead from an embedding of {made} to frames of {width}x{height}; take a finer one"
+        )
+    return min(found, key=lambda choice: (prod(choice), sum(choice)))
+
+
+def _stride_choices(model: Model) -> Iterable[tuple[int, ...]]:
+    """All that sizing takes from, each in descending order."""
+    return combinations_with_replacement(STRIDE_CHOICES, ARCHITECTURES[model].proportions.stages)
 
 
 def model_cost(config: DecoderConfig, frames: int, variant: Variant = FORMAT) -> ModelCost:

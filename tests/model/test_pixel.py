@@ -1,5 +1,6 @@
 """Model "pixel": its sizes, and a video through the whole codec."""
 
+import json
 from dataclasses import replace
 from math import prod
 
@@ -11,6 +12,7 @@ from conftest import QUICK
 
 from snerv_codec import Decoder, EncodeSettings, encode
 from snerv_codec.bitstream.container import StreamFile
+from snerv_codec.cli.main import main
 from snerv_codec.encoding.planning import plan
 from snerv_codec.errors import SettingsError
 from snerv_codec.model.architectures import build_decoder
@@ -87,6 +89,15 @@ def test_any_stride_works_also_to_odd_sizes():
     assert config.padded_size == (45, 27)
     frame = build_decoder(config)([torch.zeros(2, *config.embedding_shape)], torch.zeros(2, 0)).frame
     assert frame.shape == (2, 3, 45, 27)
+
+
+def test_the_command_line_takes_an_embedding(tmp_path, capsys):
+    clip = write_clip(tmp_path / "clip.mkv", width=34, height=18, frames=2)
+    arguments = ["encode", str(clip), "--size", "30k", "--model", "pixel", "--dry-run", "--json", "--embedding"]
+    assert main([*arguments, "5x3x6"]) == 0
+    assert json.loads(capsys.readouterr().out)["embedding_shape"] == [5, 3, 6]
+    assert main([*arguments, "5x3"]) == 2
+    assert "8x4x8" in capsys.readouterr().err
 
 
 def test_it_has_no_residual_blocks(tmp_path):

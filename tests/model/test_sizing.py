@@ -104,6 +104,26 @@ def test_overrides_win():
     assert config.embedding_shape == (16, 2, 4)
 
 
+@pytest.mark.parametrize("model", ["b", "t", "pixel"])
+def test_an_embedding_of_ones_own_gets_strides_that_lead_to_the_frame(model):
+    config = choose_config(96, 192, 10, 150_000, embedding=(4, 4, 8), model=model)
+    assert config.embedding_shape == (4, 4, 8)
+    assert config.padded_size == (96, 192)
+    wide = choose_config(90, 200, 10, 150_000, embedding=(3, 5, 9), model=model)
+    assert wide.padded_size[0] >= 90
+    assert wide.padded_size[1] >= 200
+    assert choose_config(96, 192, 10, 150_000, embedding=(4, 6, 12), strides=(4, 2, 2, 1, 1)).strides[0] == 4
+
+
+def test_embeddings_that_do_not_make_the_frame_are_refused():
+    with pytest.raises(SettingsError, match="strides 2,2,2,1,1 do not lead from an embedding of 4x4x8 to .* 192x96"):
+        choose_config(96, 192, 10, 150_000, embedding=(4, 4, 8), strides=(2, 2, 2, 1, 1))
+    with pytest.raises(SettingsError, match="no strides lead from an embedding of 4x1x1 to"):
+        choose_config(1000, 1000, 10, 150_000, embedding=(4, 1, 1), model="pixel")
+    with pytest.raises(SettingsError, match="not three positive sizes"):
+        choose_config(96, 192, 10, 150_000, embedding=(4, 0, 8))
+
+
 def test_a_budget_below_the_embeddings_says_what_to_ask_for():
     with pytest.raises(SettingsError, match="the embeddings of 1000 frames take 130,000 .* ask for"):
         choose_config(640, 1280, 1000, 100_000)
