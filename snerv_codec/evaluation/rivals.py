@@ -72,6 +72,7 @@ def _encode(path: Path, frames: Iterator[Pixels], info: VideoInfo, codec: str, c
         stream: Any = container.add_stream(ENCODERS[codec], rate=Fraction(info.rate).limit_denominator(1 << 16))
         stream.width, stream.height = info.width, info.height
         stream.pix_fmt = "yuv420p" if info.width % 2 == info.height % 2 == 0 else "yuv444p"
+        stream.codec_context.thread_type = "FRAME"  # as ffmpeg runs them; slices, PyAV's default, would cost them bits
         stream.options = {"crf": str(crf), "preset": PRESET, f"{codec}-params": QUIET[f"{codec}-params"]}
         for number, pixels in enumerate(frames):
             frame = converter.from_rgb(pixels, stream.pix_fmt, info.color)

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -198,11 +200,28 @@ class ContainerSource(Source):
             frames = packet.decode()
             if self._complaints and (message := self._complaints.new()) is not None:
                 raise Damage(f"damaged at frame {self._seen - 1} ({message})")
-            yield from frames
+            yield from frames if packet.size or not self._missing else takewhile(self._before_the_cut, frames)
         except av.error.FFmpegError as error:
             if isinstance(error, av.error.PatchWelcomeError) or not context.width:
                 raise Unsupported(f"this kind of {context.codec.long_name} is not supported") from error
             raise Damage(f"damaged at frame {self._seen - 1} ({error.strerror})") from error
+
+    def _before_the_cut(self, frame: Any) -> bool:
+        """Whether a frame that a decoder held back until the end of a cut file comes before all that were lost.
+
+        None of those is shown before the time at which the first of them would have been decoded.
+        """
+        if not self._stream.codec_context.has_b_frames:
+            return True
+        cut = self._clock.expected(self._stream.index)
+        if cut is None or frame.pts is None:
+            return cut is None and frame.key_frame  # the first of all
+        return bool(frame.pts * self._stream.time_base <= cut)
+
+    @cached_property
+    def _missing(self) -> int:
+        """How many bytes the file lacks at its end, by its own account."""
+        return missing_bytes(self._file, self._format) if isinstance(self._file, Path) else 0
 
     def _check_end(self) -> None:
         """Raise `Damage` where the file itself says that there is more."""
@@ -210,8 +229,8 @@ class ContainerSource(Source):
             size = self._file.count if isinstance(self._file, _Pipe) else self._file.stat().st_size
             if self._seen and size != self._end:
                 raise Damage(f"cut short, only {size - self._end} bytes of its last frame are there")
-        elif isinstance(self._file, Path) and (missing := missing_bytes(self._file, self._format)):
-            raise Damage(f"cut short, {missing} bytes are missing at its end")
+        elif self._missing:
+            raise Damage(f"cut short, {self._missing} bytes are missing at its end")
 
 
 class _Pipe:

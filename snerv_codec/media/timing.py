@@ -55,6 +55,10 @@ class Clock:
             self.presents = self.presents and (packet.pts is not None or bool(self.decoding))
             self.decoding.append(packet.dts)
 
+    def expected(self, index: int) -> Fraction | None:
+        """When (seconds) the next packet of a stream would be decoded; None where its packets do not tell."""
+        return self._next.get(index)
+
 
 @dataclass(frozen=True, slots=True)
 class Timeline:

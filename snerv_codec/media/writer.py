@@ -218,6 +218,7 @@ def _add_video(container: Any, kind: str, info: VideoInfo, crf: int | None, pres
         stream.pix_fmt = "yuv420p" if even else "yuv444p"
         quality = VISUALLY_LOSSLESS_CRF if crf is None else crf
         stream.options = {"crf": str(quality), "preset": preset or DEFAULT_PRESET}
+        stream.codec_context.thread_type = "FRAME"  # slices, PyAV's default, cost bits on machines of many cores
         if info.scan != "progressive":
             stream.options["x264-params"] = "tff=1" if info.scan == "top" else "bff=1"
         if _uneven(info):

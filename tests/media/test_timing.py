@@ -121,12 +121,15 @@ def test_gaps_of_avi_stay(tmp_path):
 # Edit lists
 
 
-def edited(folder, edits_of, **kind):
-    """A clip of 60 frames and as much sound, with `edits_of(ticks a second, first tick)` for each."""
-    kind = {"options": {"bf": "2", "g": "12"}} | kind
-    path = make_clip(folder / "a.mp4", moving(60), sounds=[Sound(seconds=2.4)], **kind)
-    set_edits(path, 0, edits_of(12800, 1024 if kind["options"]["bf"] == "2" else 0))
-    return set_edits(path, 1, edits_of(48000, 1024))
+def edited(folder, edits_of, **options):
+    """All frames of a clip of 60 with as much sound, and its path with `edits_of(ticks a second, first tick)` for each.
+
+    They are of one file, as encoders need not make the same of the same frames twice.
+    """
+    path = make_clip(folder / "a.mp4", moving(60), sounds=[Sound(seconds=2.4)], options=options)
+    whole = read_video(path).frames
+    set_edits(path, 0, edits_of(12800, 1024 if options["bf"] == "2" else 0))
+    return whole, set_edits(path, 1, edits_of(48000, 1024))
 
 
 @pytest.mark.parametrize("bframes", ["0", "2"])
@@ -134,9 +137,9 @@ def test_what_a_player_shows_of_a_trimmed_file_is_what_comes(tmp_path, bframes):
     def middle(rate, first):
         return [(1000, first + rate * 2 // 5)]  # a second from 0.4 s on
 
-    whole = read_video(make_clip(tmp_path / "b.mp4", moving(60), options={"bf": bframes, "g": "12"}))
-    video = read_video(edited(tmp_path, middle, options={"bf": bframes, "g": "12"}))
-    assert np.array_equal(video.frames, whole.frames[10:35])
+    whole, path = edited(tmp_path, middle, bf=bframes, g="12")
+    video = read_video(path)
+    assert np.array_equal(video.frames, whole[10:35])
     assert seconds(video) == [i / RATE for i in range(25)]
     packets = heard(video)
     packet = Fraction(1024, 48000)
@@ -151,9 +154,9 @@ def test_several_edits_and_a_late_start(tmp_path):
     def scenes(rate, first):
         return [(200, -1), (400, first + rate), (400, first)]  # nothing, then 1.0 to 1.4 s, then 0 to 0.4 s
 
-    whole = read_video(make_clip(tmp_path / "b.mp4", moving(60), options={"bf": "0", "g": "1"}))
-    video = read_video(edited(tmp_path, scenes, options={"bf": "0", "g": "1"}))
-    assert np.array_equal(video.frames, np.concatenate((whole.frames[25:35], whole.frames[:10])))
+    whole, path = edited(tmp_path, scenes, bf="0", g="1")
+    video = read_video(path)
+    assert np.array_equal(video.frames, np.concatenate((whole[25:35], whole[:10])))
     assert seconds(video) == [Fraction(1, 5) + i / RATE for i in range(20)]
 
 
