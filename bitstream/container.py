@@ -5,7 +5,7 @@ Opening a file reads INFO, INDX and the headers of the rest, so a segment costs 
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from io import BytesIO
 from os import PathLike
@@ -14,17 +14,15 @@ from types import TracebackType
 from typing import BinaryIO
 
 from . import sections
-from .errors import Corrupt, LimitExceeded, naming
+from .errors import Corrupt, LimitExceeded, contradictions_are_corrupt, naming
 from .indexsection import SegmentEntry, read_index, write_index
 from .models import DecoderConfig
-from .sections import SectionEntry, SectionFile, write_prologue, write_section
-from .segmentsection import CodedSegment, read_segment, write_segment
-from .tracksection import TrackSummary, read_track, summarize_track, write_track
+from .sections import SectionEntry, SectionFile, check_size, payload_of, write_prologue, write_section
+from .segmentsection import CodedSegment, Expect, read_segment, write_segment
+from .tracksection import TrackSummary, check_track_count, read_track, summarize_track, write_track
 from .types import Segment, SideTrack, Stream, VideoInfo, check_covers
 from .videosection import read_video, write_video
 
-MAX_SUMMARY = 1 << 16  # bytes
-OFFSET_SIZE = 8  # bytes of the end mark, which says where the index lies
 MAX_LOADED_VALUES = 1 << 28  # tensor values that `read_stream` keeps in memory at once
 
 Source = str | PathLike[str] | bytes | BinaryIO  # a path, the bytes of a whole file, or a file object that can seek
@@ -65,11 +63,9 @@ class StreamWriter:
         self._write(write_prologue())
         self._section(sections.VIDEO, write_video(video))
         if summary:
-            text = summary.encode()
-            if len(text) > MAX_SUMMARY:
-                raise LimitExceeded(f"a summary of {len(text)} bytes is above the limit of {MAX_SUMMARY}")
-            self._section(sections.SUMMARY, text)
-        for track in tracks:
+            self._section(sections.SUMMARY, summary.encode())
+        for number, track in enumerate(tracks, start=1):
+            check_track_count(number)
             description, packets = write_track(track)
             self._section(sections.TRACK, description)
             self._section(sections.PACKETS, packets)
@@ -86,6 +82,7 @@ class StreamWriter:
         left = self._video.frame_count - self._frames
         if segment.frame_count > left:
             raise ValueError(f"a segment of {segment.frame_count} frames where the video has {left} left")
+        check_size(segment.section[:4], len(payload_of(segment.section)))
         self._entries.append(self._entry(segment))
         self._frames += segment.frame_count
         self._write(segment.section)
@@ -109,6 +106,7 @@ class StreamWriter:
         )
 
     def _section(self, kind: bytes, payload: bytes) -> None:
+        check_size(kind, len(payload))
         self._write(write_section(kind, payload))
 
     def _write(self, data: bytes) -> None:
@@ -119,7 +117,7 @@ class StreamWriter:
 def _end(entries: list[SegmentEntry], offset: int) -> tuple[bytes, bytes]:
     """The index, which lies at `offset`, and the end mark."""
     index = write_section(sections.INDEX, write_index(entries))
-    return index, write_section(sections.END, offset.to_bytes(OFFSET_SIZE, "little"))
+    return index, write_section(sections.END, offset.to_bytes(sections.END_SIZE, "little"))
 
 
 def write_stream(stream: Stream) -> bytes:
@@ -192,22 +190,25 @@ class StreamFile:
             section = self._sections.whole(self._segments[index])
         return CodedSegment(entry.frame_count, entry.config, entry.tensor_count, entry.value_count, section)
 
-    def read_segment(self, index: int) -> Segment:
-        """Segment number `index`, counted from 0; `IndexError` where there is none."""
+    def read_segment(self, index: int, expect: Expect | None = None) -> Segment:
+        """Segment number `index`, counted from 0; `IndexError` where there is none.
+
+        `expect` is asked about its decoder's tensors before any is decoded.
+        """
         coded = self.coded_segment(index)
-        with naming(self._name), _contradictions_are_corrupt():
-            return read_segment(coded, self.header.segments[index].first_frame)
+        with naming(self._name), contradictions_are_corrupt():
+            return read_segment(coded, self.header.segments[index].first_frame, expect)
 
     def read_tracks(self) -> tuple[SideTrack, ...]:
         """All side tracks with their packets."""
         read = self._sections.payload
-        with naming(self._name), _contradictions_are_corrupt():
+        with naming(self._name), contradictions_are_corrupt():
             return tuple(read_track(read(track), read(packets)) for track, packets in self._track_pairs())
 
     def read_stream(self) -> Stream:
         """Everything at once."""
         values = sum(entry.value_count for entry in self.header.segments)
-        with naming(self._name), _contradictions_are_corrupt():
+        with naming(self._name), contradictions_are_corrupt():
             if values > MAX_LOADED_VALUES:
                 raise LimitExceeded(f"{values} tensor values is above the limit of {MAX_LOADED_VALUES} at once")
             segments = tuple(self.read_segment(i) for i in range(len(self.header.segments)))
@@ -217,7 +218,7 @@ class StreamFile:
         """Check the checksum of every section, known or not."""
         with naming(self._name):
             for section in self._sections.sections:
-                self._sections.payload(section)
+                self._sections.verify(section)
 
     def _load(self, file: BinaryIO) -> None:
         self._file = file
@@ -226,20 +227,20 @@ class StreamFile:
         table, index = self._sections.sections, self._of_type(sections.INDEX)
         if table[0].type != sections.VIDEO or len(self._of_type(sections.VIDEO)) > 1:
             raise Corrupt("the stream does not start with its one INFO")
-        if table[-1].size != OFFSET_SIZE:
+        if table[-1].size != sections.END_SIZE:
             raise Corrupt(f"an end mark of {table[-1].size} bytes")
         read = self._sections.payload
         if len(index) != 1 or int.from_bytes(read(table[-1]), "little") != index[0].offset:
             raise Corrupt("the end mark does not name the one INDX")
         if self._segments and self._segments[-1].offset > index[0].offset:
             raise Corrupt("a segment follows INDX")
-        with _contradictions_are_corrupt():
+        with contradictions_are_corrupt():
             self.header = StreamHeader(
                 version=self._sections.version,
                 video=read_video(read(table[0])),
                 summary=self._read_summary(),
                 segments=read_index(read(index[0])),
-                tracks=tuple(summarize_track(read(track)) for track, _ in self._track_pairs()),
+                tracks=tuple(summarize_track(read(track), packets.size) for track, packets in self._track_pairs()),
                 sections=table,
                 file_size=self._sections.size,
             )
@@ -255,7 +256,7 @@ class StreamFile:
         video, frames = header.video, sum(entry.frame_count for entry in header.segments)
         if frames != video.frame_count:
             raise Corrupt(f"segments hold {frames} frames, the video {video.frame_count}")
-        with _contradictions_are_corrupt():
+        with contradictions_are_corrupt():
             for entry in header.segments:
                 if isinstance(entry.config, DecoderConfig):
                     check_covers(entry.config, video)
@@ -264,10 +265,10 @@ class StreamFile:
         found = self._of_type(sections.SUMMARY)
         if not found:
             return ""
-        if len(found) > 1 or not 0 < found[0].size <= MAX_SUMMARY:
+        if len(found) > 1 or not found[0].size:
             raise Corrupt(f"{len(found)} summaries, the first of {found[0].size} bytes")
         try:
-            return self._sections.payload(found[0]).decode()
+            return bytes(self._sections.payload(found[0])).decode()
         except UnicodeDecodeError:
             raise Corrupt("the summary is not UTF-8") from None
 
@@ -276,18 +277,10 @@ class StreamFile:
 
     def _track_pairs(self) -> Iterator[tuple[SectionEntry, SectionEntry]]:
         tracks, packets = self._of_type(sections.TRACK), self._of_type(sections.PACKETS)
+        check_track_count(len(tracks))
         if len(tracks) != len(packets):
             raise Corrupt("a side track's packets are missing")
         for track, its_packets in zip(tracks, packets, strict=True):
             if track.end != its_packets.offset:
                 raise Corrupt("a side track's packets do not follow it")
             yield track, its_packets
-
-
-@contextmanager
-def _contradictions_are_corrupt() -> Iterator[None]:
-    """The types refuse values that make no sense; from a file, that means it is corrupt."""
-    try:
-        yield
-    except ValueError as error:
-        raise Corrupt(str(error)) from error

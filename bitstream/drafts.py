@@ -14,13 +14,14 @@ import numpy.typing as npt
 from . import prediction, rangecoder
 from .bits import BitWriter
 from .curve import Curve
-from .entropy import MIN_ROW, Coder, Grid, encode_raw, kinds_of, max_span
+from .entropy import NARROW, Coder, Grid, encode_raw, kinds_of, least_size
 from .fields import Writer
 from .fitting import Counts, entropy, fit_all
 from .rangecoder import Frequencies, Symbols
 from .types import QuantizedTensor
 
 CLASS_BITS = 150  # about what a class costs that the entropy of its symbols does not tell
+MIN_ROW = 64  # symbols of a row with classes: shorter ones would take long to decode
 
 
 def encode_tensors(tensors: Sequence[QuantizedTensor]) -> list[tuple[Coder, bytes]]:
@@ -83,7 +84,9 @@ class _Priced(NamedTuple):
                 if model is not None:
                     symbols = row if kinds is None else row[kinds[number] == kind]
                     encoder.put(symbols - np.uint16(least), model)
-        return self.front + encoder.finish()
+        runs = len(rows) * len(classes) if kinds is not None else 0
+        least_bytes = least_size(rows.size, [each.span for each in classes], runs)
+        return (self.front + encoder.finish()).ljust(least_bytes, b"\0")
 
 
 def _choose(drafts: list[list[_Draft]]) -> list[_Priced | None]:
@@ -141,7 +144,7 @@ def _drafts(tensor: QuantizedTensor) -> list[_Draft]:
 def _curve_drafts(coder: Coder, symbols: Symbols) -> list[_Draft]:
     """One, or none where symbols lie too far apart for a curve."""
     only = _Class.of(symbols)
-    return [] if only.span > max_span(len(symbols)) else [_Draft(coder, b"", symbols[None], None, [only])]
+    return [] if only.span > _max_span(len(symbols)) else [_Draft(coder, b"", symbols[None], None, [only])]
 
 
 def _difference_drafts(first: Symbols, residuals: Symbols, bits: int) -> list[_Draft]:
@@ -155,10 +158,15 @@ def _difference_drafts(first: Symbols, residuals: Symbols, bits: int) -> list[_D
     out.blob(head, len(head))
     kinds = _kinds(residuals, bounds, bits)
     classes = [_Class.of(residuals[kinds == kind]) for kind in range(len(bounds) + 1)]
-    if any(each.span > max_span(len(first) + residuals.size) for each in classes):
+    if any(each.span > _max_span(len(first) + residuals.size) for each in classes):
         return []
     rows, kinds_or_none = (residuals, kinds) if bounds else (residuals.reshape(1, -1), None)
     return [_Draft(Coder.DIFFERENCE, out.finish(), rows, kinds_or_none, classes)]
+
+
+def _max_span(count: int) -> int:
+    """How far apart the least and the greatest of `count` symbols may be for a curve to be tried."""
+    return max(NARROW, count)
 
 
 def _cost(symbols: Symbols) -> float:

@@ -8,6 +8,7 @@ DIFFERENCE  the first row by RAW or CURVE, then each row's difference from the o
             each class of symbols: by how large the difference was in the same place of the row before
 """
 
+from collections.abc import Sequence
 from enum import IntEnum
 from math import prod
 from typing import Any, NamedTuple
@@ -18,13 +19,20 @@ import numpy.typing as npt
 from . import prediction, rangecoder
 from .bits import BitReader
 from .curve import Curve
-from .errors import Corrupt, UnsupportedVersion
+from .errors import Corrupt, LimitExceeded, UnsupportedVersion
 from .fields import Reader
 from .rangecoder import Symbols
 
 RAW_CHUNK = 1 << 16  # symbols; a multiple of 8, so that every chunk but the last ends with a byte
-MAX_BOUNDS = 7
-MIN_ROW = 64  # symbols of a row with classes: shorter ones would take long to decode
+MAX_BOUNDS = 3
+# Work for each byte of a tensor's coded symbols, so that no small file takes long to decode: symbols under tables
+# (0.03 bit each, which no network worth sending goes below), fewer where a table is wide and each is slow to find; the
+# span of a wide table; and rows times classes, each a run of symbols of its own.
+NARROW = 1023  # the greatest span that every table may have: that of symbols of 10 bits
+SYMBOLS_A_BYTE = 256
+SYMBOLS_A_BYTE_IF_WIDE = 64
+SPAN_A_BYTE = 16
+RUNS_A_BYTE = 1
 
 
 class Coder(IntEnum):
@@ -75,13 +83,21 @@ def decode_symbols(coder: int, data: bytes, count: int, bits: int) -> Symbols:
     raise UnsupportedVersion(f"symbol coder {coder} is not known to this reader")
 
 
-def max_span(count: int) -> int:
-    """How far apart the least and the greatest of `count` symbols may be for a curve.
+def least_size(symbols: int, spans: Sequence[int], runs: int) -> int:
+    """The fewest bytes that may hold so many `symbols` under tables of these `spans`, in `runs` of a class each.
 
-    A table costs work in proportion to its span. This keeps the work in proportion to the symbols, and
-    takes nothing from symbols of up to 10 bits.
+    Work stays in proportion to bytes by it. Whoever codes them in fewer adds zeros, which change nothing.
     """
-    return max(1023, count)
+    widest = max(spans)
+    wide = widest > NARROW
+    coded = -(-symbols // (SYMBOLS_A_BYTE_IF_WIDE if wide else SYMBOLS_A_BYTE)) if widest else 0
+    return max(coded, -(-widest // SPAN_A_BYTE) if wide else 0, -(-runs // RUNS_A_BYTE))
+
+
+def _check_size(size: int, symbols: int, spans: Sequence[int], runs: int = 0) -> None:
+    least = least_size(symbols, spans, runs)
+    if size < least:
+        raise LimitExceeded(f"{symbols} symbols in {size} bytes take more work than the limit: that of {least} bytes")
 
 
 def encode_raw(symbols: Symbols, bits: int) -> bytes:
@@ -111,9 +127,10 @@ def _decode_raw(data: bytes, count: int, bits: int) -> Symbols:
 
 
 class _Model(NamedTuple):
-    """A distribution of symbols from `least` on; without a `curve`, of that one alone."""
+    """A distribution of symbols from `least` to `least` + `span`; without a `curve`, of that one alone."""
 
     least: int
+    span: int = 0
     curve: Any = None
 
     def take(self, decoder: rangecoder.RangeDecoder, count: int) -> Symbols:
@@ -124,32 +141,37 @@ class _Model(NamedTuple):
         return symbols
 
 
-def _read_model(fields: Reader, count: int, bits: int) -> _Model:
+def _read_model(fields: Reader, bits: int) -> _Model:
     least = fields.varint((1 << bits) - 1)
-    span = fields.varint(min((1 << bits) - 1 - least, max_span(count)))
+    span = fields.varint((1 << bits) - 1 - least)
     if span == 0:
         return _Model(least)
+    _check_size(fields.size, 0, [span])
     table = BitReader(fields.rest())
     curve = Curve.read(table, span + 1)
     fields.raw(table.finish())
-    return _Model(least, rangecoder.make_model(curve.frequencies()))
+    return _Model(least, span, rangecoder.make_model(curve.frequencies()))
 
 
 def _decode_curve(data: bytes, count: int, bits: int) -> Symbols:
     fields = Reader(data, "coded symbols")
-    model = _read_model(fields, count, bits)
+    model = _read_model(fields, bits)
     if model.curve is None:
         fields.finish()
+    _check_size(fields.size, count, [model.span])
     return model.take(rangecoder.RangeDecoder(fields.rest()), count)
 
 
 def _decode_differences(data: bytes, rows: int, size: int, bits: int) -> Symbols:
     fields = Reader(data, "coded symbols")
     bounds = [fields.varint(1 << bits) for _ in range(fields.uint(1))]
-    if len(bounds) > MAX_BOUNDS or sorted(set(bounds)) != bounds or (bounds and size < MIN_ROW):
-        raise Corrupt(f"{len(bounds)} bounds of differences are not valid for rows of {size}")
+    if len(bounds) > MAX_BOUNDS or sorted(set(bounds)) != bounds:
+        raise Corrupt(f"{len(bounds)} bounds of differences are not increasing, or more than {MAX_BOUNDS}")
+    runs = (rows - 1) * (len(bounds) + 1) if bounds else 0
+    _check_size(fields.size, 0, [0], runs)
     first = decode_symbols(fields.uint(1), fields.blob(fields.remaining), size, bits)
-    models = [_read_model(fields, rows * size, bits) for _ in range(len(bounds) + 1)]
+    models = [_read_model(fields, bits) for _ in range(len(bounds) + 1)]
+    _check_size(fields.size, (rows - 1) * size, [model.span for model in models], runs)
     decoder = rangecoder.RangeDecoder(fields.rest())
     if not bounds:
         return prediction.accumulate(first, models[0].take(decoder, (rows - 1) * size).reshape(-1, size), bits)

@@ -50,3 +50,12 @@ def naming(name: object) -> Iterator[None]:
         if name and not str(error).startswith(f"{name}: "):
             raise type(error)(f"{name}: {error}") from error
         raise
+
+
+@contextmanager
+def contradictions_are_corrupt() -> Iterator[None]:
+    """The types refuse values that make no sense; from a file, that means it is corrupt."""
+    try:
+        yield
+    except ValueError as error:
+        raise Corrupt(str(error)) from error

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 from .errors import Corrupt, LimitExceeded
-from .fields import Reader, Writer
+from .fields import Octets, Reader, Writer
 from .models import MAX_CONFIG, MAX_MODEL, DecoderConfig, UnknownModel, read_config, write_config
 from .segmentsection import MAX_TENSORS, check_values
 from .types import MAX_FRAMES
@@ -47,7 +48,7 @@ def write_index(entries: Sequence[SegmentEntry]) -> bytes:
     return out.finish()
 
 
-def read_index(payload: bytes) -> tuple[SegmentEntry, ...]:
+def read_index(payload: Octets) -> tuple[SegmentEntry, ...]:
     """Inverse of `write_index`. Raises `BitstreamError`, or `ValueError` where the values contradict."""
     fields = Reader(payload, "segment index")
     entries: list[SegmentEntry] = []
@@ -60,6 +61,8 @@ def read_index(payload: bytes) -> tuple[SegmentEntry, ...]:
             raise Corrupt("segment index: a segment has no frames")
         check_values(values, length)
         config = read_config(fields.varint(MAX_MODEL), fields.blob(MAX_CONFIG))
+        if isinstance(config, DecoderConfig) and values <= frames * sum(map(prod, config.embedding_shapes)):
+            raise Corrupt(f"segment index: {values} values are not the embeddings of {frames} frames and a decoder")
         entries.append(SegmentEntry(first_frame, frames, config, offset, length, tensors, values))
         first_frame += frames
         offset += length

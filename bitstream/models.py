@@ -17,6 +17,8 @@ MAX_BLOCKS = 64
 MAX_STRIDE = 16
 MAX_KERNEL = 15
 MAX_EMBEDDING_VALUES = 1 << 20  # one frame's
+# Of an embedding for each pixel of a padded frame: what the paper's 16 channels come to where no block up-samples.
+MAX_VALUES_A_PIXEL = 4
 MAX_STAGES = 6  # up-sampling blocks
 MAX_CONFIG = 1 << 12  # bytes
 MAX_MODEL = (1 << 16) - 1
@@ -89,6 +91,9 @@ class DecoderConfig:
         check(0 <= self.blocks <= MAX_BLOCKS, f"blocks {self.blocks} is not in 0..{MAX_BLOCKS}")
         check(self.layout.fuses or not self.blocks, f"model {self.model!r} has no residual blocks, not {self.blocks}")
         check(max(self.padded_size) <= 2 * MAX_FRAME_SIDE, f"a padded frame of {self.padded_size} is too large")
+        for shape in self.embedding_shapes:
+            most = MAX_VALUES_A_PIXEL * prod(self.padded_size)
+            check(prod(shape) <= most, f"embedding shape {shape} has more than {MAX_VALUES_A_PIXEL} values a pixel")
         has_temporal = self.temporal_shape is not None
         ok = self.layout.temporal == has_temporal
         check(ok, f"model {self.model!r}: temporal embeddings missing or extra")

@@ -24,7 +24,20 @@ MAX_SECTIONS = 1 << 18
 VIDEO, INDEX, SEGMENT, END = b"INFO", b"INDX", b"SEGM", b"DONE"
 NNC_SEGMENT = b"SNNC"
 SUMMARY, TRACK, PACKETS = b"text", b"trak", b"pdat"
-KNOWN = frozenset((VIDEO, INDEX, SEGMENT, NNC_SEGMENT, END, SUMMARY, TRACK, PACKETS))
+END_SIZE = 8  # bytes of the end mark, which says where the index lies
+# The known sections, and the most bytes of a payload. Packets are as large as they are: they take what a film's sound
+# takes, and are read when somebody wants them.
+LIMITS = {
+    VIDEO: 1 << 24,
+    SUMMARY: 1 << 16,
+    TRACK: 1 << 28,
+    PACKETS: 1 << 40,
+    SEGMENT: 1 << 30,
+    NNC_SEGMENT: 1 << 30,
+    INDEX: 1 << 24,
+    END: END_SIZE,
+}
+PIECE = 1 << 20  # bytes of a section that are checked at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +86,16 @@ def write_section(kind: bytes, payload: bytes) -> bytes:
     return b"".join((header, payload, checksum.to_bytes(CHECKSUM_SIZE, "little")))
 
 
-def payload_of(section: bytes) -> bytes:
-    """The payload of a whole section."""
-    return section[HEADER_SIZE:-CHECKSUM_SIZE]
+def payload_of(section: bytes) -> memoryview:
+    """The payload of a whole section, which is not copied."""
+    return memoryview(section)[HEADER_SIZE:-CHECKSUM_SIZE]
+
+
+def check_size(kind: bytes, size: int) -> None:
+    """Raise `LimitExceeded` where a section may not have a payload of `size` bytes."""
+    limit = LIMITS.get(kind, size)
+    if size > limit:
+        raise LimitExceeded(f"section {kind.decode('ascii')} has {size} bytes, which is above the limit of {limit}")
 
 
 class SectionFile:
@@ -97,13 +117,19 @@ class SectionFile:
     def whole(self, section: SectionEntry) -> bytes:
         """A section with its header and its checksum, which is verified."""
         data = self._read(section.offset, section.end - section.offset)
-        if zlib.crc32(memoryview(data)[:-CHECKSUM_SIZE]) != int.from_bytes(data[-CHECKSUM_SIZE:], "little"):
-            raise Corrupt(f"the checksum of section {section.name} at byte {section.offset} does not match")
+        _compare(section, zlib.crc32(memoryview(data)[:-CHECKSUM_SIZE]), data[-CHECKSUM_SIZE:])
         return data
 
-    def payload(self, section: SectionEntry) -> bytes:
+    def payload(self, section: SectionEntry) -> memoryview:
         """A section's payload, its checksum verified."""
         return payload_of(self.whole(section))
+
+    def verify(self, section: SectionEntry) -> None:
+        """Check a section's checksum, whatever its size in little memory."""
+        checksum, end = 0, section.end - CHECKSUM_SIZE
+        for start in range(section.offset, end, PIECE):
+            checksum = zlib.crc32(self._read(start, min(PIECE, end - start)), checksum)
+        _compare(section, checksum, self._read(end, CHECKSUM_SIZE))
 
     def _read(self, offset: int, size: int) -> bytes:
         if self._file.closed:
@@ -157,6 +183,13 @@ class SectionFile:
         section = SectionEntry(kind, flags, offset, size)
         if section.end > self.size:
             raise Truncated(f"section {section.name} ends at byte {section.end}, the stream at {self.size}")
-        if section.mandatory and (kind not in KNOWN or flags):
+        if section.mandatory and (kind not in LIMITS or flags):
             raise UnsupportedVersion(f"this reader does not know section {section.name}, flags {flags}")
+        if not flags:
+            check_size(kind, size)
         return section
+
+
+def _compare(section: SectionEntry, found: int, stored: bytes) -> None:
+    if found != int.from_bytes(stored, "little"):
+        raise Corrupt(f"the checksum of section {section.name} at byte {section.offset} does not match")

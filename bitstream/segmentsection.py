@@ -1,7 +1,7 @@
 """The SEGM and SNNC sections: the tensors of a run of frames (SPEC.md, "SEGM")."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -11,7 +11,17 @@ from .errors import Corrupt, LimitExceeded, UnsupportedVersion
 from .fields import Reader, Writer
 from .models import DecoderConfig, UnknownModel
 from .sections import CHECKSUM_SIZE, NNC_SEGMENT, SEGMENT, payload_of, write_section
-from .types import MAX_DIMENSIONS, MAX_NAME, MAX_TENSOR_VALUES, NncTensors, QuantizedTensor, Segment
+from .types import (
+    MAX_BITS,
+    MAX_DIMENSIONS,
+    MAX_NAME,
+    MAX_TENSOR_VALUES,
+    NncTensors,
+    QuantizedTensor,
+    Segment,
+    Shape,
+    check_embeddings,
+)
 
 MAX_TENSORS = 1 << 12
 MAX_DIRECTORY = 1 << 20  # bytes, once inflated
@@ -25,13 +35,16 @@ STORED, DEFLATED = 0, 1
 RAW_DEFLATE = -15
 ELSEWHERE = 255  # the coder of tensors that the NNC bitstream at the section's end holds
 
+# Raises `Corrupt` where tensors of these names and shapes are not those of the decoder that a configuration describes.
+Expect = Callable[[DecoderConfig, Sequence[tuple[str, Shape]]], None]
+
 
 @dataclass(frozen=True, slots=True)
 class _Row:
     """One tensor in the directory; `grid` is 0 for one grid, or 1 + the axis it varies along."""
 
     name: str
-    shape: tuple[int, ...]
+    shape: Shape
     bits: int
     grid: int
     coder: int
@@ -120,8 +133,8 @@ def write_segment(segment: Segment) -> CodedSegment:
     return coded.with_checksums(segment.frame_checksums) if segment.frame_checksums else coded
 
 
-def read_segment(coded: CodedSegment, first_frame: int) -> Segment:
-    """Inverse of `write_segment`.
+def read_segment(coded: CodedSegment, first_frame: int, expect: Expect | None = None) -> Segment:
+    """Inverse of `write_segment`; `expect` is asked about the decoder's tensors before any is decoded.
 
     Raises `BitstreamError`, of which `UnsupportedVersion` for a model that this version does not know, or
     `ValueError` where the values contradict.
@@ -141,14 +154,17 @@ def read_segment(coded: CodedSegment, first_frame: int) -> Segment:
     if (len(rows), values) != (coded.tensor_count, coded.value_count):
         raise Corrupt("the segment does not hold the tensors that the index announces")
     weights, embeddings = rows[:-count], rows[-count:]
-    if nnc and any((row.bits, row.grid, row.coder, row.size) != (0, 0, ELSEWHERE, 0) for row in weights):
-        raise Corrupt("a tensor of an NNC segment is coded apart")
+    _check_coders(weights if nnc else [], embeddings if nnc else rows)
+    check_embeddings(config, frames, [row.shape for row in embeddings])
+    shapes = tuple((row.name, row.shape) for row in weights)
+    if expect is not None:
+        expect(config, shapes)
     side = Reader(fields.blob(MAX_SIDE), "side values")
     side_values = side.float16s(frames * config.layout.frame_values).reshape(frames, -1)
     side.finish()
     tensors = () if nnc else tuple(_read_tensor(fields, row) for row in weights)
     embedded = tuple(_read_tensor(fields, row) for row in embeddings)
-    shapes, size = tuple((row.name, row.shape) for row in weights), _checksums_size(flags, frames)
+    size = _checksums_size(flags, frames)
     bitstream = NncTensors(shapes, fields.raw(max(fields.remaining - size, 0))) if nnc else None
     packed = fields.raw(size)
     fields.finish()
@@ -161,6 +177,15 @@ def read_segment(coded: CodedSegment, first_frame: int) -> Segment:
         frame_checksums=tuple(int.from_bytes(packed[i : i + 4], "little") for i in range(0, size, CHECKSUM_SIZE)),
         nnc=bitstream,
     )
+
+
+def _check_coders(elsewhere: Sequence[_Row], here: Sequence[_Row]) -> None:
+    """Whether the NNC bitstream holds tensors, or the section itself, is to be told by their rows too."""
+    if any((row.bits, row.grid, row.coder, row.size) != (0, 0, ELSEWHERE, 0) for row in elsewhere):
+        raise Corrupt("a tensor of an NNC segment is coded apart")
+    for row in here:
+        if not 1 <= row.bits <= MAX_BITS:
+            raise Corrupt(f"{row.name}: {row.bits} bits is not in 1..{MAX_BITS}")
 
 
 def _checksums_size(flags: int, frames: int) -> int:
@@ -218,7 +243,7 @@ def _read_directory(fields: Reader) -> tuple[list[_Row], int]:
     return rows, embeddings
 
 
-def _read_shape(table: Reader) -> tuple[int, ...]:
+def _read_shape(table: Reader) -> Shape:
     dimensions = table.uint(1)
     if not 1 <= dimensions <= MAX_DIMENSIONS:
         raise Corrupt(f"a tensor has {dimensions} dimensions, not 1..{MAX_DIMENSIONS}")

@@ -7,6 +7,7 @@ Stream ─┬─ VideoInfo ── Color
         └─ SideTrack ── Packet
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
@@ -24,7 +25,10 @@ MAX_TENSOR_VALUES = 1 << 28
 MAX_BITS = 16
 MAX_DIMENSIONS = 8
 MAX_NAME = 255  # bytes of a tensor's
+MAX_TRACKS = 256  # of a file: FFmpeg's containers end at a thousand streams
+MAX_TIME = (1 << 62) - 1  # the greatest time, in either direction, and the longest duration
 
+Shape = tuple[int, ...]
 Chroma = Literal["400", "420", "422", "444", "rgb"]
 Scan = Literal["progressive", "top", "bottom"]
 TrackKind = Literal["audio", "subtitle"]
@@ -87,8 +91,9 @@ class VideoInfo:
         times = self.timestamps
         check(1 <= len(times) <= MAX_FRAMES, f"{len(times)} frames is not in 1..{MAX_FRAMES}")
         check(all(a < b for a, b in pairwise(times)), "timestamps do not increase")
-        check(times[0] > -(1 << 62) and times[-1] < 1 << 62, "timestamps exceed 62 bits")
-        check(0 < self.final_duration < 1 << 62, f"final duration {self.final_duration} is not positive")
+        check(times[0] >= -MAX_TIME and times[-1] <= MAX_TIME, "timestamps exceed 62 bits")
+        check(self.final_duration > 0, f"final duration {self.final_duration} is not positive")
+        check(times[-1] - times[0] + self.final_duration <= MAX_TIME, "the duration exceeds 62 bits")
         check(self.scan in get_args(Scan), f"scan {self.scan!r} is unknown")
         check(1 <= self.bit_depth <= MAX_BITS, f"bit depth {self.bit_depth} is not in 1..{MAX_BITS}")
         check(self.chroma in get_args(Chroma), f"chroma {self.chroma} is unknown")
@@ -156,7 +161,7 @@ class NncTensors:
     `shapes` holds (name, shape) of each; in the bitstream itself a tensor's name is its number.
     """
 
-    shapes: tuple[tuple[str, tuple[int, ...]], ...]
+    shapes: tuple[tuple[str, Shape], ...]
     data: bytes
 
     def __post_init__(self) -> None:
@@ -187,9 +192,7 @@ class Segment:
         check(len(self.embeddings) > 0, "embeddings are missing")
         frames = self.frame_count
         check(0 <= self.first_frame <= MAX_FRAMES, f"first frame {self.first_frame} is out of range")
-        shapes = [tensor.shape for tensor in self.embeddings]
-        expected = [(frames, *shape) for shape in self.config.embedding_shapes]
-        check(shapes == expected, f"embeddings {shapes} are not {expected}")
+        check_embeddings(self.config, frames, [tensor.shape for tensor in self.embeddings])
         count = self.config.layout.frame_values
         ok = self.side.dtype == np.float16 and self.side.shape == (frames, count)
         check(ok, f"side values are not ({frames}, {count}) of float16")
@@ -211,7 +214,7 @@ class Segment:
         return (*self.tensors, *self.embeddings)
 
     @property
-    def shapes(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    def shapes(self) -> tuple[tuple[str, Shape], ...]:
         """(name, shape) of the decoder's tensors, in the file's order."""
         return self.nnc.shapes if self.nnc else tuple((tensor.name, tensor.shape) for tensor in self.tensors)
 
@@ -255,7 +258,13 @@ class SideTrack:
         check(self.kind in get_args(TrackKind), f"track kind {self.kind!r} is unknown")
         _check_fraction("track time base", self.time_base)
         times = (time for packet in self.packets for time in (packet.pts, packet.dts, packet.duration))
-        check(all(abs(time) < 1 << 62 for time in times), "packet times exceed 62 bits")
+        check(all(abs(time) <= MAX_TIME for time in times), "packet times exceed 62 bits")
+
+
+def check_embeddings(config: DecoderConfig, frames: int, shapes: Sequence[Shape]) -> None:
+    """Raise `ValueError` where tensors of these shapes are not the embeddings of so many frames."""
+    expected = [(frames, *shape) for shape in config.embedding_shapes]
+    check(list(shapes) == expected, f"embeddings {list(shapes)} are not {expected}")
 
 
 def check_covers(config: DecoderConfig, video: VideoInfo) -> None:

@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 from .errors import Corrupt
-from .fields import Reader, Writer
+from .fields import Octets, Reader, Writer
 from .types import MAX_FRAMES, Chroma, Color, Scan, VideoInfo
 
 CHROMAS: tuple[Chroma, ...] = ("400", "420", "422", "444", "rgb")
@@ -33,7 +33,7 @@ def write_video(video: VideoInfo) -> bytes:
     return out.finish()
 
 
-def read_video(payload: bytes) -> VideoInfo:
+def read_video(payload: Octets) -> VideoInfo:
     """Inverse of `write_video`. Raises `BitstreamError`, or `ValueError` where the values contradict."""
     fields = Reader(payload, "video information")
     width, height = fields.varint(), fields.varint()

@@ -10,6 +10,7 @@ from typing import Any
 
 from snerv_codec.bitstream import nnc
 from snerv_codec.bitstream.container import Source, StreamWriter
+from snerv_codec.bitstream.errors import contradictions_are_corrupt, naming
 from snerv_codec.bitstream.segmentsection import CodedSegment
 from snerv_codec.bitstream.types import Segment, VideoInfo
 from snerv_codec.encoding.footage import Footage, read_footage
@@ -141,7 +142,9 @@ def decode(
     with Decoder(source, device=device, batch=batch, precision=precision) as decoder:
         chosen = select(frames, len(decoder))
         wanted = {"audio": audio, "subtitle": subtitles}
-        info, tracks = cut(decoder.info, tuple(t for t in decoder.tracks() if wanted[t.kind]), chosen)
+        tracks = tuple(track for track in decoder.tracks() if wanted[track.kind])
+        with naming(source if isinstance(source, str | PathLike) else ""), contradictions_are_corrupt():
+            info, tracks = cut(decoder.info, tracks, chosen)
         info = multiplied(info, rate)
         numbers = range(rate * chosen.start, rate * (chosen.stop - 1) + 1)
         with open_writer(output, info, tracks=tracks, crf=crf, preset=preset, overwrite=overwrite) as writer:

@@ -15,7 +15,7 @@ from snerv_codec.bitstream.container import Source, StreamFile
 from snerv_codec.bitstream.errors import naming
 from snerv_codec.bitstream.models import DecoderConfig
 from snerv_codec.bitstream.types import Segment, SideTrack, VideoInfo
-from snerv_codec.compression.packing import unpack_decoder, unpack_embeddings
+from snerv_codec.compression.packing import expect_decoder, unpack_decoder, unpack_embeddings
 from snerv_codec.errors import SettingsError
 from snerv_codec.frames import (
     Frame,
@@ -146,7 +146,7 @@ class Decoder:
     def checksums(self) -> tuple[int, ...]:
         """CRC-32 of each frame's RGB bytes as its encoder saw them; empty where none were taken."""
         self._require_open()
-        segments = (self._file.read_segment(i) for i in range(len(self._file.header.segments)))
+        segments = (self._file.read_segment(i, expect_decoder) for i in range(len(self._file.header.segments)))
         return tuple(checksum for segment in segments for checksum in segment.frame_checksums)
 
     def close(self) -> None:
@@ -210,7 +210,7 @@ class Decoder:
                 entry = self._file.header.segments[index]
                 if isinstance(entry.config, DecoderConfig):  # of another, the file says what is wrong
                     _require_memory(entry.config, entry.value_count, self._device, self._batch)
-                segment = self._file.read_segment(index)
+                segment = self._file.read_segment(index, expect_decoder)
                 with naming(self._source if isinstance(self._source, str | PathLike) else ""):
                     self._player = SegmentPlayer(segment, self.info, self._device, self._batch, self._precision)
             return self._player

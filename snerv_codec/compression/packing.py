@@ -1,5 +1,7 @@
 """Between networks and the file: the only place where weights meet the format."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -7,7 +9,7 @@ from torch import Tensor, nn
 from snerv_codec.bitstream import nnc
 from snerv_codec.bitstream.errors import Corrupt
 from snerv_codec.bitstream.models import DecoderConfig
-from snerv_codec.bitstream.types import QuantizedTensor, Segment
+from snerv_codec.bitstream.types import QuantizedTensor, Segment, Shape
 from snerv_codec.compression.quantize import Floats, array, dequantize
 from snerv_codec.compression.rounding import Rounding
 from snerv_codec.compression.values import Values
@@ -43,14 +45,21 @@ def unpack_decoder(segment: Segment) -> nn.Module:
     Raises `Corrupt` where its tensors are not the network's, `MissingExtra` where they need NNC and it is
     not installed.
     """
-    expected, found = _shapes(segment.config), dict(segment.shapes)
-    if found != expected:
-        wrong = next(name for name in (*expected, *found) if found.get(name) != expected.get(name))
-        raise Corrupt(f"tensor {wrong!r} has shape {found.get(wrong)} where the decoder needs {expected.get(wrong)}")
+    expect_decoder(segment.config, segment.shapes)
     with torch.device("meta"):
         decoder = build_decoder(segment.config)
     decoder.load_state_dict(_weights(segment), assign=True)
     return decoder.requires_grad_(False).eval()
+
+
+def expect_decoder(config: DecoderConfig, shapes: Sequence[tuple[str, Shape]]) -> None:
+    """Raise `Corrupt` where tensors of these names and shapes are not those of the decoder that `config` describes."""
+    expected, found = _shapes(config), dict(shapes)
+    if found != expected:
+        wrong = next(name for name in (*expected, *found) if found.get(name) != expected.get(name))
+        raise Corrupt(f"tensor {wrong!r} has shape {found.get(wrong)} where the decoder needs {expected.get(wrong)}")
+    if len(found) != len(shapes):
+        raise Corrupt("a tensor is there twice")
 
 
 def unpack_embeddings(segment: Segment) -> tuple[tuple[Tensor, ...], Tensor]:
@@ -65,7 +74,7 @@ def _require_range(values: Values[Floats]) -> None:
             raise SettingsError(f"the fit diverged: {name} has values up to {greatest:g}; lower the learning rate")
 
 
-def _shapes(config: DecoderConfig) -> dict[str, tuple[int, ...]]:
+def _shapes(config: DecoderConfig) -> dict[str, Shape]:
     with torch.device("meta"):
         return {name: tuple(parameter.shape) for name, parameter in build_decoder(config).named_parameters()}
 

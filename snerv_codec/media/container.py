@@ -19,7 +19,7 @@ import av.error
 import av.stream
 
 from snerv_codec.bitstream.models import MAX_FRAME_SIDE
-from snerv_codec.bitstream.types import MIN_FRAME_SIDE, SideTrack
+from snerv_codec.bitstream.types import MAX_TRACKS, MIN_FRAME_SIDE, SideTrack
 from snerv_codec.errors import InputError, SettingsError
 from snerv_codec.media.complaints import MUTE, Complaints
 from snerv_codec.media.extent import missing_bytes
@@ -93,7 +93,10 @@ class ContainerSource(Source):
         self.claimed = self._stream.frames or round(seconds * (self._rate or DEFAULT_RATE))
         aspect = self._stream.sample_aspect_ratio
         self.aspect = Fraction(aspect) if aspect is not None and aspect > 0 else Fraction(1)
-        self._sides = tuple(TrackReader(side, side.type) for side in self._wanted_sides()) if tracks else ()
+        sides = self._wanted_sides() if tracks else ()
+        if len(sides) > MAX_TRACKS:
+            self.note(f"{len(sides) - MAX_TRACKS} tracks left out: a file holds {MAX_TRACKS} of sound and subtitles")
+        self._sides = tuple(TrackReader(side, side.type) for side in sides[:MAX_TRACKS])
         self._clock = Clock(self._stream.index, restarting=self._format in RESTARTING)
         self._seen = 0  # packets of the video
         self._end = 0  # of the last one in the file

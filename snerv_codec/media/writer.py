@@ -14,7 +14,7 @@ import av.filter
 import numpy as np
 from av.codec.context import Flags
 
-from snerv_codec.bitstream.types import Color, SideTrack, VideoInfo
+from snerv_codec.bitstream.types import MAX_TRACKS, Color, SideTrack, VideoInfo
 from snerv_codec.errors import OutputError, SettingsError
 from snerv_codec.media import color
 from snerv_codec.media.interlacing import NUMBERS, PARITY
@@ -163,7 +163,9 @@ class _Container:
         if stream.name == "ffv1" and info.pixel_aspect != 1:
             self.warnings.append(f"pixel aspect {info.pixel_aspect}: players that look for it in the .mkv miss it")
         self._tracks = []
-        for track in tracks:
+        if len(tracks) > MAX_TRACKS:  # FFmpeg ends at a thousand streams, and PyAV with it
+            self.warnings.append(f"{len(tracks) - MAX_TRACKS} tracks left out: {MAX_TRACKS} are written at most")
+        for track in tracks[:MAX_TRACKS]:
             try:
                 self._tracks.append(TrackWriter(container, track, self._shift * info.time_base))
             except (ValueError, av.error.FFmpegError) as error:

@@ -293,9 +293,8 @@ def test_the_zero_of_a_grid_is_exact():
         (4, b"", UnsupportedVersion),
         (2, b"", Truncated),
         (3, b"", Truncated),
-        (3, b"\x08" + bytes(20), Corrupt),  # bounds
+        (3, b"\x04\x01\x02\x03\x04" + bytes(20), Corrupt),  # bounds
         (3, b"\x02\x01\x01\x00\x06abcdef\x00\x00\x00\x00\x00\x00", Corrupt),  # equal ones
-        (3, b"\x01\x01\x00\x06abcdef\x00\x00\x00\x00", Corrupt),  # in short rows
         (3, b"\x00\x02\x06abcdef\x00\x00", UnsupportedVersion),  # first row by another coder
         (3, b"\x00\x00\x07abcdefg\x00\x00", Corrupt),  # or too long
         (3, b"\x00\x00\x06abcdef\x00\xff\x0f", LimitExceeded),  # span

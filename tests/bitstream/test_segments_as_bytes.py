@@ -18,7 +18,7 @@ from snerv_codec.bitstream.errors import (
     Truncated,
     UnsupportedVersion,
 )
-from snerv_codec.bitstream.models import UnknownModel
+from snerv_codec.bitstream.models import LAYOUTS, UnknownModel
 from snerv_codec.bitstream.segmentsection import write_segment
 
 
@@ -128,7 +128,7 @@ segments_as_bytes = st.lists(
         st.builds(
             unknown_segment,
             frames=st.integers(1, 300),
-            number=st.integers(3, (1 << 16) - 1),
+            number=st.integers(len(LAYOUTS), (1 << 16) - 1),
             config=st.binary(max_size=200),
             content=st.binary(max_size=9),
         ),

@@ -10,6 +10,7 @@ from rich_clips import Sound, Text, make_clip, moving
 from snerv_codec.bitstream.types import Packet, SideTrack
 from snerv_codec.media.reader import read_video
 from snerv_codec.media.tracks import TrackWriter, cut_tracks
+from snerv_codec.media.writer import open_writer
 
 SECOND = Fraction(1, 1000)
 
@@ -105,3 +106,19 @@ def test_a_hostile_description_is_refused(tmp_path):
     for description in (b"", b"\0" * 99, playlist, picture, good.description + bytes(1 << 18)):
         with av.open(BytesIO(), "w", format="mp4") as container, pytest.raises((ValueError, av.error.FFmpegError)):
             TrackWriter(container, replace(good, description=description), Fraction(0))
+
+
+def test_more_tracks_than_a_file_holds_are_left_out_and_told(tmp_path, monkeypatch):
+    """FFmpeg ends at a thousand streams."""
+    path = make_clip(tmp_path / "many.mkv", moving(3, 32, 48), sounds=[Sound(), Sound()], texts=[Text()])
+    video = read_video(path)
+    monkeypatch.setattr("snerv_codec.media.container.MAX_TRACKS", 2)
+    read = read_video(path)
+    assert [track.kind for track in read.tracks] == ["audio"] * 2
+    assert read.warnings == ("1 tracks left out: a file holds 2 of sound and subtitles",)
+    with open_writer(tmp_path / "out.mkv", video.info, tracks=[video.tracks[0]] * 1100) as writer:
+        for frame in video.frames:
+            writer.write(frame)
+    assert writer.warnings == ["844 tracks left out: 256 are written at most"]
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        assert len(container.streams) == 257

@@ -54,7 +54,7 @@ for config in CONFIGS:
 def configs(draw):
     model = draw(st.sampled_from(sorted(LAYOUTS)))
     side = st.integers(1, 6)
-    shape = draw(st.integers(1, 20)), draw(side), draw(side)
+    shape = draw(st.integers(1, 4 * LAYOUTS[model].scale ** 2)), draw(side), draw(side)
     stages = draw(st.integers(LAYOUTS[model].least_stages, 6))
     strides = tuple(draw(st.lists(st.sampled_from([1, 1, 2, 3, 4, 16]), min_size=stages, max_size=stages)))
     assume(prod(strides) <= 512)
