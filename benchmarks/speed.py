@@ -135,7 +135,7 @@ def make_segment(config: DecoderConfig) -> tuple[Segment, VideoInfo]:
     trainer = random_trainer(config, torch.device("cpu"))
     embeddings = [torch.randn(FRAMES, *shape) for shape in config.embedding_shapes]
     ranges = torch.tensor([[0.0, 2.0]] * FRAMES)
-    segment = pack_segment(trainer.networks.values(tuple(embeddings)), config, ranges, Plain())
+    segment = pack_segment(trainer.networks.values(tuple(embeddings)), Plain(), config, ranges)
     height, width = config.padded_size
     return segment, VideoInfo(width, height, Fraction(1, 25), tuple(range(FRAMES)), 1, Fraction(25))
 

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from . import sections
 from .errors import Corrupt, LimitExceeded, contradictions_are_corrupt, naming
-from .indexsection import SegmentEntry, read_index, write_index
+from .indexsection import SegmentEntry, read_index, write_entry, write_head, write_index
 from .models import DecoderConfig
 from .sections import SectionEntry, SectionFile, check_size, payload_of, write_prologue, write_section
 from .segmentsection import CodedSegment, Expect, read_segment, write_segment
@@ -70,10 +70,12 @@ class StreamWriter:
             self._section(sections.TRACK, description)
             self._section(sections.PACKETS, packets)
 
-    def size_with(self, segment: CodedSegment) -> int:
-        """Bytes of the file if this segment were added now, and were the last."""
-        entries = [*self._entries, self._entry(segment)]
-        return self._offset + len(segment.section) + sum(map(len, _end(entries, self._offset + len(segment.section))))
+    def rest(self, segments: int) -> int:
+        """Bytes of a file of so many segments, but for those of the segments themselves (`segment_bytes`).
+
+        To be asked before the first one is added.
+        """
+        return self._offset + len(write_head(segments, self._offset)) + sections.END_SIZE + 2 * sections.FRAMING_SIZE
 
     def add(self, segment: CodedSegment) -> None:
         """Append the segment that holds the next frames."""
@@ -83,7 +85,7 @@ class StreamWriter:
         if segment.frame_count > left:
             raise ValueError(f"a segment of {segment.frame_count} frames where the video has {left} left")
         check_size(segment.section[:4], len(payload_of(segment.section)))
-        self._entries.append(self._entry(segment))
+        self._entries.append(_entry(segment, self._frames, self._offset))
         self._frames += segment.frame_count
         self._write(segment.section)
 
@@ -94,17 +96,6 @@ class StreamWriter:
         for part in _end(self._entries, self._offset):
             self._write(part)
 
-    def _entry(self, segment: CodedSegment) -> SegmentEntry:
-        return SegmentEntry(
-            first_frame=self._frames,
-            frame_count=segment.frame_count,
-            config=segment.config,
-            offset=self._offset,
-            length=len(segment.section),
-            tensor_count=segment.tensor_count,
-            value_count=segment.value_count,
-        )
-
     def _section(self, kind: bytes, payload: bytes) -> None:
         check_size(kind, len(payload))
         self._write(write_section(kind, payload))
@@ -112,6 +103,23 @@ class StreamWriter:
     def _write(self, data: bytes) -> None:
         self._sink(data)
         self._offset += len(data)
+
+
+def segment_bytes(segment: CodedSegment) -> int:
+    """Bytes that a segment takes of a file: its section, and its part of the index."""
+    return len(segment.section) + len(write_entry(_entry(segment, 0, 0)))
+
+
+def _entry(segment: CodedSegment, first_frame: int, offset: int) -> SegmentEntry:
+    return SegmentEntry(
+        first_frame=first_frame,
+        frame_count=segment.frame_count,
+        config=segment.config,
+        offset=offset,
+        length=len(segment.section),
+        tensor_count=segment.tensor_count,
+        value_count=segment.value_count,
+    )
 
 
 def _end(entries: list[SegmentEntry], offset: int) -> tuple[bytes, bytes]:

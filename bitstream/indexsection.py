@@ -32,19 +32,30 @@ class SegmentEntry:
 
 def write_index(entries: Sequence[SegmentEntry]) -> bytes:
     """Payload of the section, for segments that follow each other. Raises `LimitExceeded`."""
-    if len(entries) > MAX_SEGMENTS:
-        raise LimitExceeded(f"{len(entries)} segments is above the limit of {MAX_SEGMENTS}")
+    head = write_head(len(entries), entries[0].offset if entries else 0)
+    return b"".join((head, *map(write_entry, entries)))
+
+
+def write_head(segments: int, offset: int) -> bytes:
+    """The part of the payload that tells the number of segments and where the first begins."""
+    if segments > MAX_SEGMENTS:
+        raise LimitExceeded(f"{segments} segments is above the limit of {MAX_SEGMENTS}")
     out = Writer()
-    out.varint(len(entries))
-    out.varint(entries[0].offset if entries else 0)
-    for entry in entries:
-        out.varint(entry.frame_count)
-        out.varint(entry.length)
-        out.varint(entry.tensor_count)
-        out.varint(entry.value_count)
-        number, data = write_config(entry.config)
-        out.varint(number)
-        out.blob(data, MAX_CONFIG)
+    out.varint(segments)
+    out.varint(offset)
+    return out.finish()
+
+
+def write_entry(entry: SegmentEntry) -> bytes:
+    """The part of the payload that tells of one segment."""
+    out = Writer()
+    out.varint(entry.frame_count)
+    out.varint(entry.length)
+    out.varint(entry.tensor_count)
+    out.varint(entry.value_count)
+    number, data = write_config(entry.config)
+    out.varint(number)
+    out.blob(data, MAX_CONFIG)
     return out.finish()
 
 

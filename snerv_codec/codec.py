@@ -2,7 +2,7 @@
 
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -12,10 +12,11 @@ from snerv_codec.bitstream import nnc
 from snerv_codec.bitstream.container import Source, StreamWriter
 from snerv_codec.bitstream.errors import contradictions_are_corrupt, naming
 from snerv_codec.bitstream.segmentsection import CodedSegment
-from snerv_codec.bitstream.types import Segment, VideoInfo
 from snerv_codec.encoding.footage import Footage, read_footage
-from snerv_codec.encoding.planning import decoder_config, make_plan
+from snerv_codec.encoding.planning import make_plan
 from snerv_codec.encoding.prediction import track_bytes
+from snerv_codec.encoding.segmentation import plan_segments
+from snerv_codec.encoding.workdir import open_work
 from snerv_codec.errors import OutputError, SettingsError
 from snerv_codec.evaluation import vmaf
 from snerv_codec.evaluation.metrics import Quality, bits_per_pixel, bits_per_second, mean_quality
@@ -26,7 +27,7 @@ from snerv_codec.media.writer import KINDS, open_writer
 from snerv_codec.report import DecodeReport, EncodeReport
 from snerv_codec.runtime.ahead import Timed, ahead
 from snerv_codec.runtime.files import atomic_path, check_target
-from snerv_codec.runtime.machine import available_memory, choose_device, memory_refused
+from snerv_codec.runtime.machine import available_memory, memory_refused
 from snerv_codec.runtime.precision import Precision
 from snerv_codec.settings import EncodeSettings
 
@@ -57,7 +58,7 @@ def encode(
     An interrupted run leaves its state in a work directory beside the output; `resume` goes on from there.
     Raises `UserError` and its kinds; no error leaves an output or harms an older one.
     """
-    from snerv_codec.encoding.segment_job import fit, open_checkpoint
+    from snerv_codec.encoding.segment_job import in_all, make_jobs, shortfall
 
     started, settings, output = time.perf_counter(), EncodeSettings.either(settings, choices), Path(output)
     check_target(output, overwrite=overwrite, source=source if isinstance(source, str | PathLike) else None)
@@ -68,41 +69,47 @@ def encode(
     footage = read_footage(source, settings, memory=available_memory())
     for message in footage.warnings:
         on_event(Warned(message))
-    info, config = footage.info, decoder_config(footage.info, settings)
+    info, segments = footage.info, plan_segments(footage.info, settings)
     if settings.target is not None and settings.target.kind == "vmaf":
         vmaf.require(info.width, info.height)
-    on_event(Planned(make_plan(source, info, footage.tracks, config, settings)))
+    on_event(Planned(make_plan(source, info, footage.tracks, segments, settings)))
 
     open_stream = partial(StreamWriter, video=info, tracks=footage.tracks, summary=settings.summary())
-    file_size = partial(_file_size, open_stream(lambda data: None))  # which tells before the fit what no file can hold
-    with open_checkpoint(output, footage, config, settings, resume=resume, overwrite=overwrite) as checkpoint:
+    rest = open_stream(lambda data: None).rest(len(segments))  # which tells before the fit what no file can hold
+    with open_work(output, resume=resume, overwrite=overwrite) as work:
         check_target(output, overwrite=overwrite)  # another encode to it may have ended while this one was reading
-        fitted = fit(footage, config, settings, checkpoint, file_size, resume=resume, on_event=on_event)
+        if resume and not work.holds_states():
+            on_event(Warned(f"{work.directory}: holds no interrupted run; starting from the beginning"))
+        jobs = make_jobs(footage, segments, settings, work, rest)
+        fitted = [job.run(resume=resume, on_event=on_event) for job in jobs]
+        outcome = in_all(fitted)
         trained = time.perf_counter()
-        segment = fitted.coded.with_checksums(_checksums(fitted.segment, info, settings.device))
         with atomic_path(output, overwrite=overwrite) as beside:
-            _write(beside, open_stream, segment)
+            _write(beside, open_stream, (each.coded for each in fitted))
             quality, interpolated, decoding = _measure(beside, footage, settings.device, on_event)
-        checkpoint.finish()
-    ended = time.perf_counter()
+        work.finish()
+    ended, size = time.perf_counter(), output.stat().st_size
+    short = shortfall(settings.target, outcome)
+    if short:
+        on_event(Warned(short))
     return EncodeReport(
         output=str(output),
         source=name_of(source),
-        config=config,
+        config=segments[0].config,
         target=settings.target,
-        reached=fitted.reached,
+        reached=outcome.reached,
         frames=info.frame_count,
-        bytes_total=output.stat().st_size,
+        bytes_total=size,
         bytes_tracks=track_bytes(footage.tracks),
-        bpp=bits_per_pixel(output.stat().st_size, info.width, info.height, info.frame_count),
-        bitrate=bits_per_second(output.stat().st_size, info.duration),
+        bpp=bits_per_pixel(size, info.width, info.height, info.frame_count),
+        bitrate=bits_per_second(size, info.duration),
         quality=quality,
         interpolated=interpolated,
         known=1.0 if footage.known is None else float(footage.known.mean()),
-        fitted_psnr=fitted.results["fit"],
-        pruned_psnr=fitted.results["prune"],
-        estimated_bytes=fitted.estimated_bytes,
-        bytes_symbols=segment.symbol_bytes,
+        fitted_psnr=outcome.results["fit"],
+        pruned_psnr=outcome.results["prune"],
+        estimated_bytes=outcome.estimated_bytes,
+        bytes_symbols=outcome.symbol_bytes,
         seconds_fitting=trained - started,
         seconds_decoding=decoding,
         seconds_total=ended - started,
@@ -174,25 +181,13 @@ def differing_frames(source: str | Path, *, device: str = "auto", on_event: OnEv
     return differing
 
 
-def _write(path: Path, open_stream: Callable[[Callable[[bytes], object]], StreamWriter], segment: CodedSegment) -> None:
-    """The file at `path`, of one segment."""
+def _write(path: Path, open_stream: Callable[..., StreamWriter], segments: Iterable[CodedSegment]) -> None:
+    """The file at `path`, of these segments."""
     with path.open("wb") as file:
         stream = open_stream(file.write)
-        stream.add(segment)
+        for segment in segments:
+            stream.add(segment)
         stream.finish()
-
-
-def _file_size(stream: StreamWriter, segment: CodedSegment) -> int:
-    """Bytes of the file with this segment as its last, once that has its checksums."""
-    return stream.size_with(segment.with_checksums((0,) * segment.frame_count))
-
-
-def _checksums(segment: Segment, info: VideoInfo, device: str) -> list[int]:
-    """The CRC-32 of each frame that the segment decodes to here."""
-    from snerv_codec.decoding import SegmentPlayer
-
-    player = SegmentPlayer(segment, info, choose_device(device))
-    return [zlib.crc32(frame.data) for frame in player.play(player.numbers)]
 
 
 def _measure(path: Path, footage: Footage, device: str, on_event: OnEvent) -> tuple[Quality, Quality | None, float]:

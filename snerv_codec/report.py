@@ -12,6 +12,9 @@ from snerv_codec.rate_control.targets import Target
 class Plan:
     """What a run will do, before it does it. Bytes, and MACs per frame; padding is a share of the frame.
 
+    `segments` are the first frame and the number of frames of each; what is told of the architecture and of MACs and
+    memory is of the longest, decoder and embedding parameters of all together.
+
     `phases` are those of training with their epochs, `epochs` their sum; a step takes `batch` frames.
     `predicted_seconds` are those of the fit, and `predicted_share` is `predicted_bytes` over `input_bytes`, None where
     what is encoded has no size of its own; `track_bytes`, of sound and subtitles, are counted. `size_given` says that
@@ -23,6 +26,7 @@ class Plan:
     height: int
     frames: int
     rate: str
+    segments: tuple[tuple[int, int], ...]
     device: str
     model: Model
     widths: tuple[int, ...]

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 from snerv_codec.bitstream import nnc
 from snerv_codec.bitstream.models import LAYOUTS, Model
-from snerv_codec.bitstream.types import VideoInfo
+from snerv_codec.bitstream.types import MAX_FRAMES, VideoInfo
 from snerv_codec.errors import SettingsError
 from snerv_codec.media.source import Selection
 from snerv_codec.rate_control.targets import Target, TargetKind
@@ -47,6 +47,7 @@ class EncodeSettings:
 
     `holdout` "even" leaves out the second, fourth ... frame; decoding at twice the rate inserts them again.
     `mask` is a picture, a folder of pictures or a video, white where pixels are missing and to be filled in.
+    `segment` is the number of frames that share a network; all do where it is not given.
     """
 
     size: str | int | float | None = None
@@ -64,6 +65,7 @@ class EncodeSettings:
     fit: FitSettings = DEFAULT_FIT
     holdout: Literal["even"] | None = None
     mask: str | Path | None = None
+    segment: int | None = None
     source: Selection = field(default_factory=Selection)
 
     @classmethod
@@ -108,6 +110,8 @@ class EncodeSettings:
             object.__setattr__(self, "fit", replace(DEFAULT_FIT, recipe=self._default_recipe()))
         if self.model not in LAYOUTS:
             raise SettingsError(f"model {self.model!r} is not one of {', '.join(LAYOUTS)}")
+        if self.segment is not None and not 1 <= self.segment <= MAX_FRAMES:
+            raise SettingsError(f"segments of {self.segment} frames are not of 1 to {MAX_FRAMES:,}")
         if self.holdout not in ("even", None):
             raise SettingsError(f"holdout {self.holdout!r} is not 'even'")
         if self.holdout is not None and self.mask is not None:

@@ -86,9 +86,9 @@ def test_a_segment_does_not_blend_with_the_next(coded, tmp_path):
     parts = [
         pack_segment(
             values_of(network, [values[start : start + 3] for values in embeddings]),
+            Plain(),
             segment.config,
             ranges[start : start + 3],
-            Plain(),
             first_frame=start,
         )
         for start in (0, 3)

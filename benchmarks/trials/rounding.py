@@ -81,7 +81,7 @@ class Subject:
     def point(self, rounding: Rounding) -> dict[str, float]:
         """Bytes of the file and quality of its frames."""
         trainer = self.trainer
-        segment = pack_segment(self.values, self.config, trainer.frames.ll_ranges, rounding)
+        segment = pack_segment(self.values, rounding, self.config, trainer.frames.ll_ranges)
         count, height, width = self.frames.shape[:3]
         info = VideoInfo(width, height, Fraction(1, 25), tuple(range(count)), 1, Fraction(25))
         player = SegmentPlayer(segment, info, trainer.frames.device)

@@ -20,7 +20,7 @@ LARGEST = float(np.finfo(np.float16).max)  # of a grid's numbers
 
 
 def pack_segment(
-    values: Values[Tensor], config: DecoderConfig, ll_ranges: Tensor, rounding: Rounding, *, first_frame: int = 0
+    values: Values[Tensor], rounding: Rounding, config: DecoderConfig, ll_ranges: Tensor, *, first_frame: int = 0
 ) -> Segment:
     """Put the values of a fit on the grids of a file; `ll_ranges` are those of a `FrameSet`.
 

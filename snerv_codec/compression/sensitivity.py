@@ -11,7 +11,7 @@ gain; the choice adds next to nothing (benchmarks.trials.rounding).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from math import log
+from math import exp, log
 from typing import NamedTuple
 
 import numpy as np
@@ -22,11 +22,11 @@ from snerv_codec.bitstream.rangecoder import PRECISION
 from snerv_codec.bitstream.types import QuantizedTensor
 from snerv_codec.compression.quantize import MOST_STEPS, Floats, array, dequantize, quantize, quantize_on
 from snerv_codec.compression.rate import fit_curves
+from snerv_codec.compression.search import bisect
 from snerv_codec.compression.values import Values, values_of
 
 PROBES = 2  # random signs a frame
 PASSES = 2  # of choosing neighbours, each by the code lengths that the one before leads to
-HALVINGS = 12  # in the search for λ
 WIDEST = 2.0**-6, 2.0**6  # what λ is searched between, in the mean distortion of a value
 UNSEEN_BITS = 20.0  # code length of a symbol that does not occur in a tensor yet
 
@@ -93,11 +93,14 @@ def round_as_good(weighed: Values[Weighed], bits: Values[int]) -> Values[Quantiz
     allowed = sum(_harm(each, quantize(name, each.values, bits[name])) for name, each in weighed)
     count = sum(each.values.size for _, each in weighed)
     low, high = (log(allowed / count * bound) for bound in WIDEST)
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        harm = sum(_harm(weighed[name], each) for name, each in round_for_rate(weighed, np.exp(middle)))
-        low, high = (middle, high) if harm <= allowed else (low, middle)
-    return round_for_rate(weighed, np.exp(low))
+
+    def at(log_value: float) -> Values[QuantizedTensor]:
+        return round_for_rate(weighed, exp(log_value))
+
+    def harmless(rounded: Values[QuantizedTensor]) -> bool:
+        return sum(_harm(weighed[name], each) for name, each in rounded) <= allowed
+
+    return bisect(at, low, high, at(low), holds=harmless)
 
 
 def _harm(tensor: Weighed, rounded: QuantizedTensor) -> float:

@@ -10,7 +10,7 @@ from snerv_codec.bitstream.types import SideTrack, VideoInfo
 from snerv_codec.media.mask import Mask, read_mask
 from snerv_codec.media.picture import Pixels
 from snerv_codec.media.reader import read_video
-from snerv_codec.media.timeline import odd_frames
+from snerv_codec.media.timeline import cut, odd_frames
 from snerv_codec.settings import EncodeSettings
 
 
@@ -29,6 +29,13 @@ class Footage:
     known: Mask | None
     left_out: Pixels
     warnings: tuple[str, ...] = ()
+
+    def part(self, numbers: range) -> "Footage":
+        """The consecutive frames of these numbers, with their part of the mask; without tracks, and nothing between."""
+        chosen = slice(numbers.start, numbers.stop)
+        known = self.known if self.known is None or len(self.known) == 1 else self.known[chosen]
+        info, _ = cut(self.info, (), numbers)
+        return Footage(info, self.frames[chosen], (), known, self.left_out[:0])
 
     @property
     def identity(self) -> dict[str, int]:

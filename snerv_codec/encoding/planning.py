@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from snerv_codec.bitstream.models import DecoderConfig
-from snerv_codec.bitstream.segmentsection import MAX_SEGMENT_VALUES
 from snerv_codec.bitstream.types import SideTrack, VideoInfo
-from snerv_codec.encoding.prediction import predicted_bytes, predicted_seconds, suiting_size, track_bytes
-from snerv_codec.errors import SettingsError
+from snerv_codec.encoding.prediction import predicted_bytes, predicted_seconds, track_bytes
+from snerv_codec.encoding.segmentation import SegmentPlan, plan_segments
 from snerv_codec.media.picture import PictureFormat
 from snerv_codec.media.reader import read_video
 from snerv_codec.media.source import name_of
@@ -20,9 +19,6 @@ from snerv_codec.report import Plan
 from snerv_codec.runtime.machine import available_memory, choose_device
 from snerv_codec.settings import EncodeSettings
 
-# Bits a parameter at which a target is best met: more parameters at fewer bits are slower, fewer at more bits worse.
-TARGET_BITS = 3.5
-LEAST_BITS = 0.5  # a value, below which a target is not tried
 TRIAL_HEIGHT, TRIAL_WIDTH, TRIAL_SIZE = 192, 384, 300_000  # of a model to time on a CPU
 TRIAL_BATCH, TRIAL_STEPS = 4, 5
 
@@ -32,7 +28,7 @@ def plan(source: Any, settings: EncodeSettings | None = None, **choices: Any) ->
     settings = EncodeSettings.either(settings, choices)
     video = read_video(source, settings.source, keep=False, memory=available_memory())
     info = video.info if settings.holdout is None else odd_frames(video.info)
-    return make_plan(source, info, video.tracks, decoder_config(info, settings), settings)
+    return make_plan(source, info, video.tracks, plan_segments(info, settings), settings)
 
 
 def seconds_a_frame(config: DecoderConfig, settings: EncodeSettings) -> float:
@@ -62,53 +58,23 @@ def seconds_a_frame(config: DecoderConfig, settings: EncodeSettings) -> float:
     return min(taken) / batch * share
 
 
-def decoder_config(info: VideoInfo, settings: EncodeSettings) -> DecoderConfig:
-    """The architecture for a video; raises `SettingsError` where the budget is too small."""
-    from snerv_codec.model.sizing import choose_config, decoder_parameters, embedding_parameters
-
-    config = choose_config(
-        info.height,
-        info.width,
-        info.frame_count,
-        _budget(info, settings),
-        channels=settings.channels,
-        blocks=settings.blocks,
-        strides=settings.strides,
-        embedding=settings.embedding,
-        model=settings.model,
-        temporal_size=settings.temporal_size,
-    )
-    values = decoder_parameters(config) + embedding_parameters(config, info.frame_count)
-    if values > MAX_SEGMENT_VALUES:
-        raise SettingsError(
-            f"{values:,} parameters are more than the {MAX_SEGMENT_VALUES:,} that a file can hold; "
-            "lower --size (--channels, --blocks), or encode fewer frames"
-        )
-    target = settings.target_bytes(info)
-    if target is not None:
-        require_room(target, 0, values)
-    return config
-
-
-def require_room(target: int, rest: int, values: int) -> None:
-    """Raise `SettingsError` where a file of `target` bytes, `rest` of them not the network's, has no room for it."""
-    bits = max(8 * (target - rest) / values, 0)
-    if bits < LEAST_BITS:
-        besides = f" besides {rest:,} bytes of sound, times and headers" if rest else ""
-        raise SettingsError(
-            f"a file of {target:,} bytes has {bits:.2g} bits for each of the model's {values:,} values{besides}, "
-            "too few for any picture; lower --size (--channels, --blocks), or raise the target"
-        )
-
-
 def make_plan(
-    source: Any, info: VideoInfo, tracks: Sequence[SideTrack], config: DecoderConfig, settings: EncodeSettings
+    source: Any,
+    info: VideoInfo,
+    tracks: Sequence[SideTrack],
+    segments: Sequence[SegmentPlan],
+    settings: EncodeSettings,
 ) -> Plan:
-    """What fitting `config` to a video takes, and about what it gives."""
+    """What fitting the segments of a video takes, and about what it gives."""
     from snerv_codec.model.sizing import decoding_memory, fitting_memory, model_cost
 
-    cost = model_cost(config, info.frame_count)
-    taken = predicted_bytes(cost.decoder_parameters, cost.embedding_parameters, info, tracks, settings)
+    costs = [model_cost(segment.config, segment.info.frame_count) for segment in segments]
+    longest = max(segments, key=lambda segment: segment.info.frame_count)
+    config, cost, batch = longest.config, costs[segments.index(longest)], settings.fit.batch
+    weights, embeddings = (
+        sum(getattr(each, f"{part}_parameters") for each in costs) for part in ("decoder", "embedding")
+    )
+    taken = predicted_bytes(weights, embeddings, info, tracks, settings)
     given = input_bytes(source)
     return Plan(
         source=name_of(source),
@@ -116,6 +82,7 @@ def make_plan(
         height=info.height,
         frames=info.frame_count,
         rate=f"{float(info.rate):g}",
+        segments=tuple((segment.numbers.start, segment.info.frame_count) for segment in segments),
         device=str(choose_device(settings.device)),
         model=config.model,
         widths=config.widths,
@@ -124,16 +91,16 @@ def make_plan(
         strides=config.strides,
         embedding_shape=config.embedding_shape,
         temporal_shape=config.temporal_shape,
-        decoder_parameters=cost.decoder_parameters,
-        embedding_parameters=cost.embedding_parameters,
+        decoder_parameters=weights,
+        embedding_parameters=embeddings,
         encoder_parameters=cost.encoder_parameters,
-        total_parameters=cost.total_parameters,
+        total_parameters=weights + embeddings,
         decoder_macs=cost.decoder_macs,
         encoder_macs=cost.encoder_macs,
         padding=prod(config.padded_size) / (info.width * info.height) - 1,
         epochs=sum(phase.epochs for phase in settings.phases()),
         phases=tuple((phase.name, phase.epochs) for phase in settings.phases() if phase.epochs),
-        batch=min(settings.fit.batch, info.frame_count),
+        batch=min(batch, longest.info.frame_count),
         size_given=settings.sized,
         target_given=settings.target is not None,
         recipe=settings.fit.recipe,
@@ -143,7 +110,7 @@ def make_plan(
         predicted_share=None if given is None else taken / given,
         predicted_seconds=predicted_seconds(info, settings, seconds_a_frame(config, settings)),
         video_memory=PictureFormat(info.height, info.width).size * info.frame_count,
-        fitting_memory=fitting_memory(config, min(settings.fit.batch, info.frame_count)),
+        fitting_memory=fitting_memory(config, min(batch, longest.info.frame_count)),
         decoding_memory=decoding_memory(config, cost.total_parameters, 1),
     )
 
@@ -156,30 +123,3 @@ def input_bytes(source: Any) -> int | None:
     if path.is_dir():
         return sum(each.stat().st_size for each in path.iterdir() if each.is_file())
     return path.stat().st_size
-
-
-def _least(info: VideoInfo, settings: EncodeSettings) -> int:
-    """Parameters of the smallest model for the video: one channel wide."""
-    from snerv_codec.model.sizing import choose_config, model_cost
-
-    others: dict[str, Any] = {
-        "strides": settings.strides,
-        "embedding": settings.embedding,
-        "model": settings.model,
-        "temporal_size": settings.temporal_size,
-    }
-    size = suiting_size(info, settings)
-    config = choose_config(info.height, info.width, info.frame_count, size, channels=1, **others)
-    return model_cost(config, info.frame_count).total_parameters
-
-
-def _budget(info: VideoInfo, settings: EncodeSettings) -> int:
-    """Number of parameters: as asked for, as many as the target has bits for, or what suits the video."""
-    from snerv_codec.model.sizing import parse_size
-
-    target = settings.target_bytes(info)
-    if settings.size is not None:
-        return parse_size(str(settings.size))
-    if target is None:
-        return max(suiting_size(info, settings), _least(info, settings))
-    return max(1, round(8 * target / TARGET_BITS))

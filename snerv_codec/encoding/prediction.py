@@ -1,4 +1,4 @@
-"""What a fit will end in before it is made: a size that suits the video, the file's bytes, the time.
+"""What a fit will end in before it is made: the file's bytes, the time.
 
 The constants are seen on fits of two clips, `bunny-small` and `bikes-small` of the benchmarks, and carried on.
 """
@@ -8,13 +8,8 @@ from collections.abc import Sequence
 
 from snerv_codec.bitstream import nnc
 from snerv_codec.bitstream.types import SideTrack, VideoInfo
+from snerv_codec.rate_control.budget import DOUBLING_PSNR, SUITING, SUITING_PSNR
 from snerv_codec.settings import EncodeSettings
-
-# Parameters that suit a video: what is alike from frame to frame and within a frame is learned once.
-SUITING = 103.0  # times the root of all its pixels, with recipe rd at its default rate weight
-SUITING_PSNR = 30.0  # dB that these give, about
-DOUBLING_PSNR = 1.75  # dB that twice the parameters add
-STRETCH = 8.0  # by how much at most a target of quality makes a model larger or smaller
 
 # Bits a weight that entropy coding saves, and those of an NNC bitstream at its default QP; four QPs are twice the step.
 ENTROPY_GAIN = 0.3
@@ -27,15 +22,6 @@ LEAST_RD_BITS, MOST_RD_BITS = 0.5, 6.0
 
 FILE_BYTES, FRAME_BYTES = 2500, 8  # of grids, directory, times and headers; of a frame's range and checksum
 GRID_TIME = 1.2  # an epoch on learned grids beside one without
-
-
-def suiting_size(info: VideoInfo, settings: EncodeSettings) -> int:
-    """The number of parameters for a video where nobody says: more for a higher target of quality."""
-    size = SUITING * math.sqrt(info.width * info.height * info.frame_count)
-    if settings.target is not None and settings.target.kind == "psnr":
-        doublings = (settings.target.value - SUITING_PSNR) / (2 * DOUBLING_PSNR)  # the other half comes from the rate
-        size *= min(STRETCH, max(1 / STRETCH, 2**doublings))
-    return round(size)
 
 
 def predicted_bytes(

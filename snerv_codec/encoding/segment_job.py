@@ -1,204 +1,223 @@
-"""From footage to the segment of a file: the training, with its work directory, and the packing."""
+"""A segment to be fitted, as a job of its own: frames in, the bytes of the segment and what came of it out."""
 
-from collections.abc import Callable
-from dataclasses import asdict
+import json
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from operator import mul
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from snerv_codec.bitstream.models import DecoderConfig
-from snerv_codec.bitstream.segmentsection import CodedSegment, write_segment
+from snerv_codec.bitstream.segmentsection import CodedSegment
 from snerv_codec.bitstream.types import Segment
-from snerv_codec.compression.quantize import MAX_DEADZONE
 from snerv_codec.encoding.footage import Footage
-from snerv_codec.encoding.planning import require_room
-from snerv_codec.errors import OutputError, SettingsError
-from snerv_codec.events import Event, Warned
+from snerv_codec.encoding.segmentation import SegmentPlan, shares
+from snerv_codec.encoding.workdir import SEGMENT, WorkDirectory
+from snerv_codec.errors import InputError
+from snerv_codec.events import Event
+from snerv_codec.rate_control.targets import Target
 from snerv_codec.runtime.machine import available_memory, choose_device, keep_freed_memory, require_memory
 from snerv_codec.settings import EncodeSettings
+from snerv_codec.training.checkpoint import MADE_BY, Checkpoint
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from snerv_codec.compression.rounding import Rounding
-    from snerv_codec.compression.values import Values
-    from snerv_codec.rate_control.quality import Judge
-    from snerv_codec.training.checkpoint import Checkpoint
+    from snerv_codec.rate_control.control import Pack, RateControl
     from snerv_codec.training.frames import FrameSet
     from snerv_codec.training.loop import Trainer
 
 TOLERANCE = 0.1  # dB, or of VMAF, that a file may stay below its target
-AIM = 0.995  # share of a target in bytes that training goes for: what it misses it by, rounding makes up for at a price
-HALVINGS = 10  # in the search for how much rounding has to make up for
-
-FileSize = Callable[[CodedSegment], int]  # bytes of the whole file around a segment, its checksums included
+ENDED = "ended"  # of a state: what the fit came to, which needs no more of it
 
 
-class Fitted(NamedTuple):
-    """A segment without checksums, and its bytes; `results` is the PSNR in dB at the end of each phase of training.
+class Outcome(NamedTuple):
+    """What a fit came to: `results` is the PSNR in dB at the end of each phase of training.
 
-    `reached` is its quality in the unit of a target that asks for one.
+    `symbol_bytes` is what coded weights and embeddings take, `estimated_bytes` what training took them to come to,
+    where it knew. `reached` is the quality in the unit of a target that asks for one.
     """
 
-    segment: Segment
-    coded: CodedSegment
     results: dict[str, float]
+    symbol_bytes: int
     estimated_bytes: float | None
-    reached: float | None = None
+    reached: float | None
 
 
-def fit(
-    footage: Footage,
-    config: DecoderConfig,
-    settings: EncodeSettings,
-    checkpoint: "Checkpoint",
-    file_size: FileSize,
-    *,
-    resume: bool,
-    on_event: Callable[[Event], None],
-) -> Fitted:
-    """Train a model of `config` on `footage` and put it on the grids of a file.
+class FittedSegment(NamedTuple):
+    """A segment with the checksums of its frames."""
 
-    Goes on from the checkpoint where `resume` asks for it and there is one. With a target in bytes the file is not
-    larger, by `file_size`; raises `SettingsError` where it cannot be met. One of quality that cannot be met is an
-    event.
+    coded: CodedSegment
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentJob:
+    """All that fitting one segment takes, and nothing else of the encode: it can be pickled and run in any process.
+
+    `settings` are the segment's: its share of the parameters, and of a target in bytes that of the file. `limit` is
+    the most bytes that it may take of the file, None for no limit. The state is kept in `checkpoint`, also once
+    the segment is done.
     """
-    from snerv_codec.rate_control.steering import Steering
-    from snerv_codec.training.trainer import make_trainer
 
-    limit, steering = settings.target_bytes(footage.info), Steering(settings.fit.rate_weight)
-    trainer = make_trainer(_place(footage, config, settings), config, settings.fit, controller=steering)
-    if resume and checkpoint.exists():
-        trainer.load(checkpoint.load())
-    elif resume:
-        on_event(Warned(f"{checkpoint.directory}: holds no interrupted run; starting from the beginning"))
-    judge = _judge(settings, footage)
-    if limit is not None and steering.budget is None:
-        steering.budget = _budget(limit, _Packing(trainer, config, settings)(scale=1), file_size)
-    if judge is not None:
-        steering.find_goal = lambda: judge.goal(_Packing(trainer, config, settings))
-    trainer.run(checkpoint=checkpoint, on_event=on_event)
-    pack = _Packing(trainer, config, settings)
-    if judge is not None:
-        segment, reached = judge.pack(pack)
-        if reached < judge.target.value - TOLERANCE:
-            short = f"the target, {judge.target}, is out of this fit's reach, which came to {reached:.2f}"
-            on_event(Warned(f"{short}; raise --size or --epochs"))
-        return Fitted(segment, write_segment(segment), trainer.results, trainer.state.estimated_bytes, reached)
-    segment, coded = _pack_within(limit, pack, file_size)
-    return Fitted(segment, coded, trainer.results, trainer.state.estimated_bytes)
+    footage: Footage
+    config: DecoderConfig
+    settings: EncodeSettings
+    checkpoint: Checkpoint
+    limit: int | None = None
+
+    def run(self, *, resume: bool = False, on_event: Callable[[Event], None] = lambda event: None) -> FittedSegment:
+        """Fit the segment, or what of it `resume` does not find in the checkpoint, and code it.
+
+        The result depends on the job alone, on one machine with one number of threads. Raises `SettingsError` where a
+        limit cannot be met, and what training raises.
+        """
+        from snerv_codec.compression.packing import pack_segment
+        from snerv_codec.training.trainer import make_trainer
+
+        saved = self.checkpoint.load() if resume and self.checkpoint.exists() else None
+        if saved is not None and ENDED in saved:
+            return self._ended(saved)
+        frames = self._place()
+        pack = partial(pack_segment, config=self.config, ll_ranges=frames.ll_ranges)
+        control = self._control(pack)
+        trainer = make_trainer(frames, self.config, self.settings.fit, controller=control)
+        if saved is not None:
+            trainer.load(saved)
+        control.plan(trainer.values())
+        trainer.run(checkpoint=self.checkpoint, on_event=on_event)
+        packed = control.pack(trainer.values(), self._rounding(trainer))
+        coded = packed.coded.with_checksums(self._checksums(packed.segment))
+        outcome = Outcome(trainer.results, coded.symbol_bytes, trainer.state.estimated_bytes, packed.quality)
+        fitted = FittedSegment(coded, outcome)
+        self._save(fitted)
+        return fitted
+
+    def _place(self) -> "FrameSet":
+        """The frames where the fit reads them: on its device, or on the host where that has no room for them all."""
+        import torch
+
+        from snerv_codec.model.sizing import fitting_memory
+        from snerv_codec.training.frames import FrameSet
+
+        footage, settings = self.footage, self.settings
+        device, batch = choose_device(settings.device), min(settings.fit.batch, len(footage.frames))
+        keep_freed_memory(device)
+        need = fitting_memory(self.config, batch)
+        require_memory(need, device, "fitting", "lower --size or --batch, or crop the video with --crop")
+        frames = torch.from_numpy(footage.frames)
+        if need + frames.nbytes <= available_memory(device):
+            frames = frames.to(device)
+        known = None if footage.known is None else torch.from_numpy(footage.known)
+        return FrameSet(frames, self.config, device, known=known)
+
+    def _control(self, pack: "Pack") -> "RateControl":
+        from snerv_codec.rate_control.control import Free, ToQuality, ToSize
+        from snerv_codec.rate_control.judge import FootageJudge
+
+        target, weight = self.settings.target, self.settings.fit.rate_weight
+        if self.limit is not None:
+            return ToSize(self.limit, weight, pack)
+        if target is not None and target.of_quality:
+            return ToQuality(target, FootageJudge(self.footage, choose_device(self.settings.device)), weight, pack)
+        return Free(weight, pack)
+
+    def _rounding(self, trainer: "Trainer") -> "Rounding":
+        """How to round networks that know of no grid, or on the grids that they have learned."""
+        from snerv_codec.compression.rounding import Learned, Nnc, Plain, RateDistortion
+        from snerv_codec.compression.sensitivity import sensitivities
+
+        values, frames, plain = trainer.values(), trainer.frames, Plain(*self.settings.fit.bits)
+        steps = trainer.networks.steps(values)
+        if steps is not None:
+            return Learned(steps)
+        if self.settings.entropy == "nnc":
+            return Nnc(self.settings.qp, plain.embed_bits)
+        if self.settings.rounding == "plain":
+            return plain
+        embeddings, size = tuple(values.embeddings.values()), (frames.height, frames.width)
+        return RateDistortion(sensitivities(trainer.networks.decoder, embeddings, frames.ll_ranges, size), plain)
+
+    def _checksums(self, segment: Segment) -> list[int]:
+        """The CRC-32 of each frame that the segment decodes to here."""
+        from snerv_codec.decoding import SegmentPlayer
+
+        player = SegmentPlayer(segment, self.footage.info, choose_device(self.settings.device))
+        return [zlib.crc32(frame.data) for frame in player.play(player.numbers)]
+
+    def _save(self, fitted: FittedSegment) -> None:
+        import torch
+
+        coded = fitted.coded
+        kept = {"counts": [coded.tensor_count, coded.value_count], "outcome": fitted.outcome._asdict()}
+        section = torch.frombuffer(bytearray(coded.section), dtype=torch.uint8)
+        self.checkpoint.save({ENDED: json.dumps(kept), "section": section})
+
+    def _ended(self, saved: Mapping[str, Any]) -> FittedSegment:
+        """What `_save` kept. Raises `InputError` where that is damaged."""
+        try:
+            kept, section = json.loads(saved[ENDED]), saved["section"].numpy().tobytes()
+            tensors, values = kept["counts"]
+            coded = CodedSegment(self.footage.info.frame_count, self.config, tensors, values, section)
+            return FittedSegment(coded, Outcome(**kept["outcome"]))
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"{self.checkpoint.path}: not a usable state ({error}); delete {self.checkpoint.directory}"
+            ) from error
 
 
-def open_checkpoint(
-    output: Path, footage: Footage, config: DecoderConfig, settings: EncodeSettings, *, resume: bool, overwrite: bool
-) -> "Checkpoint":
-    """The state of a fit, beside the file to be. Raises `OutputError` where an interrupted run would be lost."""
-    from snerv_codec.training.checkpoint import MADE_BY, Checkpoint
+def make_jobs(
+    footage: Footage, segments: Sequence[SegmentPlan], settings: EncodeSettings, work: WorkDirectory, rest: int
+) -> list[SegmentJob]:
+    """The jobs of an encode, in the order of their frames; `rest` is what the file takes besides segments, in bytes."""
+    target = settings.target_bytes(footage.info)
+    limits = [None] * len(segments) if target is None else shares(target - rest, segments)
+    jobs = []
+    for number, (segment, limit) in enumerate(zip(segments, limits, strict=True)):
+        part = footage.part(segment.numbers)
+        checkpoint = Checkpoint(work.directory, _identity(part, segment.config, settings, limit), f"{SEGMENT}{number}")
+        jobs.append(SegmentJob(part, segment.config, settings, checkpoint, limit))
+    return jobs
+
+
+def in_all(fitted: Sequence[FittedSegment]) -> Outcome:
+    """What several segments came to: quality as the mean over their frames, bytes as their sum."""
+    outcomes, frames = [each.outcome for each in fitted], [each.coded.frame_count for each in fitted]
+
+    def mean(values: Iterable[float]) -> float:
+        return float(sum(map(mul, values, frames)) / sum(frames))
+
+    estimates = [each.estimated_bytes for each in outcomes if each.estimated_bytes is not None]
+    reached = [each.reached for each in outcomes if each.reached is not None]
+    return Outcome(
+        results={phase: mean(each.results[phase] for each in outcomes) for phase in outcomes[0].results},
+        symbol_bytes=sum(each.symbol_bytes for each in outcomes),
+        estimated_bytes=sum(estimates) if estimates else None,
+        reached=mean(reached) if reached else None,
+    )
+
+
+def shortfall(target: Target | None, outcome: Outcome) -> str:
+    """What to tell where a target of quality was not reached; else nothing."""
+    if target is None or outcome.reached is None or outcome.reached >= target.value - TOLERANCE:
+        return ""
+    reached = f"is out of this fit's reach, which came to {outcome.reached:.2f}"
+    return f"the target, {target}, {reached}; raise --size or --epochs"
+
+
+def _identity(
+    footage: Footage, config: DecoderConfig, settings: EncodeSettings, limit: int | None
+) -> dict[str, object]:
+    """What a state must have in common with a fit that goes on from it."""
     from snerv_codec.training.state import STATE_LAYOUT
 
-    target = None if settings.target is None else asdict(settings.target)
-    made_by = {MADE_BY: f"{version('snerv-codec')}, state {STATE_LAYOUT}"}
-    identity = {**made_by, **footage.identity, "config": asdict(config), "target": target, **asdict(settings.fit)}
-    checkpoint = Checkpoint(output.with_name(output.name + ".work"), identity)
-    if checkpoint.exists() and not (resume or overwrite):
-        raise OutputError(
-            f"{checkpoint.directory}: an interrupted run; use --resume to go on with it, --overwrite to drop it"
-        )
-    return checkpoint
-
-
-def _place(footage: Footage, config: DecoderConfig, settings: EncodeSettings) -> "FrameSet":
-    """The frames where the fit reads them: on its device, or on the host where that has no room for them all."""
-    import torch
-
-    from snerv_codec.model.sizing import fitting_memory
-    from snerv_codec.training.frames import FrameSet
-
-    device, batch = choose_device(settings.device), min(settings.fit.batch, len(footage.frames))
-    keep_freed_memory(device)
-    need = fitting_memory(config, batch)
-    require_memory(need, device, "fitting", "lower --size or --batch, or crop the video with --crop")
-    frames = torch.from_numpy(footage.frames)
-    if need + frames.nbytes <= available_memory(device):
-        frames = frames.to(device)
-    known = None if footage.known is None else torch.from_numpy(footage.known)
-    return FrameSet(frames, config, device, known=known)
-
-
-def _judge(settings: EncodeSettings, footage: Footage) -> "Judge | None":
-    from snerv_codec.rate_control.quality import Judge
-
-    if settings.target is None or not settings.target.of_quality:
-        return None
-    return Judge(settings.target, footage, choose_device(settings.device))
-
-
-class _Packing:
-    """A fit as it is, to be packed in several ways; on steps `scale` times as coarse as those it has, or would have."""
-
-    def __init__(self, trainer: "Trainer", config: DecoderConfig, settings: EncodeSettings) -> None:
-        self.trainer, self.config, self.settings = trainer, config, settings
-        self.values = trainer.values()
-        self.steps = trainer.networks.steps(self.values)
-
-    def __call__(self, *, deadzone: float = 0, scale: float | None = None) -> Segment:
-        from snerv_codec.compression.packing import pack_segment
-        from snerv_codec.compression.rounding import Learned
-        from snerv_codec.training.quantizers import first_steps
-
-        rounding: Rounding
-        if scale is not None:
-            rounding = Learned(self.steps or first_steps(self.values)).coarser(scale)
-        elif self.steps is not None:
-            rounding = Learned(self.steps, deadzone)
-        else:
-            rounding = _rounding(self.trainer, self.values, self.settings)
-        return pack_segment(self.values, self.config, self.trainer.frames.ll_ranges, rounding)
-
-
-def _rounding(trainer: "Trainer", values: "Values[Tensor]", settings: EncodeSettings) -> "Rounding":
-    """How to round networks that know of no grid."""
-    from snerv_codec.compression.rounding import Nnc, Plain, RateDistortion
-    from snerv_codec.compression.sensitivity import sensitivities
-
-    frames, plain = trainer.frames, Plain(*settings.fit.bits)
-    if settings.entropy == "nnc":
-        return Nnc(settings.qp, plain.embed_bits)
-    if settings.rounding == "plain":
-        return plain
-    embeddings, size = tuple(values.embeddings.values()), (frames.height, frames.width)
-    return RateDistortion(sensitivities(trainer.networks.decoder, embeddings, frames.ll_ranges, size), plain)
-
-
-def _budget(limit: int, segment: Segment, file_size: FileSize) -> float:
-    """Bytes to aim at for the symbols of weights and embeddings. Raises `SettingsError` where there is no room."""
-    coded = write_segment(segment)
-    rest = file_size(coded) - coded.symbol_bytes
-    require_room(limit, rest, coded.value_count)
-    return AIM * limit - rest
-
-
-def _pack_within(limit: int | None, pack: _Packing, file_size: FileSize) -> tuple[Segment, CodedSegment]:
-    """The segment that makes a file of at most `limit` bytes, with the least rounding towards zero that it takes."""
-    segment = pack()
-    coded = write_segment(segment)
-    if limit is None or file_size(coded) <= limit:
-        return segment, coded
-    low, high = 0.0, MAX_DEADZONE
-    segment = pack(deadzone=high)
-    coded = write_segment(segment)
-    smallest = file_size(coded)
-    if smallest > limit:
-        raise SettingsError(
-            f"a file of {limit:,} bytes is too small for this model, which takes {smallest:,}; "
-            "lower --size, give more --epochs, or raise the target"
-        )
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        candidate = pack(deadzone=middle)
-        written = write_segment(candidate)
-        if file_size(written) <= limit:
-            high, segment, coded = middle, candidate, written
-        else:
-            low = middle
-    return segment, coded
+    return {
+        MADE_BY: f"{version('snerv-codec')}, state {STATE_LAYOUT}",
+        **footage.identity,
+        "config": asdict(config),
+        "target": None if settings.target is None else asdict(settings.target),
+        "limit": limit,
+        **{name: getattr(settings, name) for name in ("entropy", "qp", "rounding")},
+        **asdict(settings.fit),
+    }

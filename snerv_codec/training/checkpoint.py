@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -16,77 +16,26 @@ import torch
 from torch import Tensor
 
 from snerv_codec.errors import InputError, OutputError, SettingsError
-from snerv_codec.runtime.files import lock
 
 State = Mapping[str, Tensor | str | int]
 
 SHARE = 0.05  # of the time, which saving may take
 EVERY = 20.0  # seconds after which a state is old
-ATTEMPTS = 10
 MADE_BY = "made by"  # of an identity: the version
 ADVICE = {errno.ENOSPC: "; free some space", errno.ENOENT: "; the directory has been removed meanwhile"}
 
 
 class Checkpoint:
-    """The work directory of one encode, for itself alone within a `with` block.
+    """The state of one fit, `name`.npz in a directory that may hold others.
 
-    `identity` says what the run is (frames, configuration, settings); a directory that holds another run
-    is not resumed. The block's end removes a directory without a state.
+    `identity` says what the fit is of (frames, configuration, settings); the state of another one is not resumed.
     """
 
-    def __init__(self, directory: Path, identity: Mapping[str, object]) -> None:
+    def __init__(self, directory: Path, identity: Mapping[str, object], name: str = "state") -> None:
         self.directory = directory
         self.identity = json.loads(json.dumps(identity))
-        self.path = directory / "state.npz"
-        self._beside = directory / "state.tmp"
-        self._guard = directory / "lock"
-        self._held: IO[bytes] | None = None
-        self._finished = False
-
-    def __enter__(self) -> "Checkpoint":
-        """Raises `OutputError` where another encode is at work here, or nothing can be written."""
-        try:
-            self._hold()
-        except BlockingIOError as error:
-            self._release()
-            raise OutputError(
-                f"{self.directory}: another encode to the same output is at work; let it end, or choose another output"
-            ) from error
-        except OSError as error:
-            self._release()
-            with suppress(OSError):
-                self.directory.rmdir()
-            raise OutputError(
-                f"{self.directory}: the state of the fit cannot be saved there: {error.strerror}; choose another output"
-            ) from error
-        return self
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if self._finished or not self.exists():
-            self.remove()
-        elif isinstance(error, KeyboardInterrupt):
-            error.add_note(f"{self.directory} holds what was fitted: use --resume to go on with it")
-        self._release()
-
-    def finish(self) -> None:
-        """Let the block's end remove the state too, which nobody will need."""
-        self._finished = True
-
-    def _hold(self) -> None:
-        """Lock the directory, anew where its last owner removes it at the same moment."""
-        for _ in range(ATTEMPTS):
-            self.directory.mkdir(exist_ok=True)
-            self._held = self._guard.open("ab")
-            lock(self._held.fileno())
-            with suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(self._held.fileno()), self._guard.stat()):
-                    return
-            self._release()
-        raise BlockingIOError
-
-    def _release(self) -> None:
-        if self._held is not None:
-            self._held.close()  # which gives the lock back, as the end of the process does
+        self.path, self._beside = directory / f"{name}.npz", directory / f"{name}.tmp"
+        self._made = False
 
     def save(self, state: State) -> None:
         """Replace the saved state; an interruption leaves the older one. Raises `OutputError`."""
@@ -96,8 +45,9 @@ class Checkpoint:
         beside, archive = self._beside, BytesIO()
         np.savez(archive, header=np.frombuffer(header, np.uint8), **arrays)  # a zip on a full disk fails noisily
         try:
-            if self._held is None:
+            if not self._made:  # once it was there, its loss is an error
                 self.directory.mkdir(exist_ok=True)
+                self._made = True
             with beside.open("wb") as file:
                 file.write(archive.getbuffer())
                 file.flush()
@@ -138,8 +88,8 @@ class Checkpoint:
         return self.path.exists()
 
     def remove(self) -> None:
-        """Delete the state, and the work directory where nothing else is in it."""
-        for path in (self.path, self._beside, self._guard):
+        """Delete the state, and the directory where nothing else is in it."""
+        for path in (self.path, self._beside):
             with suppress(OSError):
                 path.unlink(missing_ok=True)
         with suppress(OSError):

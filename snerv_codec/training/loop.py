@@ -48,6 +48,11 @@ class Moment(NamedTuple):
     values: Values[Tensor]
     psnr: Callable[[], float]
 
+    @property
+    def done(self) -> float:
+        """The share of the phase that is over."""
+        return self.epoch / self.phase.epochs
+
 
 class Controller(Protocol):
     """Decides before each epoch how much a bit weighs in the loss, and may change the quantiser's steps."""

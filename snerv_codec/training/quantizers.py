@@ -195,17 +195,10 @@ class RateQuantizer(Quantizer):
         """Number of all values."""
         return sum(self.sizes) + sum(self._row_rate(name).count for name in self.rows)
 
-    @torch.no_grad()
-    def approach(self, values: Values[Tensor], budget: float, limit: float) -> float:
-        """Scale all steps so that `values`, all frames', take `budget` bytes, by e**±limit at most; the exponent.
-
-        `prepare` must have been called with the same values. The curves are then fitted to the new steps.
-        """
-        savings = self.savings.sum().item() / 8
-        wanted = (self.estimated_bytes(values) - budget) / max(savings, 1e-9)
-        exponent = min(max(wanted, -limit), limit)
-        self.scale(values, exponent)
-        return exponent
+    @property
+    def saving(self) -> float:
+        """Bytes that steps larger by a factor of e would save, by the last `prepare`."""
+        return self.savings.sum().item() / 8
 
     @torch.no_grad()
     def scale(self, values: Values[Tensor], exponent: float) -> None:

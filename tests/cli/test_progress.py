@@ -20,6 +20,7 @@ PLAN = Plan(
     height=48,
     frames=20,
     rate="25",
+    segments=((0, 20),),
     device="cpu",
     model="b",
     widths=(12,) * 6,

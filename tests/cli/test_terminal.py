@@ -91,7 +91,7 @@ def test_being_asked_to_end_leaves_what_resuming_needs(name, clip, tmp_path):
     assert err.splitlines()[-1] == f"snerv: error: interrupted; {advice}"
     assert "Traceback" not in err
     assert [path.name for path in tmp_path.iterdir()] == ["out.snrv.work"]
-    assert (tmp_path / "out.snrv.work" / "state.npz").exists()
+    assert (tmp_path / "out.snrv.work" / "segment-0.npz").exists()
 
 
 def test_ctrl_c_again_and_again_shows_no_traceback(clip, tmp_path):

@@ -69,7 +69,7 @@ def test_a_packed_decoder_comes_back_on_its_grids():
     config = paper_config((16, 2, 3), (2, 2, 1, 1, 1), 20, 1)
     decoder, embeddings = build_decoder(config), torch.randn(5, 16, 2, 3)
     ranges = torch.tensor([[0.1, 1.7]] * 5)
-    segment = pack_segment(values_of(decoder, [embeddings]), config, ranges, Plain(16, 16))
+    segment = pack_segment(values_of(decoder, [embeddings]), Plain(16, 16), config, ranges)
     restored, ((values,), again) = unpack_decoder(segment), unpack_embeddings(segment)
     assert segment.frame_count == 5
     torch.testing.assert_close(values, embeddings, atol=2e-3, rtol=0)
@@ -82,7 +82,7 @@ def test_tensors_of_another_network_are_refused():
     config = paper_config((16, 2, 3), (2, 2, 1, 1, 1), 20, 1)
     other = paper_config((16, 2, 3), (2, 2, 1, 1, 1), 21, 1)
     embeddings, ranges = [torch.zeros(1, 16, 2, 3)], torch.zeros(1, 2)
-    segment = pack_segment(values_of(build_decoder(other), embeddings), other, ranges, Plain())
+    segment = pack_segment(values_of(build_decoder(other), embeddings), Plain(), other, ranges)
     with pytest.raises(Corrupt, match="'stem.weight' has shape"):
         unpack_decoder(replace(segment, config=config))
 
@@ -93,7 +93,7 @@ def test_a_decoder_packed_as_nnc_comes_back_near_what_it_was():
     config = paper_config((16, 2, 3), (2, 2, 1, 1, 1), 20, 1)
     decoder, embeddings = build_decoder(config), torch.randn(5, 16, 2, 3)
     ranges = torch.tensor([[0.1, 1.7]] * 5)
-    segment = pack_segment(values_of(decoder, [embeddings]), config, ranges, Nnc(-38, embed_bits=16))
+    segment = pack_segment(values_of(decoder, [embeddings]), Nnc(-38, embed_bits=16), config, ranges)
     assert segment.tensors == ()
     restored = unpack_decoder(segment)
     torch.testing.assert_close(unpack_embeddings(segment)[0][0], embeddings, atol=2e-3, rtol=0)
@@ -106,4 +106,4 @@ def test_embeddings_that_no_file_holds_say_that_the_fit_diverged():
     decoder, ranges = build_decoder(config), torch.zeros(1, 2)
     for value in (1e5, math.nan):
         with pytest.raises(SettingsError, match="the fit diverged: embeddings has values up to"):
-            pack_segment(values_of(decoder, [torch.full((1, 2, 1, 1), value)]), config, ranges, Plain())
+            pack_segment(values_of(decoder, [torch.full((1, 2, 1, 1), value)]), Plain(), config, ranges)

@@ -91,7 +91,7 @@ def test_values_that_do_not_matter_or_are_zero_cost_nothing():
 def test_a_file_takes_what_the_strategy_finds(model, weighed):
     decoder, embeddings, ranges = model
     strategy = RateDistortion(sensitivities(decoder, embeddings, ranges, SIZE), Plain(8, 6))
-    segment = pack_segment(values_of(decoder, embeddings), CONFIG, ranges, strategy)
+    segment = pack_segment(values_of(decoder, embeddings), strategy, CONFIG, ranges)
     expected = round_as_good(weighed, Plain(8, 6).bits(weighed))
     assert list(segment.all_tensors) == [tensor for _, tensor in expected]
 

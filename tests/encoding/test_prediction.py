@@ -12,9 +12,10 @@ from snerv_codec import EncodeSettings, SettingsError, encode, plan
 from snerv_codec.bitstream.types import VideoInfo
 from snerv_codec.cli import encode as command
 from snerv_codec.cli.main import main
-from snerv_codec.encoding.prediction import GRID_TIME, predicted_bytes, predicted_seconds, suiting_size
+from snerv_codec.encoding.prediction import GRID_TIME, predicted_bytes, predicted_seconds
 from snerv_codec.events import Planned, Warned
 from snerv_codec.media.reader import read_video
+from snerv_codec.rate_control.budget import suiting_size
 
 QUICK = ("--size", "40k", "--epochs", "1", "--prune-epochs", "0", "--device", "cpu")
 

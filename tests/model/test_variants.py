@@ -53,9 +53,9 @@ def test_no_file_takes_a_variant(config, variant):
     _, decoder = build_networks(config, variant)
     embeddings = [torch.zeros(1, *shape) for shape in config.embedding_shapes]
     with pytest.raises(ValueError, match="no file can hold it"):
-        pack_segment(values_of(decoder, embeddings), config, torch.zeros(1, 2), Plain())
+        pack_segment(values_of(decoder, embeddings), Plain(), config, torch.zeros(1, 2))
     _, plain = build_networks(config, FORMAT)
-    pack_segment(values_of(plain, embeddings), config, torch.zeros(1, 2), Plain())
+    pack_segment(values_of(plain, embeddings), Plain(), config, torch.zeros(1, 2))
 
 
 def test_what_the_parts_weigh():

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from importlib.resources import files
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +18,7 @@ from snerv_codec.evaluation import vmaf
 from snerv_codec.events import EpochDone, Warned
 from snerv_codec.media.source import Selection
 from snerv_codec.media.writer import write_image
-from snerv_codec.rate_control.quality import AIM, CLOSE, Judge
+from snerv_codec.rate_control.judge import FootageJudge
 from snerv_codec.rate_control.targets import Target
 from snerv_codec.training.settings import FitSettings
 
@@ -88,35 +87,6 @@ def test_an_interrupted_fit_for_a_quality_ends_in_the_same_file(clip, tmp_path):
     assert (tmp_path / "a.snrv").read_bytes() == (tmp_path / "b.snrv").read_bytes()
 
 
-@pytest.fixture
-def judge(monkeypatch):
-    """One to whom a segment is its own PSNR, and VMAF 5 for a dB."""
-    monkeypatch.setattr(Judge, "_psnr", lambda self, segment: segment.psnr)
-    monkeypatch.setattr(Judge, "_vmaf", lambda self, segment: 60 + 5 * (segment.psnr - 30))
-    return lambda *target: Judge(Target(*target), None, CPU)
-
-
-def falling(*, deadzone=0.0, scale=1.0):
-    """A fit of 33 dB."""
-    return SimpleNamespace(psnr=33 - 4 * deadzone - np.log(scale))
-
-
-@pytest.mark.parametrize("target", [("psnr", 31.7), ("vmaf", 68.5), ("psnr", 32.99)])
-def test_the_search_ends_just_above_the_target(judge, target):
-    reached = judge(*target).pack(falling).quality
-    assert target[1] <= reached <= target[1] + max(CLOSE, 5 * 0.5 * 4 / 2**8)
-
-
-def test_a_fit_below_its_target_stays_as_it_is(judge):
-    segment, reached = judge("psnr", 34).pack(falling)
-    assert segment.psnr == reached == 33
-
-
-def test_vmaf_is_trained_for_by_the_psnr_that_goes_with_it(judge):
-    assert judge("vmaf", 70).goal(falling) == pytest.approx(32 + AIM)
-    assert judge("psnr", 31).goal(falling) == 31 + AIM
-
-
 def test_vmaf_is_what_evaluate_measures(tmp_path):
     pytest.importorskip("imageio_ffmpeg", reason="VMAF needs imageio-ffmpeg, of the extra `vmaf`")
     source = write_clip(tmp_path / "in.mkv", width=64, height=48, frames=3)
@@ -124,7 +94,7 @@ def test_vmaf_is_what_evaluate_measures(tmp_path):
     encode(source, tmp_path / "out.snrv", settings)
     with StreamFile(tmp_path / "out.snrv") as file:
         segment = file.read_segment(0)
-    measured = Judge(Target("vmaf", 50), read_footage(source, settings), CPU)._vmaf(segment)
+    measured = FootageJudge(read_footage(source, settings), CPU).quality(segment, "vmaf")
     assert measured == pytest.approx(evaluate(source, tmp_path / "out.snrv", device="cpu").summary["vmaf"])
 
 

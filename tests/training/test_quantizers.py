@@ -58,7 +58,7 @@ def test_the_values_that_training_sees_are_those_of_the_file(kind):
     quantizer = quantizers(values)[kind].eval()
     quantizer.prepare(values)
     seen = quantizer(values)
-    packed = pack_segment(values, CONFIG, torch.zeros(5, 2), Learned(quantizer.steps(values)))
+    packed = pack_segment(values, Learned(quantizer.steps(values)), CONFIG, torch.zeros(5, 2))
     for name, parameter in unpack_decoder(packed).named_parameters():
         assert torch.equal(parameter, seen[name]), name
     assert torch.equal(unpack_embeddings(packed)[0][0], seen["embeddings"])
@@ -145,18 +145,9 @@ def test_the_estimated_bytes_are_the_written_ones():
     values = model()
     quantizer = RateQuantizer(values)
     quantizer.prepare(values)
-    segment = pack_segment(values, CONFIG, torch.zeros(5, 2), Learned(quantizer.steps(values)))
+    segment = pack_segment(values, Learned(quantizer.steps(values)), CONFIG, torch.zeros(5, 2))
     coded = [encode_tensor(tensor)[1] for tensor in (*segment.tensors, *segment.embeddings)]
     assert sum(map(len, coded)) == pytest.approx(quantizer.estimated_bytes(values), rel=0.02)
-
-
-@pytest.mark.parametrize("budget", [14_000, 20_000])
-def test_steps_are_scaled_to_a_budget_in_bytes(budget):
-    values = model()
-    quantizer = RateQuantizer(values)
-    quantizer.prepare(values)
-    assert all(abs(quantizer.approach(values, budget, 0.5)) <= 0.5 for _ in range(10))
-    assert quantizer.estimated_bytes(values) == pytest.approx(budget, rel=0.01)
 
 
 def test_a_tensor_that_hardly_varies_still_fits_the_file():

@@ -14,7 +14,7 @@ from snerv_codec.errors import ResourceError, SettingsError
 from snerv_codec.events import Warned
 from snerv_codec.model.sizing import choose_config
 from snerv_codec.model.variants import build_networks
-from snerv_codec.rate_control.steering import Steering
+from snerv_codec.rate_control.control import ToSize
 from snerv_codec.runtime.capture import WARM_UP, Captured
 from snerv_codec.runtime.precision import fitting_precision
 from snerv_codec.training import loop
@@ -83,10 +83,10 @@ def make(recipe="paper", device="cpu", **settings):
     frames = np.stack([np.roll(base, i, axis=1)[:32, :48] for i in range(7)]).astype(np.uint8)
     config = choose_config(32, 48, len(frames), 50_000)
     options = {"epochs": 3, "prune_epochs": 1, "grid_epochs": 2, **settings}
-    steering = Steering(options.get("rate_weight", 0.01))
-    steering.budget = 12_000  # so the weight of the rate changes
+    control = ToSize(0, options.get("rate_weight", 0.01), lambda values, rounding: pytest.fail("nothing is packed"))
+    control.budget = 12_000  # so the weight of the rate changes
     clip = FrameSet(torch.from_numpy(frames).to(device), config)
-    return make_trainer(clip, config, FitSettings.preset("paper", recipe=recipe, **options), controller=steering)
+    return make_trainer(clip, config, FitSettings.preset("paper", recipe=recipe, **options), controller=control)
 
 
 def fit(recipe="paper", device="cpu", on_event=lambda event: None, **settings):

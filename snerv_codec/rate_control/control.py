@@ -1,0 +1,251 @@
+"""Rate control: towards a number of bytes or a quality, before a fit, before each of its epochs, and in packing.
+
+A training for rate weighs bits against errors. What it ends in is steered by how coarse the steps of its grids are, and
+by the weight of a bit; what it then misses its target by, rounding towards zero makes up for.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+from torch import Tensor
+
+from snerv_codec.bitstream.container import segment_bytes
+from snerv_codec.bitstream.segmentsection import CodedSegment, write_segment
+from snerv_codec.bitstream.types import Segment
+from snerv_codec.compression.quantize import MAX_DEADZONE
+from snerv_codec.compression.rounding import Learned, Rounding
+from snerv_codec.compression.search import bisect
+from snerv_codec.compression.values import Values
+from snerv_codec.errors import SettingsError
+from snerv_codec.rate_control.budget import require_room
+from snerv_codec.rate_control.targets import Target, TargetKind
+from snerv_codec.training.loop import ConstantRate, Controller, Moment
+from snerv_codec.training.quantizers import first_steps
+
+# Steps grow or shrink at the start of every epoch: over this share of a phase by so many e-folds at most, and the
+# rate weight with them, by this power.
+SHARE, REACH, POWER = 0.3, 3.0, 2.0
+# Of a phase, from where to where steps are scaled: towards bytes, and towards a quality. Before, a fit does not tell
+# where it will end; later, networks would not learn again to live with how their values are rounded.
+TO_BYTES, TO_QUALITY = (0.0, 0.95), (0.3, 0.85)
+# What training goes for: a share of the bytes, so many dB above a quality. The rest is for packing to make up for.
+BYTES_AIM, QUALITY_AIM = 0.995, 0.1
+# What is still to come of a rising PSNR, in what its rise over the last third would bring if it went on.
+SLOWING, LOOK_BACK = 0.7, 1 / 3
+RANGE = 3.0  # dB off a goal from where on steps change as fast as they may
+MOST_BITS = 8  # bits a value, beyond which finer steps bring no quality
+PROBE = 6.0  # times coarser, to see how VMAF goes with PSNR
+VMAF_A_DB = (1.0, 10.0)  # assumed bounds of that slope
+CLOSE = 0.03  # dB, or of VMAF: this far above a target there is nothing left to search for
+
+Pack = Callable[[Values[Tensor], Rounding], Segment]  # puts all values of a fit on the grids of a file
+
+
+class Packed(NamedTuple):
+    """A segment, its bytes without checksums of frames, and its quality where a target asks for one, in its unit."""
+
+    segment: Segment
+    coded: CodedSegment
+    quality: float | None = None
+
+    @property
+    def file_bytes(self) -> int:
+        """What the segment will take of a file, with the checksums of its frames."""
+        return segment_bytes(self.coded.with_checksums((0,) * self.coded.frame_count))
+
+
+class Judge(Protocol):
+    """Tells how good a segment looks once it is decoded: `rate_control.judge`."""
+
+    def quality(self, segment: Segment, kind: TargetKind) -> float:
+        """In the unit of a target of that kind."""
+
+
+class RateControl(Controller, Protocol):
+    """What decides on a fit's rate: once before it, before each epoch that trains for rate, and when it is packed."""
+
+    def plan(self, values: Values[Tensor]) -> None:
+        """Take the measure of a fit by its values before the first epoch; where it goes on, what is known stays.
+
+        Raises `SettingsError` where the target has no room for them.
+        """
+
+    def pack(self, values: Values[Tensor], rounding: Rounding) -> Packed:
+        """The segment of a fit that has ended, rounded as `rounding` does or, for a target, further towards zero.
+
+        Raises `SettingsError` for a target in bytes that cannot be met.
+        """
+
+
+class Free(ConstantRate):
+    """No target: a constant weight of the rate, and a segment of whatever size it comes to."""
+
+    def __init__(self, rate_weight: float, pack: Pack) -> None:
+        super().__init__(rate_weight)
+        self._pack = pack
+
+    def plan(self, values: Values[Tensor]) -> None:
+        """Nothing to find out."""
+
+    def pack(self, values: Values[Tensor], rounding: Rounding) -> Packed:
+        """The segment, rounded as `rounding` does."""
+        return _packed(self._pack(values, rounding))
+
+
+class ToSize:
+    """At most `limit` bytes of a file, and not much less; `budget` is what the symbols of all values may take of it."""
+
+    def __init__(self, limit: int, rate_weight: float, pack: Pack) -> None:
+        self.limit, self.rate_weight, self._pack = limit, rate_weight, pack
+        self.budget: float | None = None
+
+    def plan(self, values: Values[Tensor]) -> None:
+        """Find the budget: tables, directory, side values and checksums take about what they take now."""
+        if self.budget is None:
+            packed = _packed(self._pack(values, Learned(first_steps(values))))
+            rest = packed.file_bytes - packed.coded.symbol_bytes
+            require_room(self.limit - rest, packed.coded.value_count)
+            self.budget = BYTES_AIM * self.limit - rest
+
+    def before_epoch(self, moment: Moment) -> float:
+        """Scale steps towards the budget."""
+        if self.budget is not None and moment.done < TO_BYTES[1]:
+            self.rate_weight *= math.exp(POWER * approach(moment, self.budget))
+        return self.rate_weight
+
+    def pack(self, values: Values[Tensor], rounding: Rounding) -> Packed:
+        """The segment of at most `limit` bytes with the least rounding towards zero that this takes."""
+
+        def at(deadzone: float) -> Packed:
+            return _packed(self._pack(values, towards_zero(rounding, deadzone)))
+
+        def fits(packed: Packed) -> bool:
+            return packed.file_bytes <= self.limit
+
+        as_learned = at(0)
+        if fits(as_learned):
+            return as_learned
+        smallest = at(MAX_DEADZONE)
+        if not fits(smallest):
+            raise SettingsError(
+                f"the target leaves {self.limit:,} bytes for {smallest.segment.frame_count} frames, whose model takes "
+                f"{smallest.file_bytes:,}; give fewer parameters or more epochs, or raise the target"
+            )
+        return bisect(at, MAX_DEADZONE, 0, smallest, holds=fits)
+
+    def state(self) -> list[Any]:
+        """What `restore` takes, for JSON."""
+        return [self.rate_weight, self.budget]
+
+    def restore(self, state: list[Any]) -> None:
+        """Go on from where `state` was taken."""
+        self.rate_weight, self.budget = state
+
+
+class ToQuality:
+    """At least the quality of `target`, which `judge` measures, and not much more, where the model can.
+
+    `goal` is the PSNR (dB) to train for, known once the fit has come far enough to tell it.
+    """
+
+    def __init__(self, target: Target, judge: Judge, rate_weight: float, pack: Pack) -> None:
+        self.target, self.judge, self.rate_weight, self._pack = target, judge, rate_weight, pack
+        self.goal: float | None = None
+        self.seen: list[float] = []  # PSNR in dB before each epoch
+
+    def plan(self, values: Values[Tensor]) -> None:
+        """Nothing: before the first epochs a fit does not tell what quality it can reach."""
+
+    def before_epoch(self, moment: Moment) -> float:
+        """Scale steps by how far from the goal the fit is expected to end."""
+        self.seen.append(moment.psnr())
+        if moment.done >= TO_QUALITY[0]:
+            self.goal = self._find_goal(moment) if self.goal is None else self.goal
+            bits = 8 * moment.quantizer.estimated_bytes(moment.values) / moment.quantizer.count
+            least = min((bits - MOST_BITS) * math.log(2), 0)
+            surplus = forecast(self.seen, moment.phase.epochs) - self.goal
+            exponent = max(fastest(moment) * min(max(surplus / RANGE, -1), 1), least)
+            if moment.done < TO_QUALITY[1]:
+                moment.quantizer.scale(moment.values, exponent)
+            self.rate_weight *= math.exp(POWER * exponent)
+        return self.rate_weight
+
+    def pack(self, values: Values[Tensor], rounding: Rounding) -> Packed:
+        """The segment with the most rounding towards zero whose quality is not below the target.
+
+        Other steps than those of training would be no help: networks have learned to live with how their values
+        are rounded, and finer ones round them otherwise.
+        """
+
+        def at(deadzone: float) -> tuple[Segment, float]:
+            segment = self._pack(values, towards_zero(rounding, deadzone))
+            return segment, self.judge.quality(segment, self.target.kind)
+
+        target = self.target.value
+        segment, quality = bisect(
+            at,
+            0,
+            MAX_DEADZONE,
+            at(0),
+            holds=lambda found: found[1] >= target,
+            enough=lambda found: found[1] <= target + CLOSE,
+        )
+        return _packed(segment, quality)
+
+    def _find_goal(self, moment: Moment) -> float:
+        """The target, or where that is VMAF, the PSNR that goes with it by a line through two points.
+
+        These are the model as it is and a coarser one. How far off the line is shows in the end only, and packing
+        makes up for it.
+        """
+        if self.target.kind == "psnr":
+            return self.target.value + QUALITY_AIM
+        fine = Learned(moment.quantizer.steps(moment.values))
+        segments = [self._pack(moment.values, rounding) for rounding in (fine, fine.coarser(PROBE))]
+        (psnr, coarse_psnr), (vmaf, coarse_vmaf) = (
+            [self.judge.quality(segment, kind) for segment in segments] for kind in ("psnr", "vmaf")
+        )
+        slope = (vmaf - coarse_vmaf) / max(psnr - coarse_psnr, 1e-3)
+        return QUALITY_AIM + psnr + (self.target.value - vmaf) / min(max(slope, VMAF_A_DB[0]), VMAF_A_DB[1])
+
+    def state(self) -> list[Any]:
+        """What `restore` takes, for JSON."""
+        return [self.rate_weight, self.goal, self.seen]
+
+    def restore(self, state: list[Any]) -> None:
+        """Go on from where `state` was taken."""
+        self.rate_weight, self.goal, self.seen = state
+
+
+def approach(moment: Moment, budget: float) -> float:
+    """Scale all steps so that the symbols of all values take about `budget` bytes; the exponent of their growth."""
+    quantizer, limit = moment.quantizer, fastest(moment)
+    wanted = (quantizer.estimated_bytes(moment.values) - budget) / max(quantizer.saving, 1e-9)
+    exponent = min(max(wanted, -limit), limit)
+    quantizer.scale(moment.values, exponent)
+    return exponent
+
+
+def fastest(moment: Moment) -> float:
+    """The greatest exponent by which steps may grow or shrink before an epoch."""
+    return REACH / max(1, SHARE * moment.phase.epochs)
+
+
+def forecast(seen: list[float], epochs: int) -> float:
+    """The PSNR (dB) that a phase of so many epochs will about end with, from what was `seen` before each until now."""
+    now = len(seen) - 1
+    back = max(1, round(LOOK_BACK * now))
+    rise = (seen[now] - seen[max(now - back, 0)]) / back
+    return seen[now] + SLOWING * max(rise, 0) * (epochs - now)
+
+
+def towards_zero(rounding: Rounding, deadzone: float) -> Rounding:
+    """The rounding of a training for rate, with another deadzone."""
+    if not isinstance(rounding, Learned):
+        raise TypeError("only a training for rate can be packed to a target")
+    return Learned(rounding.steps, deadzone)
+
+
+def _packed(segment: Segment, quality: float | None = None) -> Packed:
+    return Packed(segment, write_segment(segment), quality)
