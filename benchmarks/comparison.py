@@ -44,21 +44,24 @@ def among_table(curves: Sequence[Curve], ours: Sequence[str], metric: Metric) ->
     return Table((f"BD-rate by {metric.name} against", *ours), rows, refused.notes())
 
 
-def nearness_table(curves: Sequence[Curve], ours: str) -> Table:
-    """Each point of ours: how many times an anchor's rate it takes at its PSNR, and how far its PSNR is at its rate."""
-    values = {curve.name: curve.values(PSNR) for curve in curves}
+def nearness_table(curves: Sequence[Curve], ours: str, metric: Metric) -> Table:
+    """Each point of ours: how many times an anchor's rate it takes at its quality, and how far that is at its rate."""
+    values = {curve.name: curve.values(metric) for curve in curves}
     anchors = [anchor for anchor in NEAREST if anchor in values]
     mine = next(curve for curve in curves if curve.name == ours)
     rows = []
-    for point, (bpp, quality) in zip(mine.points, mine.values(PSNR), strict=True):
+    measured = [point for point in mine.points if point["quality"].get(metric.key) is not None]
+    for point, (bpp, quality) in zip(measured, mine.values(metric), strict=True):
         cells = []
         for anchor in anchors:
             same_quality, same_rate = rate_at(values[anchor], quality), quality_at(values[anchor], bpp)
             ratio = f"{bpp / same_quality:.2f}×" if same_quality else NONE
-            cells.append(f"{ratio}, {quality - same_rate:+.2f} dB" if same_rate is not None else ratio)
+            cells.append(f"{ratio}, {quality - same_rate:+.2f} {metric.unit}" if same_rate is not None else ratio)
         rows.append((point["point"], f"{point['rate']['bytes']:,}", f"{quality:.2f}", *cells))
-    note = "Times the anchor's rate at the same PSNR, and PSNR against the anchor's at the same rate."
-    return Table(("point", "bytes", "PSNR", *anchors), rows, (note,))
+    note = (
+        f"Times the anchor's rate at the same {metric.name}, and {metric.name} against the anchor's at the same rate."
+    )
+    return Table(("point", "bytes", metric.name, *anchors), rows, (note,))
 
 
 def speed_table(curves: Sequence[Curve]) -> Table:

@@ -116,7 +116,7 @@ def clip_section(name: str, curves: Sequence[Curve], best: Curve | None, ceiling
     blocks: list[Block] = [Text(f"{clip['description'][0].upper()}{clip['description'][1:]}. {facts}.")]
     blocks += [drawn for drawn in [figure(main, PSNR, ceiling, front)] if drawn]
     if best:
-        blocks += [distance_table(curves, best.name), nearness_table(curves, best.name)]
+        blocks += [distance_table(curves, best.name), *nearness_tables(curves, best.name)]
     others = [drawn for metric in METRICS[1:] if (drawn := figure(main, metric, ceiling, front))]
     if others:
         blocks.append(Section(f"{name} by other metrics", [Row(others)], folded=True))
@@ -130,7 +130,7 @@ def clip_section(name: str, curves: Sequence[Curve], best: Curve | None, ceiling
         for curve in ours:
             if curve is not best:
                 tables = [distance_table(curves, curve.name)] if comparable(curve) else []
-                inner.append(Section(f"{curve.name} on {name}", [*tables, nearness_table(curves, curve.name)]))
+                inner.append(Section(f"{curve.name} on {name}", [*tables, *nearness_tables(curves, curve.name)]))
         blocks.append(Section(f"{name}: all of our curves", inner, folded=True))
     whole = [drawn for metric in METRICS if (drawn := figure(curves, metric, ceiling, front))]
     if len(main) < len(curves):
@@ -138,6 +138,12 @@ def clip_section(name: str, curves: Sequence[Curve], best: Curve | None, ceiling
     blocks.append(Section(f"{name}: speed", [speed_table(curves)], folded=True))
     blocks.append(Section(f"{name}: every point", [points_table(curves)], folded=True))
     return Section(name, blocks)
+
+
+def nearness_tables(curves: Sequence[Curve], ours: str) -> list[Table]:
+    """How near one of our curves comes to the anchors, by RGB PSNR and by that of YUV 6:1:1."""
+    mine = next(curve for curve in curves if curve.name == ours)
+    return [nearness_table(curves, ours, metric) for metric in (PSNR, YUV) if mine.values(metric)]
 
 
 def means(curves: Sequence[Curve]) -> Iterator[Section]:

@@ -106,6 +106,8 @@ def test_the_verdict_comes_first_and_follows_from_the_records(page):
     assert text.index("At the same PSNR as x264-medium, " + verdict) < text.index("The best of snerv on each clip")
     assert f"bunny-small: snerv rd 9 | {delta.value:+.0f} % ({delta.overlap:.0%})" in text
     assert f"x264-medium | {delta.value:+.0f} % ({delta.overlap:.0%})" in text
+    for metric in ("PSNR", "YUV 6:1:1"):
+        assert f"Times the anchor's rate at the same {metric}, and" in text
 
 
 def test_yuv_stands_beside_rgb(page):
