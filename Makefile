@@ -6,7 +6,7 @@ IN ?=
 SIZE ?=
 EPOCHS ?=
 
-.PHONY: demo docs test test-machines check slow bench speed gpu clean
+.PHONY: demo docs test test-machines fuzz fuzz-guided check slow bench speed gpu clean
 
 $(VENV)/.ready: setup.cfg constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -30,6 +30,22 @@ test-machines: $(VENV)/.ready
 	ATEN_CPU_CAPABILITY=avx2 OMP_NUM_THREADS=1 $(TEST) --randomly-seed=2 --hypothesis-profile=explore $(ARGS)
 	ONEDNN_MAX_CPU_ISA=AVX2 OMP_NUM_THREADS=4 $(TEST) --randomly-seed=3 $(ARGS)
 	OMP_NUM_THREADS=2 $(BIN)/python -m pytest -p no:randomly -p no:xdist $(ARGS)
+
+# Forged files for so many seconds, from a number on; what is found lies in tests/fuzzing/findings.
+SECONDS ?= 60
+FIRST ?= 0
+FUZZ := PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m
+
+fuzz: $(VENV)/.ready
+	$(FUZZ) fuzzing --seconds $(SECONDS) --first $(FIRST)
+
+# The same time for atheris, which looks for new ways through the container's reader.
+$(VENV)/.fuzz: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
+	touch $@
+
+fuzz-guided: $(VENV)/.fuzz
+	$(FUZZ) fuzzing.guided tests/fuzzing/corpus -max_total_time=$(SECONDS) -artifact_prefix=tests/fuzzing/findings/
 
 slow: $(VENV)/.ready
 	$(BIN)/python -m pytest -m slow
@@ -77,4 +93,5 @@ check: $(VENV)/.ready
 # Everything that the targets above made but benchmarks/cache, which may hold hours of work.
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build docs/site demo-out demo-out-[0-9]*
+	rm -rf tests/fuzzing/corpus tests/fuzzing/findings
 	find snerv_codec bitstream benchmarks tests -name __pycache__ -prune -exec rm -rf {} +

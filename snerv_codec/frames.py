@@ -97,7 +97,7 @@ def describe(info: VideoInfo, size: int) -> VideoMetadata:
         num_frames=info.frame_count,
         begin_stream_seconds=begin,
         end_stream_seconds=end,
-        average_fps=info.frame_count / (end - begin),
+        average_fps=info.frame_count / float(info.duration),  # of far times, the floats may be equal
         pixel_aspect_ratio=info.pixel_aspect,
         scan=info.scan,
         bit_depth=info.bit_depth,
