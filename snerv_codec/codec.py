@@ -38,7 +38,7 @@ def _ignore(event: Event) -> None:
     """The watcher of those who do not watch."""
 
 
-@memory_refused("encoding", "lower --size or --batch, or crop the video (--crop, --frames)")
+@memory_refused("encoding", "lower `size` or `batch`, or crop the video (`crop`, `frames`)")
 def encode(
     source: Any,
     output: str | Path,
@@ -173,7 +173,7 @@ def differing_frames(source: str | Path, *, device: str = "auto", on_event: OnEv
     with Decoder(source, device=device, precision="float32") as decoder:
         expected, differing = decoder.checksums(), []
         if not expected:
-            raise SettingsError(f"{source}: holds no frame checksums; verify it without --decode")
+            raise SettingsError(f"{source}: holds no frame checksums; verify it without `decode`")
         for number, frame in enumerate(decoder):
             if zlib.crc32(frame.data) != expected[number]:
                 differing.append(number)

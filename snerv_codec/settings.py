@@ -115,21 +115,21 @@ class EncodeSettings:
         if self.holdout not in ("even", None):
             raise SettingsError(f"holdout {self.holdout!r} is not 'even'")
         if self.holdout is not None and self.mask is not None:
-            raise SettingsError("frames left out and a mask cannot go together; choose one of --holdout and --mask")
+            raise SettingsError("frames left out and a mask cannot go together; choose one of `holdout` and `mask`")
         if self.entropy not in ("range", "nnc"):
             raise SettingsError(f"entropy coder {self.entropy!r} is not range or nnc")
         if self.entropy == "nnc" and RECIPES[self.fit.recipe].grids:
-            raise SettingsError(f"recipe {self.fit.recipe} trains for grids of its own; --entropy nnc has others")
+            raise SettingsError(f"recipe {self.fit.recipe} trains for grids of its own; `entropy` nnc has others")
         if not nnc.MIN_QP <= self.qp <= nnc.MAX_QP:
             raise SettingsError(f"QP {self.qp} is not in {nnc.MIN_QP}..{nnc.MAX_QP}")
         if self.rounding not in ("plain", "rdo"):
             raise SettingsError(f"rounding {self.rounding!r} is not plain or rdo")
         if self.rounding == "rdo" and (self.entropy == "nnc" or RECIPES[self.fit.recipe].grids):
-            raise SettingsError("rounding rdo takes --recipe paper and --entropy range; others have their own grids")
+            raise SettingsError("rounding rdo takes `recipe` paper and `entropy` range; others have their own grids")
         if self.target is not None and RECIPES[self.fit.recipe].grids != "learned":
-            raise SettingsError(f"a target takes --recipe rd, which trains for it; {self.fit.recipe} cannot")
+            raise SettingsError(f"a target takes `recipe` rd, which trains for it; {self.fit.recipe} cannot")
         if self.target is not None and self.target.kind == "vmaf" and self.mask is not None:
-            raise SettingsError("VMAF counts pixels that --mask leaves out; take --target-psnr instead")
+            raise SettingsError("VMAF counts pixels that `mask` leaves out; take `target_psnr` instead")
 
     def _default_recipe(self) -> RecipeName:
         """The one that trains for rate where a target asks for it, or where nothing asks for the paper's."""

@@ -76,7 +76,7 @@ def test_rounding_by_rate_and_distortion_takes_fewer_bytes_for_the_same_frames(c
     assert rdo.bytes_symbols < 0.95 * plain.bytes_symbols
     assert rdo.quality.psnr > plain.quality.psnr - 0.5
     for other in ({"entropy": "nnc"}, {"fit": FitSettings.preset("paper", recipe="rd")}):
-        with pytest.raises(SettingsError, match="rounding rdo takes --recipe paper"):
+        with pytest.raises(SettingsError, match="rounding rdo takes `recipe` paper"):
             replace(QUICK, rounding="rdo", **other)
 
 
@@ -219,7 +219,7 @@ def test_an_interrupted_encode_goes_on_to_the_very_same_file(clip, coded, tmp_pa
     with pytest.raises(KeyboardInterrupt):
         encode(clip, output, QUICK, on_event=Watcher(stop_after=2))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.snrv.work"]
-    with pytest.raises(OutputError, match="interrupted run; use --resume"):
+    with pytest.raises(OutputError, match="interrupted run; use `resume`"):
         encode(clip, output, QUICK)
     with pytest.raises(SettingsError, match="differs in seed"):
         encode(clip, output, replace(QUICK, fit=replace(QUICK.fit, seed=5)), resume=True)
@@ -292,7 +292,7 @@ def test_resuming_nothing_starts_with_a_word_and_overwriting_drops_what_was_left
 def test_an_output_is_never_harmed_by_a_failure(clip, tmp_path, monkeypatch):
     output = tmp_path / "out.snrv"
     output.write_bytes(b"older")
-    with pytest.raises(OutputError, match="exists already; use --overwrite"):
+    with pytest.raises(OutputError, match="exists already; use `overwrite`"):
         encode(clip, output, QUICK)
     with pytest.raises(OutputError, match="is the input"):
         encode(clip, clip, QUICK, overwrite=True)
@@ -324,7 +324,7 @@ def test_a_failing_decode_leaves_nothing(coded, tmp_path):
 
 def test_what_memory_cannot_hold_is_refused_before_the_work(clip, tmp_path, monkeypatch):
     monkeypatch.setattr("snerv_codec.runtime.machine.available_memory", lambda device=None: 1000)
-    with pytest.raises(ResourceError, match="fitting needs about .* lower --size or --batch"):
+    with pytest.raises(ResourceError, match="fitting needs about .* lower `size` or `batch`"):
         encode(clip, tmp_path / "out.snrv", QUICK)
     assert list(tmp_path.iterdir()) == []
 
@@ -359,7 +359,7 @@ def test_a_target_chooses_the_architecture_and_one_that_is_too_small_says_so(cli
         encode(clip, tmp_path / "out.snrv", replace(QUICK, fit=fit, target=Target("size", 9_500)))
     with pytest.raises(SettingsError, match="leaves 500 bytes, 0.* bits .* values, too few for any picture"):
         plan(clip, replace(QUICK, fit=fit, target=Target("size", 500)))
-    with pytest.raises(SettingsError, match="takes --recipe rd"):
+    with pytest.raises(SettingsError, match="takes `recipe` rd"):
         replace(QUICK, target=Target("size", 1000))
     with pytest.raises(SettingsError, match="not a positive number"):
         Target("bpp", 0)

@@ -78,7 +78,7 @@ def test_masks_that_do_not_fit_are_refused(clip, tmp_path, mask):
         read_mask(tmp_path / "two", info, Selection())
     with pytest.raises(InputError, match="no such file"):
         read_mask(tmp_path / "none.png", info, Selection())
-    with pytest.raises(SettingsError, match="choose one of --holdout and --mask"):
+    with pytest.raises(SettingsError, match="choose one of `holdout` and `mask`"):
         EncodeSettings(holdout="even", mask=mask)
 
 

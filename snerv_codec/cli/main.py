@@ -85,10 +85,10 @@ def _interrupted(stop: KeyboardInterrupt) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    from snerv_codec.cli.terminal import echo, printable
+    from snerv_codec.cli.terminal import echo, printable, with_flags
 
     with suppress(OSError):  # the terminal may be gone
-        echo(f"snerv: error: {printable(' '.join(message.split()))}", err=True)
+        echo(f"snerv: error: {printable(with_flags(' '.join(message.split())))}", err=True)
     return code
 
 

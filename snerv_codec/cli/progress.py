@@ -18,7 +18,7 @@ import click
 
 from snerv_codec.cli.help import option, section
 from snerv_codec.cli.render import Rows, plan_rows, size, table
-from snerv_codec.cli.terminal import echo, printable
+from snerv_codec.cli.terminal import echo, printable, with_flags
 from snerv_codec.errors import OutputError
 from snerv_codec.events import EpochDone, Event, FrameDone, Planned, StateSaved, StepsDone, Warned
 from snerv_codec.report import Plan
@@ -149,6 +149,8 @@ class View:
         self._told = time.monotonic()
 
     def __call__(self, event: Event) -> None:
+        if isinstance(event, Warned):
+            event = Warned(with_flags(event.message))
         if self._as_json and not isinstance(event, FrameDone | StepsDone | StateSaved):
             echo(json.dumps(event.to_json()))
         if isinstance(event, Planned):
@@ -173,7 +175,7 @@ class View:
             self._bars.stop()
         if self._log:
             if error is not None:
-                _write(self._log, printable(f"ended by {type(error).__name__}: {error}"))
+                _write(self._log, printable(with_flags(f"ended by {type(error).__name__}: {error}")))
             self._log.close()
 
     def done(self, result: Rows | str, values: Mapping[str, Any]) -> None:

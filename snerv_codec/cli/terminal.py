@@ -1,10 +1,26 @@
 """Text on its way to a terminal: nothing in it moves the terminal, and nobody needs to be there to read it."""
 
 import os
+import re
 import sys
 from contextlib import suppress
 
 import click
+
+OTHER_NAMES = {"rate": "fps"}  # of settings whose options are called otherwise
+
+
+def with_flags(message: str) -> str:
+    """A message of the library, with the options of the command line in place of its settings: `pix_fmt`, `vmaf`=False.
+
+    These become --pix-fmt and --no-vmaf.
+    """
+
+    def flag(found: re.Match[str]) -> str:
+        name = OTHER_NAMES.get(found[1], found[1]).replace("_", "-")
+        return f"--no-{name}" if found[2] else f"--{name}"
+
+    return re.sub(r"`([a-z_]+)`(=False)?", flag, message)
 
 
 def printable(text: str) -> str:

@@ -105,7 +105,7 @@ class SegmentJob:
         device, batch = choose_device(settings.device), min(settings.fit.batch, len(footage.frames))
         keep_freed_memory(device)
         need = fitting_memory(self.config, batch)
-        require_memory(need, device, "fitting", "lower --size or --batch, or crop the video with --crop")
+        require_memory(need, device, "fitting", "lower `size` or `batch`, or crop the video with `crop`")
         frames = torch.from_numpy(footage.frames)
         if need + frames.nbytes <= available_memory(device):
             frames = frames.to(device)
@@ -203,7 +203,7 @@ def shortfall(target: Target | None, outcome: Outcome) -> str:
     if target is None or outcome.reached is None or outcome.reached >= target.value - TOLERANCE:
         return ""
     reached = f"is out of this fit's reach, which came to {outcome.reached:.2f}"
-    return f"the target, {target}, {reached}; raise --size or --epochs"
+    return f"the target, {target}, {reached}; raise `size` or `epochs`"
 
 
 def _identity(

@@ -63,7 +63,7 @@ def decoder_config(info: VideoInfo, settings: EncodeSettings, *, whole: VideoInf
     if values > MAX_SEGMENT_VALUES:
         raise SettingsError(
             f"{values:,} parameters are more than the {MAX_SEGMENT_VALUES:,} that a file can hold; "
-            "lower --size (--channels, --blocks), or encode fewer frames"
+            "lower `size` (`channels`, `blocks`), or encode fewer frames"
         )
     if target is not None:
         require_room(target, values)

@@ -46,7 +46,7 @@ class WorkDirectory:
         if self._finished or not self.holds_states():
             self._remove()
         elif isinstance(error, KeyboardInterrupt):
-            error.add_note(f"{self.directory} holds what was fitted: use --resume to go on with it")
+            error.add_note(f"{self.directory} holds what was fitted: use `resume` to go on with it")
         self._release()
 
     def holds_states(self) -> bool:
@@ -87,6 +87,6 @@ def open_work(output: Path, *, resume: bool, overwrite: bool) -> WorkDirectory:
     work = WorkDirectory(output.with_name(output.name + ".work"))
     if work.holds_states() and not (resume or overwrite):
         raise OutputError(
-            f"{work.directory}: an interrupted run; use --resume to go on with it, --overwrite to drop it"
+            f"{work.directory}: an interrupted run; use `resume` to go on with it, `overwrite` to drop it"
         )
     return work

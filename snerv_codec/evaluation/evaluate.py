@@ -72,7 +72,7 @@ class Evaluation:
             writer.writerows(zip(range(self.frames), *self.per_frame.values(), strict=True))
 
 
-@memory_refused("evaluating", "crop the video (--crop) or use a machine with more memory")
+@memory_refused("evaluating", "crop the video (`crop`) or use a machine with more memory")
 def evaluate(
     reference: str | Path,
     distorted: str | Path,

@@ -157,12 +157,12 @@ def is_snrv(source: str | Path) -> bool:
 
 def _sizes_differ(left: Side, right: Side) -> SettingsError:
     crop, size = left.selection.crop, (right.height, right.width)
-    after = f" after --crop {crop[0]}x{crop[1]}" if crop else ""
+    after = f" after `crop` {crop[0]}x{crop[1]}" if crop else ""
     advice = ""
     if crop and size == left.source_size:
-        advice = "; --crop applies to the reference alone: crop the distorted video too, or leave --crop out"
+        advice = "; `crop` applies to the reference alone: crop the distorted video too, or leave `crop` out"
     elif not crop and size[0] <= left.height and size[1] <= left.width:
-        advice = f"; if it was made from a crop, give --crop {size[0]}x{size[1]} (height x width)"
+        advice = f"; if it was made from a crop, give `crop` {size[0]}x{size[1]} (height x width)"
     return SettingsError(
         f"{right.name}: is {right.width}x{right.height}, and {left.name} {left.width}x{left.height}{after}{advice}"
     )
@@ -170,12 +170,12 @@ def _sizes_differ(left: Side, right: Side) -> SettingsError:
 
 def _counts_differ(left: Side, right: Side) -> SettingsError:
     frames, here, there = left.selection.frames, left.count(), right.count()
-    after = f" in --frames {_written(*frames)}" if frames else ""
+    after = f" in `frames` {_written(*frames)}" if frames else ""
     advice = ""
     if frames and there == _whole_count(left):
-        advice = "; --frames applies to the reference alone: cut the distorted video too, or leave --frames out"
+        advice = "; `frames` applies to the reference alone: cut the distorted video too, or leave `frames` out"
     elif not frames and there < here:
-        advice = f"; if it was made from a part, give its frames, such as --frames 0:{there}"
+        advice = f"; if it was made from a part, give its frames, such as `frames` 0:{there}"
     return SettingsError(f"{right.name}: has {there} frames, and {left.name} {here}{after}{advice}")
 
 

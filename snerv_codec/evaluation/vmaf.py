@@ -75,7 +75,7 @@ class VmafMeter:
         except (OSError, ValueError, KeyError) as error:
             raise self._failure() from error
         if len(scores) != self._count:
-            raise ResourceError(f"VMAF: ffmpeg scored {len(scores)} of {self._count} frames; --no-vmaf does without")
+            raise ResourceError(f"VMAF: ffmpeg scored {len(scores)} of {self._count} frames; `vmaf`=False does without")
         return Vmaf(scores, MODEL, str(log["version"]))
 
     def close(self) -> None:
@@ -86,7 +86,7 @@ class VmafMeter:
         code = self._process.wait()
         lines = (self._folder / MESSAGES).read_text(errors="replace").splitlines()
         reason = next(filter(None, map(str.strip, lines)), f"it ended with code {code}")
-        return ResourceError(f"VMAF: ffmpeg failed: {reason}; --no-vmaf does without")
+        return ResourceError(f"VMAF: ffmpeg failed: {reason}; `vmaf`=False does without")
 
 
 @contextmanager
@@ -108,7 +108,7 @@ def open_vmaf(width: int, height: int, ffmpeg: str) -> Iterator[VmafMeter]:
                 command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=messages
             )
         except OSError as error:
-            raise ResourceError(f"VMAF: {ffmpeg} cannot be run: {error.strerror}; --no-vmaf does without") from error
+            raise ResourceError(f"VMAF: {ffmpeg} cannot be run: {error.strerror}; `vmaf`=False does without") from error
         meter = VmafMeter(process, Path(folder))
         try:
             yield meter

@@ -137,7 +137,7 @@ class ContainerSource(Source):
             end = slots[len(times)] if len(slots) > len(times) else None
         asked = self.selection.rate
         if not untimed and asked not in (None, self._rate):
-            self.note("frames have times of their own: the rate asked for (--fps) is not used")
+            self.note("frames have times of their own: the rate asked for (`rate`) is not used")
         rate = (asked or self._rate) if untimed else self._rate
         return make_timeline(times, base, rate, last=last, end=end)
 
@@ -168,7 +168,7 @@ class ContainerSource(Source):
             scores = [s.width * s.height + DEFAULT_STREAM * bool(s.disposition & 1) for s in streams]
             wanted = scores.index(max(scores))
             if len(streams) > 1:
-                self.note(f"video stream {wanted} is taken of several ({found}); --stream takes another")
+                self.note(f"video stream {wanted} is taken of several ({found}); `stream` takes another")
         if not 0 <= wanted < len(streams):
             raise SettingsError(f"{self.name}: has no video stream {wanted}; it has {found}")
         return streams[wanted]
@@ -267,7 +267,7 @@ def _y4m_rate(file: "Path | _Pipe") -> Fraction | None:
 
 def _raw_options(path: Path, selection: Selection) -> dict[str, str]:
     if selection.video_size is None:
-        raise SettingsError(f"{path}: raw samples do not tell their size; give --video-size WxH (and --pix-fmt, --fps)")
+        raise SettingsError(f"{path}: raw samples do not tell their size; give `video_size` (and `pix_fmt`, `rate`)")
     width, height = selection.video_size
     pix_fmt = selection.pix_fmt or "yuv420p"
     given = f"{width}x{height} {pix_fmt}"
@@ -277,7 +277,7 @@ def _raw_options(path: Path, selection: Selection) -> dict[str, str]:
     # Less than a bit a pixel is no frame of any format: no need to make one to see.
     whole = total * 8 >= width * height and total % _raw_size(width, height, pix_fmt) == 0
     if path.exists() and not whole:
-        raise InputError(f"{path}: its {total} bytes are not whole frames of {given}; check --video-size and --pix-fmt")
+        raise InputError(f"{path}: its {total} bytes are not whole frames of {given}; check `video_size` and `pix_fmt`")
     rate = selection.rate or DEFAULT_RATE
     return {"video_size": f"{width}x{height}", "pixel_format": pix_fmt, "framerate": str(rate)}
 

@@ -22,7 +22,7 @@ from snerv_codec.media.source import Damage, Selection, Source, Unsupported, nam
 from snerv_codec.media.timing import Timeline
 from snerv_codec.media.tracks import cut_tracks
 
-INTERLACED = "and coded as they are; --deinterlace makes whole frames of them"
+INTERLACED = "and coded as they are; `deinterlace` makes whole frames of them"
 ALPHA = "transparency is dropped: pixels are taken as if they were opaque"
 FRAMES_IN_FLIGHT = 8  # frames that a decoder may hold, counted in RGB
 
@@ -88,7 +88,7 @@ def _collect(video: "VideoStream", memory: int | None) -> Pixels:
             if capacity <= count:
                 raise ResourceError(
                     f"{video.name}: more than {count} frames do not fit the {(memory or 0) / 1e9:.1f} GB of memory "
-                    "left; select fewer with --frames, or crop them with --crop"
+                    "left; select fewer with `frames`, or crop them with `crop`"
                 )
             frames.resize((capacity, *frame.shape), refcheck=False)
         frames[count] = frame
@@ -190,7 +190,7 @@ class VideoStream:
         """Raise `InputError`, unless all that was asked for had come before the problem."""
         if self.full:
             return
-        before = f", or encode those before with --frames {self._start}:{self._start + self.count}"
+        before = f", or encode those before with `frames` {self._start}:{self._start + self.count}"
         raise InputError(f"{self.name}: {problem}{before if self.count else ''}") from cause
 
     def _take(self, frame: Any) -> bool:
@@ -215,7 +215,7 @@ class VideoStream:
             height, width = self.source_size
             raise InputError(
                 f"{self._source.part or self.name}: frame {number} is {size[1]}x{size[0]} and the first {width}x"
-                f"{height}; a video must keep its size: split it, or select frames of one size with --frames"
+                f"{height}; a video must keep its size: split it, or select frames of one size with `frames`"
             )
         if self._scan == "progressive" and not self._selection.deinterlace:
             self._scan = scan_of(frame, self._source.field_order, self._source.codec)
@@ -224,7 +224,7 @@ class VideoStream:
         if frame.is_corrupt:
             raise Damage(f"frame {number} is damaged")
         if self.count >= MAX_FRAMES:
-            raise InputError(f"{self.name}: has more than {MAX_FRAMES} frames; select some with --frames")
+            raise InputError(f"{self.name}: has more than {MAX_FRAMES} frames; select some with `frames`")
         self._times.append(frame.pts)
         self._last = frame.duration or 0
         self._source.done = self.full and frame.pts is None  # else the next frame tells when this one ends

@@ -88,7 +88,7 @@ def make_timeline(
         rate = None  # but the clock's, as of a container that tells none
     if all(time is None for time in times):
         if rate is None:
-            notes.append(f"the rate is not told: {float(DEFAULT_RATE):g} frames/s assumed; --fps gives another")
+            notes.append(f"the rate is not told: {float(DEFAULT_RATE):g} frames/s assumed; `rate` gives another")
         rate = rate or DEFAULT_RATE
         return Timeline(1 / rate, tuple(range(len(times))), 1, rate, tuple(notes))
     step = 1 / ((rate or DEFAULT_RATE) * base)

@@ -59,7 +59,7 @@ def open_writer(
     """
     kind = Path(output).suffix.lower()
     if (crf is not None or preset is not None) and kind not in H264:
-        raise SettingsError(f"--crf and --preset are for {' and '.join(H264)}, not for {output}")
+        raise SettingsError(f"`crf` and `preset` are for {' and '.join(H264)}, not for {output}")
     if crf is not None and not 0 <= crf <= 51:
         raise SettingsError(f"crf {crf} is not in 0..51")
     if preset is not None and preset not in PRESETS:
@@ -79,7 +79,7 @@ def open_writer(
                 if info.frame_count > 1:
                     raise OutputError(
                         f"{output}: a picture is one frame, and {info.frame_count} are selected; "
-                        "select one with --frames 7, or give a folder"
+                        "select one with `frames` 7, or give a folder"
                     )
                 yield _Picture(beside)
                 return

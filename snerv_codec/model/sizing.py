@@ -199,7 +199,7 @@ def _strides_from(
     if strides is not None and not reaches(strides):
         raise SettingsError(
             f"strides {','.join(map(str, strides))} do not lead from an embedding of {made} to "
-            f"frames of {width}x{height}; leave --strides out, or raise some of them"
+            f"frames of {width}x{height}; leave `strides` out, or raise some of them"
         )
     if strides is not None:
         return strides

@@ -39,6 +39,6 @@ def require_room(room: int, values: int) -> None:
     if bits < LEAST_BITS:
         raise SettingsError(
             f"besides sound, times and headers the target leaves {max(room, 0):,} bytes, {bits:.2g} bits for each of "
-            f"the model's {values:,} values, too few for any picture; lower --size (--channels, --blocks), or raise "
+            f"the model's {values:,} values, too few for any picture; lower `size` (`channels`, `blocks`), or raise "
             "the target"
         )

@@ -15,7 +15,7 @@ FRAME_NAME = re.compile(r"frame_\d+\.png")  # of the files in a folder of frames
 ATTEMPTS = 10
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EBADF)
 NO_LINKS = (errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
-TAKEN = "exists already; use --overwrite to replace it"
+TAKEN = "exists already; use `overwrite` to replace it"
 
 
 def check_target(

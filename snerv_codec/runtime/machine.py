@@ -40,7 +40,7 @@ def choose_device(name: str) -> "torch.device":
         raise SettingsError(f"device {name!r} is not one of auto, cpu, cuda, cuda:0, cuda:1, ...")
     if kind == "cuda" and int(index or 0) >= found:
         have = f"{found} CUDA devices here" if found else "no CUDA device here"
-        raise ResourceError(f"device {name!r} asked for, but there is {have}; use --device cpu")
+        raise ResourceError(f"device {name!r} asked for, but there is {have}; use `device` cpu")
     return torch.device(name)
 
 
@@ -74,7 +74,7 @@ def require_compiler() -> None:
     """Raise `ResourceError` where there is no C++ compiler, which torch.compile calls."""
     if not any(map(shutil.which, filter(None, (os.environ.get("CXX"), "c++", "g++", "clang++")))):
         raise ResourceError(
-            "--compile full needs a C++ compiler, and there is none; install g++ or leave the option out"
+            "`compile` full needs a C++ compiler, and there is none; install g++ or leave the option out"
         )
 
 

@@ -74,7 +74,7 @@ class Checkpoint:
         if MADE_BY in changed:
             raise SettingsError(
                 f"{self.directory}: an interrupted run of another version of snerv-codec; "
-                "delete the directory, or start over with --overwrite"
+                "delete the directory, or start over with `overwrite`"
             )
         if changed:
             raise SettingsError(

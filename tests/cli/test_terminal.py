@@ -14,7 +14,7 @@ from clips import packets
 
 from snerv_codec.bitstream.container import read_stream, write_stream
 from snerv_codec.cli.main import main
-from snerv_codec.cli.terminal import echo, printable
+from snerv_codec.cli.terminal import echo, printable, with_flags
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\rsegment 9  forged\nfile  forged\x9b31m\u202eback\u2028\x00\udce9"
 SNERV = [sys.executable, "-m", "snerv_codec.cli.main"]
@@ -141,3 +141,10 @@ def test_work_that_nobody_listens_to_is_done_all_the_same(coded, tmp_path):
         assert done.returncode == 0, done.stderr
         assert "rror" not in done.stderr
         assert len(packets(tmp_path / f"out{len(options)}.mp4", "video")) == 6
+
+
+def test_settings_in_a_message_are_told_as_options():
+    assert (
+        with_flags("give `video_size` (and `rate`), or `vmaf`=False") == "give --video-size (and --fps), or --no-vmaf"
+    )
+    assert with_flags("`Not one`: a`b") == "`Not one`: a`b"

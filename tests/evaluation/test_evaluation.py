@@ -179,14 +179,14 @@ def test_raw_samples_on_the_distorted_side_take_the_size_of_the_reference(frames
 @pytest.mark.parametrize(
     ("shape", "selection", "message"),
     [
-        ((5, 37, 48), {}, "other.mkv: is 48x37, and .*reference.mkv 50x37; .* give --crop 37x48 "),
-        ((5, 37, 50), {"crop": (32, 40)}, "is 50x37, and .* 40x32 after --crop 32x40; --crop applies to the reference"),
+        ((5, 37, 48), {}, "other.mkv: is 48x37, and .*reference.mkv 50x37; .* give `crop` 37x48 "),
+        ((5, 37, 50), {"crop": (32, 40)}, "is 50x37, and .* 40x32 after `crop` 32x40; `crop` applies to the reference"),
         ((5, 37, 51), {}, "is 51x37, and .*reference.mkv 50x37$"),
-        ((5, 30, 40), {"crop": (32, 40)}, "is 40x30, and .*reference.mkv 40x32 after --crop 32x40$"),
-        ((3, 37, 50), {}, "other.mkv: has 3 frames, and .*reference.mkv 5; .* such as --frames 0:3"),
+        ((5, 30, 40), {"crop": (32, 40)}, "is 40x30, and .*reference.mkv 40x32 after `crop` 32x40$"),
+        ((3, 37, 50), {}, "other.mkv: has 3 frames, and .*reference.mkv 5; .* such as `frames` 0:3"),
         ((7, 37, 50), {}, "has 7 frames, and .*reference.mkv 5$"),
-        ((5, 37, 50), {"frames": (1, 4)}, "has 5 frames, and .* 3 in --frames 1:4; --frames applies to the reference"),
-        ((2, 37, 50), {"frames": (1, None)}, "has 2 frames, and .* 4 in --frames 1:$"),
+        ((5, 37, 50), {"frames": (1, 4)}, "has 5 frames, and .* 3 in `frames` 1:4; `frames` applies to the reference"),
+        ((2, 37, 50), {"frames": (1, None)}, "has 2 frames, and .* 4 in `frames` 1:$"),
         ((5, 37, 50), {"frames": (2, 9)}, "reference.mkv: has 5 frames, not all of 2:9"),
     ],
 )

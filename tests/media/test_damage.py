@@ -36,7 +36,7 @@ def with_font(path, frames):
 
 def assert_found(path, whole):
     """Reading names how many frames are there; those can be had, and are the right ones."""
-    with pytest.raises(InputError, match=r"--frames 0:\d+") as caught:
+    with pytest.raises(InputError, match=r"`frames` 0:\d+") as caught:
         read_video(path)
     there = int(str(caught.value).rpartition(":")[2])
     assert 0 < there < len(whole)
@@ -109,7 +109,7 @@ def test_half_a_frame_at_the_end_of_y4m(tmp_path, monkeypatch, lost):
     for source in (tmp_path / "a.y4m", "-"):
         for selection in (None, Selection(frames=(0, 4))):
             monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data[:-lost])))
-            with pytest.raises(InputError, match="last frame are there; repair it, or encode .* --frames 0:3"):
+            with pytest.raises(InputError, match="last frame are there; repair it, or encode .* `frames` 0:3"):
                 read_video(source, selection)
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data[:-lost])))
         assert len(read_video(source, Selection(frames=(0, 3))).frames) == 3

@@ -57,7 +57,7 @@ def test_interlaced_frames_come_as_they_are_and_it_is_told(tmp_path, name, first
     assert video.info.scan == first
     assert psnr(video.frames, woven(moments, first)) > 45
     (warning,) = video.warnings
-    assert warning.startswith(f"frames are interlaced, {first} field first, and coded as they are; --deinterlace")
+    assert warning.startswith(f"frames are interlaced, {first} field first, and coded as they are; `deinterlace`")
 
 
 @pytest.mark.parametrize("first", ["top", "bottom"])
@@ -118,7 +118,7 @@ def test_damage_is_found_behind_the_filter_too(tmp_path):
     kind = {"codec": "mjpeg", "pix_fmt": "yuvj420p", "options": {"qscale": "2"}, "sounds": [Sound("mp2", seconds=0.4)]}
     path = make_clip(tmp_path / "a.avi", moving(10), **kind)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(InputError, match=r"--frames 0:\d+") as caught:
+    with pytest.raises(InputError, match=r"`frames` 0:\d+") as caught:
         read_video(path, Selection(deinterlace=True))
     there = int(str(caught.value).rpartition(":")[2])
     assert len(read_video(path, Selection(deinterlace=True, frames=(0, there))).frames) == there > 0

@@ -144,7 +144,7 @@ def test_raw_samples(tmp_path, pix_fmt, size):
     assert np.array_equal(video.frames, read_video(clip).frames)
     assert (video.info.rate, seconds(video)) == (50, [Fraction(i, 50) for i in range(3)])
     (tmp_path / "a.yuv").write_bytes(raw[:-1])
-    with pytest.raises(InputError, match=f"a.yuv: its {len(raw) - 1} bytes are not whole frames of .*; check --video"):
+    with pytest.raises(InputError, match=f"a.yuv: its {len(raw) - 1} bytes are not whole frames of .*; check `video_"):
         read_video(tmp_path / "a.yuv", chosen)
 
 
@@ -153,7 +153,7 @@ def test_raw_samples_need_a_size_and_a_known_format(tmp_path):
     path.write_bytes(bytes(64 * 48 * 3 // 2))
     assert read_video(path, Selection(video_size=(64, 48))).info.chroma == "420"
     for selection, message in (
-        (Selection(), "give --video-size"),
+        (Selection(), "give `video_size`"),
         (Selection(video_size=(64, 48), pix_fmt="nonsense"), "'nonsense' is unknown"),
         (Selection(video_size=(64, 48), pix_fmt="vaapi"), "'vaapi' is unknown"),
         (Selection(video_size=(100_000, 100_000)), "sides from 16 to 16384"),
@@ -312,7 +312,7 @@ def test_a_rate_for_a_video_with_times_is_not_used_and_said_so(tmp_path):
     path = make_clip(tmp_path / "a.mkv", moving(3), **LOSSLESS)
     video = read_video(path, Selection(rate=Fraction(10)))
     assert (video.info.rate, seconds(video)[1]) == (25, Fraction(1, 25))
-    assert any("--fps" in warning for warning in video.warnings)
+    assert any("`rate`" in warning for warning in video.warnings)
     assert read_video(path, Selection(rate=Fraction(25))).warnings == ()
 
 
@@ -428,7 +428,7 @@ def test_a_file_that_is_cut_short_says_which_frames_are_there(tmp_path, share):
     faststart = {"movflags": "+faststart"}
     path = make_clip(tmp_path / "a.mp4", moving(30), options={"bf": "0", "g": "5"}, container_options=faststart)
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
-    with pytest.raises(InputError, match=r"--frames 0:\d+") as caught:
+    with pytest.raises(InputError, match=r"`frames` 0:\d+") as caught:
         read_video(path)
     there = int(str(caught.value).rpartition(":")[2])
     assert 0 < there < 30
@@ -461,7 +461,7 @@ def test_damage_in_the_middle_is_found(tmp_path):
         at = [packet.pos for packet in container.demux(video=0) if packet.size][20]
     data[at + 12 : at + 60] = bytes(48)
     path.write_bytes(data)
-    with pytest.raises(InputError, match="damaged.*; repair it, or encode those before with --frames 0:20"):
+    with pytest.raises(InputError, match="damaged.*; repair it, or encode those before with `frames` 0:20"):
         read_video(path)
     assert len(read_video(path, Selection(frames=(0, 20))).frames) == 20
 
@@ -505,7 +505,7 @@ def test_frames_that_do_not_fit_the_memory(tmp_path):
     path = make_clip(tmp_path / "a.mkv", moving(40), **LOSSLESS)
     frame = 48 * 64 * 3
     assert len(read_video(path, memory=40 * frame).frames) == 40
-    with pytest.raises(ResourceError, match="more than 39 frames do not fit .*; select fewer with --frames, or crop"):
+    with pytest.raises(ResourceError, match="more than 39 frames do not fit .*; select fewer with `frames`, or crop"):
         read_video(path, memory=40 * frame - 1)
     assert len(read_video(path, Selection(frames=(0, 39)), memory=40 * frame - 1).frames) == 39
     assert read_video(path, keep=False, memory=10 * frame).info.frame_count == 40

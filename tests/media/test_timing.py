@@ -216,7 +216,7 @@ def test_y4m_without_a_rate_takes_the_one_that_is_given(tmp_path, monkeypatch):
         assert (video.info.rate, video.warnings) == (10, ())
     video = read_video(tmp_path / "a.y4m")
     assert video.info.rate == 25
-    assert video.warnings == ("the rate is not told: 25 frames/s assumed; --fps gives another",)
+    assert video.warnings == ("the rate is not told: 25 frames/s assumed; `rate` gives another",)
 
 
 def test_a_jump_of_an_hour_is_told(tmp_path):

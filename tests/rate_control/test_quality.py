@@ -65,7 +65,7 @@ def test_a_quality_out_of_reach_is_told_and_the_file_still_written(clip, tmp_pat
     fit = replace(FIT, epochs=2, grid_epochs=2)
     report, (warning,) = encode_for(clip, tmp_path / "out.snrv", Target("psnr", 60), fit=fit)
     assert f"PSNR 60 dB, is out of this fit's reach, which came to {report.quality.psnr:.2f}" in warning
-    assert "--size" in warning
+    assert "`size`" in warning
     assert report.bytes_total == (tmp_path / "out.snrv").stat().st_size
     values = plan(clip, replace(QUICK, fit=fit)).total_parameters
     assert report.bytes_symbols < 10 / 8 * values  # no bits for nothing
@@ -109,7 +109,7 @@ def test_what_cannot_be_measured_is_told_before_the_fit(clip, tmp_path, monkeypa
     monkeypatch.setattr(vmaf, "find_ffmpeg", missing)
     with pytest.raises(ResourceError, match="VMAF needs imageio-ffmpeg"):
         encode(large, tmp_path / "out.snrv", settings, on_event=lambda event: pytest.fail(str(event)))
-    with pytest.raises(SettingsError, match="VMAF counts pixels that --mask leaves out"):
+    with pytest.raises(SettingsError, match="VMAF counts pixels that `mask` leaves out"):
         replace(settings, mask="mask.png")
     with pytest.raises(SettingsError, match="psnr 101 is above 100"):
         Target("psnr", 101)

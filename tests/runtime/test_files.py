@@ -63,7 +63,7 @@ def test_a_full_disk_says_what_to_do(tmp_path):
 
 def test_an_older_file_is_replaced_only_where_asked(tmp_path):
     (tmp_path / "out.bin").write_bytes(b"old")
-    with pytest.raises(OutputError, match="out.bin: exists already; use --overwrite"):
+    with pytest.raises(OutputError, match="out.bin: exists already; use `overwrite`"):
         write(tmp_path / "out.bin")
     assert (tmp_path / "out.bin").read_bytes() == b"old"
     write(tmp_path / "out.bin", overwrite=True)
@@ -206,7 +206,7 @@ def test_what_appears_meanwhile_is_not_replaced(tmp_path, monkeypatch, links, fo
             (beside / "frame_00000.png" if folder else beside).write_bytes(b"ours")
             os.replace(tmp_path / "other" if folder else tmp_path / "other" / "frame_00000.png", target)
 
-    with pytest.raises(OutputError, match="out: exists already; use --overwrite"):
+    with pytest.raises(OutputError, match="out: exists already; use `overwrite`"):
         write_late()
     assert (target / "frame_00000.png" if folder else target).read_bytes() == b"new"
     assert {path.name for path in tmp_path.iterdir()} <= {"out", "other"}
