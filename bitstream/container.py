@@ -1,12 +1,12 @@
 """Stream <-> bytes, and random access to the segments of a file.
 
-INFO | text | trak pdat ... | SEGM or SNNC ... | INDX | DONE, each a checked section (bitstream.sections).
+INFO | text | meta | atch ... | trak pdat ... | SEGM or SNNC ... | INDX | DONE, each checked (bitstream.sections).
 Opening a file reads INFO, INDX and the headers of the rest, so a segment costs one read wherever it lies.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from os import PathLike
 from pathlib import Path
@@ -15,6 +15,8 @@ from typing import BinaryIO
 
 from . import sections
 from .errors import Corrupt, LimitExceeded, contradictions_are_corrupt, naming
+from .extras import NO_EXTRAS, Extras
+from .extrassection import check_attachment_count, read_attachment, read_extras, write_attachment, write_extras
 from .indexsection import SegmentEntry, read_index, write_entry, write_head, write_index
 from .models import DecoderConfig
 from .sections import SectionEntry, SectionFile, check_size, payload_of, write_prologue, write_section
@@ -35,6 +37,7 @@ class StreamHeader:
     version: tuple[int, int]
     video: VideoInfo
     summary: str
+    extras: Extras  # but for the attachments
     segments: tuple[SegmentEntry, ...]
     tracks: tuple[TrackSummary, ...]
     sections: tuple[SectionEntry, ...]
@@ -44,7 +47,7 @@ class StreamHeader:
 class StreamWriter:
     """Writes a file section by section, so that no more than one segment is in memory at a time.
 
-    What is known before the first segment goes first: the video, the summary, and the side tracks. Then `add`
+    What is known before the first segment goes first: the video, summary, extras, and side tracks. Then `add`
     takes the segments in order, and `finish` writes the index and the end mark; a file without them is seen to be
     truncated. `write` is given the bytes, in order. Methods raise `LimitExceeded` for what no reader would accept,
     and `ValueError` for segments that are not those of the video.
@@ -56,6 +59,7 @@ class StreamWriter:
         video: VideoInfo,
         tracks: Iterable[SideTrack] = (),
         summary: str = "",
+        extras: Extras = NO_EXTRAS,
     ) -> None:
         self._sink, self._video = write, video
         self._entries: list[SegmentEntry] = []
@@ -64,6 +68,10 @@ class StreamWriter:
         self._section(sections.VIDEO, write_video(video))
         if summary:
             self._section(sections.SUMMARY, summary.encode())
+        if extras.told:
+            self._section(sections.EXTRAS, write_extras(extras))
+        for attachment in extras.attachments:
+            self._section(sections.ATTACHMENT, write_attachment(attachment))
         for number, track in enumerate(tracks, start=1):
             check_track_count(number)
             description, packets = write_track(track)
@@ -131,7 +139,7 @@ def _end(entries: list[SegmentEntry], offset: int) -> tuple[bytes, bytes]:
 def write_stream(stream: Stream) -> bytes:
     """The file that holds `stream`. Raises `LimitExceeded` for one that no reader would accept."""
     file = BytesIO()
-    writer = StreamWriter(file.write, stream.video, stream.tracks, stream.summary)
+    writer = StreamWriter(file.write, stream.video, stream.tracks, stream.summary, stream.extras)
     for segment in stream.segments:
         writer.add(write_segment(segment))
     writer.finish()
@@ -213,6 +221,13 @@ class StreamFile:
         with naming(self._name), contradictions_are_corrupt():
             return tuple(read_track(read(track), read(packets)) for track, packets in self._track_pairs())
 
+    def read_extras(self) -> Extras:
+        """Tags, chapters, light levels and attachments."""
+        read, found = self._sections.payload, self._of_type(sections.ATTACHMENT)
+        with naming(self._name), contradictions_are_corrupt():
+            check_attachment_count(len(found))
+            return replace(self.header.extras, attachments=tuple(read_attachment(read(each)) for each in found))
+
     def read_stream(self) -> Stream:
         """Everything at once."""
         values = sum(entry.value_count for entry in self.header.segments)
@@ -220,7 +235,7 @@ class StreamFile:
             if values > MAX_LOADED_VALUES:
                 raise LimitExceeded(f"{values} tensor values is above the limit of {MAX_LOADED_VALUES} at once")
             segments = tuple(self.read_segment(i) for i in range(len(self.header.segments)))
-            return Stream(self.header.video, segments, self.read_tracks(), self.header.summary)
+            return Stream(self.header.video, segments, self.read_tracks(), self.header.summary, self.read_extras())
 
     def verify(self) -> None:
         """Check the checksum of every section, known or not."""
@@ -247,6 +262,7 @@ class StreamFile:
                 version=self._sections.version,
                 video=read_video(read(table[0])),
                 summary=self._read_summary(),
+                extras=self._read_told(),
                 segments=read_index(read(index[0])),
                 tracks=tuple(summarize_track(read(track), packets.size) for track, packets in self._track_pairs()),
                 sections=table,
@@ -279,6 +295,13 @@ class StreamFile:
             return bytes(self._sections.payload(found[0])).decode()
         except UnicodeDecodeError:
             raise Corrupt("the summary is not UTF-8") from None
+
+    def _read_told(self) -> Extras:
+        """The extras without the attachments."""
+        found = self._of_type(sections.EXTRAS)
+        if len(found) > 1:
+            raise Corrupt(f"{len(found)} sections of extras")
+        return read_extras(self._sections.payload(found[0])) if found else NO_EXTRAS
 
     def _of_type(self, *kinds: bytes) -> list[SectionEntry]:
         return [section for section in self._sections.sections if section.type in kinds and not section.flags]

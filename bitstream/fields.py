@@ -13,6 +13,7 @@ import numpy.typing as npt
 from .errors import Corrupt, LimitExceeded, Truncated
 
 VARINT_BITS = 64
+MAX_TIME = (1 << 62) - 1  # of either sign, so that a difference of two fits a signed integer
 VARINT_BYTES = 10
 CHUNK = 1 << 16  # bytes that are turned into varints at once
 FLOAT16 = np.dtype("<f2")

@@ -24,12 +24,15 @@ MAX_SECTIONS = 1 << 18
 VIDEO, INDEX, SEGMENT, END = b"INFO", b"INDX", b"SEGM", b"DONE"
 NNC_SEGMENT = b"SNNC"
 SUMMARY, TRACK, PACKETS = b"text", b"trak", b"pdat"
+EXTRAS, ATTACHMENT = b"meta", b"atch"
 END_SIZE = 8  # bytes of the end mark, which says where the index lies
 # The known sections, and the most bytes of a payload. Packets are as large as they are: they take what a film's sound
 # takes, and are read when somebody wants them.
 LIMITS = {
     VIDEO: 1 << 24,
     SUMMARY: 1 << 16,
+    EXTRAS: 1 << 23,
+    ATTACHMENT: (1 << 25) + (1 << 10),
     TRACK: 1 << 28,
     PACKETS: 1 << 40,
     SEGMENT: 1 << 30,

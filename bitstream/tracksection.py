@@ -4,16 +4,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import starmap
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from .errors import Corrupt, LimitExceeded
-from .fields import Octets, Reader, Writer, unzigzag_all
-from .types import MAX_TIME, MAX_TRACKS, Packet, SideTrack, TrackKind
+from .extras import MAX_TAG_NAME, MAX_TAG_VALUE, MAX_TAGS, Tags
+from .fields import MAX_TIME, Octets, Reader, Writer, unzigzag_all
+from .types import MAX_TRACKS, MAX_TRIM, Packet, Role, SideTrack, TrackKind
 
 KINDS: tuple[TrackKind, ...] = ("audio", "subtitle")
+ROLES: tuple[Role, ...] = get_args(Role)
 MAX_TEXT = 255
 MAX_DESCRIPTION = 1 << 24
 MAX_PACKETS = 1 << 24
@@ -29,6 +31,9 @@ class TrackSummary:
     kind: TrackKind
     codec: str
     language: str
+    roles: tuple[Role, ...]
+    tags: Tags
+    sample_rate: int
     time_base: Fraction
     packet_count: int
     data_size: int
@@ -51,12 +56,30 @@ def check_track_count(count: int) -> None:
         raise LimitExceeded(f"{count} side tracks is above the limit of {MAX_TRACKS}")
 
 
+def write_tags(out: Writer, tags: Tags) -> None:
+    """Their number, then name and value of each."""
+    out.varint(len(tags))
+    for name, value in tags:
+        out.string(name, MAX_TAG_NAME)
+        out.string(value, MAX_TAG_VALUE)
+
+
+def read_tags(fields: Reader) -> Tags:
+    """Inverse of `write_tags`."""
+    count = fields.varint(MAX_TAGS)
+    return tuple((fields.string(MAX_TAG_NAME), fields.string(MAX_TAG_VALUE)) for _ in range(count))
+
+
 def write_track(track: SideTrack) -> tuple[bytes, bytes]:
     """Payloads of the track section and of the packet section. Raises `LimitExceeded`."""
     out = Writer()
     out.uint(KINDS.index(track.kind), 1)
     out.string(track.codec, MAX_TEXT)
     out.string(track.language, MAX_TEXT)
+    out.varint(sum(1 << ROLES.index(role) for role in track.roles))
+    for count in (track.sample_rate, track.skip, track.drop):
+        out.varint(count)
+    write_tags(out, track.tags)
     out.fraction(track.time_base)
     out.blob(track.description, MAX_DESCRIPTION)
     if len(track.packets) > MAX_PACKETS:
@@ -103,6 +126,9 @@ def summarize_track(payload: Octets, data_size: int) -> TrackSummary:
         kind=track.kind,
         codec=track.codec,
         language=track.language,
+        roles=track.roles,
+        tags=track.tags,
+        sample_rate=track.sample_rate,
         time_base=track.time_base,
         packet_count=count,
         data_size=size,
@@ -115,9 +141,26 @@ def _read_head(fields: Reader) -> tuple[SideTrack, int]:
     kind = fields.uint(1)
     if kind >= len(KINDS):
         raise Corrupt(f"track: kind {kind} is not known")
-    codec, language = fields.string(MAX_TEXT), fields.string(MAX_TEXT)
+    codec, language, roles = fields.string(MAX_TEXT), fields.string(MAX_TEXT), fields.varint()
+    if roles >> len(ROLES):
+        raise Corrupt(f"track: roles {roles:#x} are not known")
+    sample_rate, skip, drop = (fields.varint(MAX_TRIM) for _ in range(3))
+    tags = read_tags(fields)
     time_base, description = fields.fraction(), fields.blob(MAX_DESCRIPTION)
-    return SideTrack(KINDS[kind], codec, description, time_base, (), language), fields.varint(MAX_PACKETS)
+    track = SideTrack(
+        kind=KINDS[kind],
+        codec=codec,
+        description=description,
+        time_base=time_base,
+        packets=(),
+        language=language,
+        roles=tuple(role for place, role in enumerate(ROLES) if roles >> place & 1),
+        tags=tags,
+        sample_rate=sample_rate,
+        skip=skip,
+        drop=drop,
+    )
+    return track, fields.varint(MAX_PACKETS)
 
 
 def _read_rows(fields: Reader, count: int, data_size: int) -> Iterator[_Rows]:

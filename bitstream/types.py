@@ -4,10 +4,11 @@ Stream ─┬─ VideoInfo ── Color
         ├─ Segment ─┬─ DecoderConfig
         │           ├─ QuantizedTensor (one for each weight or bias of the decoder, one or two of embeddings)
         │           └─ the side values and checksums of its frames
-        └─ SideTrack ── Packet
+        ├─ SideTrack ── Packet
+        └─ Extras ── Chapter, Mastering, Light, Attachment (extras.py)
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
@@ -17,6 +18,8 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from .extras import NO_EXTRAS, Extras, Tags, check_tags
+from .fields import MAX_TIME
 from .models import MAX_FRAME_SIDE, DecoderConfig, check
 
 MIN_FRAME_SIDE = 16
@@ -26,12 +29,26 @@ MAX_BITS = 16
 MAX_DIMENSIONS = 8
 MAX_NAME = 255  # bytes of a tensor's
 MAX_TRACKS = 256  # of a file: FFmpeg's containers end at a thousand streams
-MAX_TIME = (1 << 62) - 1  # the greatest time, in either direction, and the longest duration
 
 Shape = tuple[int, ...]
 Chroma = Literal["400", "420", "422", "444", "rgb"]
 Scan = Literal["progressive", "top", "bottom"]
 TrackKind = Literal["audio", "subtitle"]
+Role = Literal[
+    "default",
+    "dub",
+    "original",
+    "comment",
+    "lyrics",
+    "karaoke",
+    "forced",
+    "hearing_impaired",
+    "visual_impaired",
+    "clean_effects",
+    "captions",
+    "descriptions",
+]  # what a track is for; "default" is the one that plays unasked
+MAX_TRIM = (1 << 31) - 1  # samples
 
 
 def _check_fraction(name: str, value: Fraction) -> None:
@@ -244,7 +261,9 @@ class SideTrack:
     """Sound or subtitles, copied packet by packet.
 
     `description` is a header-only media file of one track and no packets (ISO BMFF or Matroska), which
-    names the codec and holds its parameters, language and private data.
+    names the codec and holds its parameters and private data. Of decoded sound, whose `sample_rate` (Hz) is 0 where
+    unknown, a player leaves out the first `skip` samples, which are its encoder's delay, and the last `drop` ones,
+    which fill its last packet. `roles` are in the order of `Role`.
     """
 
     kind: TrackKind
@@ -253,12 +272,28 @@ class SideTrack:
     time_base: Fraction
     packets: tuple[Packet, ...]
     language: str = ""
+    roles: tuple[Role, ...] = ()
+    tags: Tags = ()
+    sample_rate: int = 0
+    skip: int = 0
+    drop: int = 0
 
     def __post_init__(self) -> None:
         check(self.kind in get_args(TrackKind), f"track kind {self.kind!r} is unknown")
         _check_fraction("track time base", self.time_base)
         times = (time for packet in self.packets for time in (packet.pts, packet.dts, packet.duration))
         check(all(abs(time) <= MAX_TIME for time in times), "packet times exceed 62 bits")
+        check(self.roles == in_role_order(self.roles), f"roles {self.roles} are unknown, or not in order")
+        trims = (self.sample_rate, self.skip, self.drop)
+        check(all(0 <= count <= MAX_TRIM for count in trims), f"sample rate, skip and drop {trims} are out of range")
+        check(self.sample_rate > 0 or self.skip == self.drop == 0, "samples are trimmed whose rate is not told")
+        check_tags(self.tags)
+
+
+def in_role_order(roles: Iterable[str]) -> tuple[Role, ...]:
+    """Those of `roles` that are known, in the order of `Role`."""
+    wanted = set(roles)
+    return tuple(role for role in get_args(Role) if role in wanted)
 
 
 def check_embeddings(config: DecoderConfig, frames: int, shapes: Sequence[Shape]) -> None:
@@ -282,6 +317,7 @@ class Stream:
     segments: tuple[Segment, ...]
     tracks: tuple[SideTrack, ...] = ()
     summary: str = ""
+    extras: Extras = NO_EXTRAS
 
     def __post_init__(self) -> None:
         next_frame = 0

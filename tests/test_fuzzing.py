@@ -34,7 +34,7 @@ def test_forged_files_give_a_result_or_one_clear_error(tmp_path):
 def test_every_field_of_every_section_is_known():
     for sample in samples():
         for part in dissect(sample):
-            if part.kind in (b"INFO", b"INDX", b"trak"):
+            if part.kind in (b"INFO", b"INDX", b"meta", b"atch", b"trak"):
                 ends = [field.stop for field in part.fields]
                 assert ends[-1] == len(part.payload)
                 assert {0, *ends} >= {field.start for field in part.fields} - {field.region[0] for field in part.fields}

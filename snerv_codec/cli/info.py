@@ -56,9 +56,17 @@ def _describe(source: Path, header: StreamHeader) -> dict[str, Any]:
             for entry in header.segments
         ],
         "tracks": [
-            asdict(track) | {"time_base": str(track.time_base), "duration": float(track.duration)}
+            asdict(track)
+            | {"time_base": str(track.time_base), "duration": float(track.duration), "tags": dict(track.tags)}
             for track in header.tracks
         ],
+        "tags": dict(header.extras.tags),
+        "chapters": [
+            {"start": chapter.start / 1e9, "end": chapter.end / 1e9, "title": chapter.title}
+            for chapter in header.extras.chapters
+        ],
+        "mastering": None if header.extras.mastering is None else asdict(header.extras.mastering),
+        "light": None if header.extras.light is None else asdict(header.extras.light),
         "sections": [{"type": section.name, "bytes": section.end - section.offset} for section in header.sections],
     }
 
@@ -86,7 +94,27 @@ def _render(values: dict[str, Any]) -> str:
         )
     for number, track in enumerate(values["tracks"]):
         language = f" ({track['language']})" if track["language"] else ""
-        rows[f"track {number}"] = f"{track['kind']}, {track['codec']}{language}"
+        title = f", {track['tags']['title']}" if "title" in track["tags"] else ""
+        roles = "".join(f", {role.replace('_', ' ')}" for role in track["roles"])
+        rows[f"track {number}"] = f"{track['kind']}, {track['codec']}{language}{title}{roles}"
+    rows |= _render_extras(values)
     if values["summary"]:
         rows["made by"] = values["summary"]
     return table(rows, sys.stdout)
+
+
+def _render_extras(values: dict[str, Any]) -> dict[str, str]:
+    """Rows of what goes with the video beside its tracks."""
+    rows = {}
+    if values["tags"]:
+        rows["tags"] = ", ".join(f"{name}: {value}" for name, value in values["tags"].items())
+    if values["chapters"]:
+        rows["chapters"] = ", ".join(f"{chapter['start']:.3f} s {chapter['title']}" for chapter in values["chapters"])
+    if values["mastering"] or values["light"]:
+        rows["HDR"] = " and ".join(
+            text for key, text in (("mastering", "mastering display"), ("light", "light levels")) if values[key]
+        )
+    attached = [section["bytes"] for section in values["sections"] if section["type"] == "atch"]
+    if attached:
+        rows["attachments"] = f"{len(attached)}, {sum(attached):,} bytes"
+    return rows

@@ -8,6 +8,7 @@ from math import prod
 import numpy as np
 
 from snerv_codec.bitstream.container import StreamWriter
+from snerv_codec.bitstream.extras import Attachment, Chapter, Extras, Light, Mastering
 from snerv_codec.bitstream.models import DecoderConfig, UnknownModel
 from snerv_codec.bitstream.sections import write_section
 from snerv_codec.bitstream.segmentsection import CodedSegment, write_segment
@@ -97,10 +98,33 @@ def rich_stream() -> Stream:
     )
     packets = tuple(Packet(bytes(range(i)), 1024 * i, 1024 * i - 5, 1024, i % 2 == 0) for i in range(4))
     tracks = (
-        SideTrack("audio", "aac", b"\0header", Fraction(1, 48000), packets, "eng"),
-        SideTrack("subtitle", "subrip", b"", Fraction(1, 1000), ()),
+        SideTrack(
+            kind="audio",
+            codec="aac",
+            description=b"\0header",
+            time_base=Fraction(1, 48000),
+            packets=packets,
+            language="eng",
+            roles=("default", "comment"),
+            tags=(("title", "Réalisateur"),),
+            sample_rate=48000,
+            skip=1024,
+            drop=300,
+        ),
+        SideTrack("subtitle", "subrip", b"", Fraction(1, 1000), (), roles=("forced", "descriptions")),
     )
-    return Stream(video, (first, second), tracks, "two segments of everything")
+    return Stream(video, (first, second), tracks, "two segments of everything", rich_extras())
+
+
+def rich_extras() -> Extras:
+    """One of everything."""
+    return Extras(
+        tags=(("title", "My film"), ("timecode", "01:00:00:00")),
+        chapters=(Chapter(0, 40_000_000, "Intro"), Chapter(40_000_000, 80_000_000), Chapter(-5, 1 << 61, "x")),
+        mastering=Mastering((34000, 16000, 13250, 34500, 7500, 3000, 15635, 16450), (10_000_000, 50)),
+        light=Light(1000, 400),
+        attachments=(Attachment("a.ttf", "font/ttf", bytes(range(99))), Attachment("", "", b"")),
+    )
 
 
 def small_video(frames):

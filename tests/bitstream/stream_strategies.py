@@ -1,13 +1,24 @@
 """Any stream that the format can hold."""
 
 from fractions import Fraction
+from typing import get_args
 
 import numpy as np
 from hypothesis import strategies as st
 from stream_samples import tensor
 
+from snerv_codec.bitstream.extras import Attachment, Chapter, Extras, Light, Mastering
 from snerv_codec.bitstream.models import LAYOUTS, DecoderConfig
-from snerv_codec.bitstream.types import Color, Packet, Segment, SideTrack, Stream, VideoInfo
+from snerv_codec.bitstream.types import (
+    Color,
+    Packet,
+    Role,
+    Segment,
+    SideTrack,
+    Stream,
+    VideoInfo,
+    in_role_order,
+)
 
 
 @st.composite
@@ -75,6 +86,37 @@ def streams(draw):
         st.just(Fraction(1, 48000)),
         st.lists(packet, max_size=4).map(tuple),
         st.text(max_size=3),
+        st.sets(st.sampled_from(get_args(Role))).map(in_role_order),
+        tags(),
+        st.integers(1, 2**31 - 1),
+        *2 * [st.integers(0, 2**31 - 1)],
     )
     tracks = draw(st.lists(track, max_size=2).map(tuple))
-    return Stream(draw(videos(first_frame)), tuple(segments), tracks, draw(st.text(max_size=30)))
+    return Stream(draw(videos(first_frame)), tuple(segments), tracks, draw(st.text(max_size=30)), draw(extras()))
+
+
+def words(least=0):
+    """Short texts without a zero character."""
+    return st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=least, max_size=9)
+
+
+def tags():
+    return st.lists(st.tuples(words(1), words()), max_size=3).map(tuple)
+
+
+def extras():
+    """Tags, chapters, light levels and attachments of any values."""
+    time = st.integers(-(2**62) + 1, 2**62 - 1)
+    chapter = st.builds(lambda a, b, title: Chapter(min(a, b), max(a, b), title), time, time, words())
+    wide = st.integers(0, 2**32 - 1)
+    mastering = st.builds(Mastering, st.tuples(*8 * [st.integers(0, 50_000)]), st.tuples(wide, wide))
+    light = st.builds(Light, *2 * [st.integers(0, 2**16 - 1)])
+    attachment = st.builds(Attachment, words(), words(), st.binary(max_size=9))
+    return st.builds(
+        Extras,
+        tags(),
+        st.lists(chapter, max_size=3).map(tuple),
+        st.none() | mastering,
+        st.none() | light,
+        st.lists(attachment, max_size=2).map(tuple),
+    )

@@ -87,7 +87,7 @@ def test_the_header_says_what_the_file_holds(tmp_path, monkeypatch):
     sound = header.tracks[0]
     assert (sound.kind, sound.codec, sound.language) == ("audio", "aac", "eng")
     assert (sound.packet_count, sound.data_size, sound.duration) == (4, 6, Fraction(4096, 48000))
-    names = ["INFO", "text", "trak", "pdat", "trak", "pdat", "SEGM", "SEGM", "INDX", "DONE"]
+    names = ["INFO", "text", "meta", "atch", "atch", "trak", "pdat", "trak", "pdat", "SEGM", "SEGM", "INDX", "DONE"]
     assert [section.name for section in header.sections] == names
     assert sum(section.size + 17 for section in header.sections) + 14 == header.file_size
 

@@ -44,8 +44,17 @@ def require_same(data):
         for track, there in zip(file.read_tracks(), found.tracks, strict=True):
             packets = [(p.data, p.pts, p.dts, p.duration, p.keyframe) for p in track.packets]
             assert packets == there.packets
-            for name in ("kind", "codec", "language", "time_base", "description"):
+            for name in set(vars(there)) - {"packets"}:
                 assert getattr(track, name) == getattr(there, name), name
+        require_same_extras(file.read_extras(), found.extras)
+
+
+def require_same_extras(extras, found):
+    assert extras.tags == found.tags
+    assert [(chapter.start, chapter.end, chapter.title) for chapter in extras.chapters] == found.chapters
+    assert found.mastering == (extras.mastering and (*extras.mastering.points, *extras.mastering.luminance))
+    assert found.light == (extras.light and (extras.light.brightest, extras.light.average))
+    assert [(each.name, each.media_type, each.data) for each in extras.attachments] == found.attachments
 
 
 def require_same_video(video, found):

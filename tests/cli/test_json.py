@@ -10,13 +10,15 @@ import pytest
 from clips import write_clip
 
 from snerv_codec.bitstream.container import StreamFile, StreamWriter
+from snerv_codec.bitstream.extras import Chapter, Extras, Light, Mastering
 from snerv_codec.bitstream.models import UnknownModel
 from snerv_codec.bitstream.sections import write_section
 from snerv_codec.bitstream.segmentsection import CodedSegment
 from snerv_codec.cli.main import main
 
 PAGE = Path(__file__).parents[2] / "docs" / "json.md"
-OPEN = {"terms"}  # an object whose keys differ from fit to fit
+OPEN = {"terms", "tags", "tracks[].tags"}  # objects whose keys differ from fit to fit, and from film to film
+EXTRAS = Extras((("title", "a"),), (Chapter(0, 1, "b"),), Mastering((0, 0, 0, 0, 0, 0, 0, 0), (1, 1)), Light(1, 1))
 QUICK = ("--size", "40k", "--epochs", "1", "--prune-epochs", "0", "--device", "cpu", "--json")
 
 
@@ -85,7 +87,7 @@ def test_what_decode_prints(coded, tmp_path, printed):
 
 def test_what_info_and_verify_print(coded, tmp_path, printed):
     with StreamFile(coded) as file, (tmp_path / "b.snrv").open("wb") as target:
-        writer = StreamWriter(target.write, file.header.video)
+        writer = StreamWriter(target.write, file.header.video, extras=EXTRAS)
         writer.add(CodedSegment(6, UnknownModel(99, b""), 1, 1, write_section(b"SEGM", b"of a later version")))
         writer.finish()
     check("`info`", printed("info", coded, "--json") + printed("info", tmp_path / "b.snrv", "--json"))

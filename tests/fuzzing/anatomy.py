@@ -42,6 +42,7 @@ def dissect(data: bytes) -> list[Part]:
     ]
     with _recording() as record, StreamFile(data) as file:
         file.read_tracks()
+        file.read_extras()
         for number in range(len(file.header.segments)):
             with suppress(BitstreamError):  # a model that nobody knows
                 file.read_segment(number)

@@ -68,6 +68,7 @@ def _inspect(data: bytes, random: Random, folder: Path) -> None:
         info._render(values)
         file.verify()
         file.read_tracks()
+        file.read_extras()
         for number in range(len(file.header.segments)):
             file.read_segment(number)
 

@@ -12,6 +12,11 @@ from independent import symbols
 
 SIGNATURE = bytes.fromhex("8f534e5256 0d0a1a")
 MANDATORY = {b"INFO", b"INDX", b"SEGM", b"SNNC", b"DONE"}
+OPTIONAL = {b"text", b"meta", b"atch", b"trak", b"pdat"}
+ROLES = (
+    *("default", "dub", "original", "comment", "lyrics", "karaoke", "forced"),
+    *("hearing_impaired", "visual_impaired", "clean_effects", "captions", "descriptions"),
+)
 CHROMA = ("400", "420", "422", "444", "rgb")
 
 
@@ -94,6 +99,7 @@ class File(NamedTuple):
     version: tuple[int, int]
     video: SimpleNamespace
     summary: str
+    extras: SimpleNamespace
     tracks: list[SimpleNamespace]
     segments: list[SimpleNamespace]
 
@@ -124,7 +130,9 @@ def read(data: bytes) -> File:
         tracks.append(read_track(description.payload, packets.payload))
     (text,) = by_type.get(b"text", [None])
     summary = text.payload.decode() if text else ""
-    return File((data[8], data[9]), read_video(found[0].payload), summary, tracks, entries)
+    (meta,) = [section.payload for section in by_type.get(b"meta", [])] or [None]
+    extras = read_extras(meta, [section.payload for section in by_type.get(b"atch", [])])
+    return File((data[8], data[9]), read_video(found[0].payload), summary, extras, tracks, entries)
 
 
 def sections(data: bytes) -> list[Section]:
@@ -135,7 +143,7 @@ def sections(data: bytes) -> list[Section]:
         kind, flags, size = fields.take(4), fields.u(1), fields.u(8)
         payload = fields.take(size)
         assert zlib.crc32(data[at : at + 13 + size]) == fields.u(4)
-        if kind in MANDATORY or kind in (b"text", b"trak", b"pdat"):
+        if kind in MANDATORY or kind in OPTIONAL:
             assert flags == 0
             found.append(Section(kind, at, fields.at, payload))
         else:
@@ -252,6 +260,11 @@ def read_track(payload: bytes, data: bytes) -> SimpleNamespace:
     """Section 8."""
     fields, track, content = Fields(payload), SimpleNamespace(), Fields(data)
     track.kind, track.codec, track.language = ("audio", "subtitle")[fields.u(1)], fields.string(), fields.string()
+    roles = fields.varint()
+    assert roles < 1 << len(ROLES)
+    track.roles = tuple(role for bit, role in enumerate(ROLES) if roles >> bit & 1)
+    track.sample_rate, track.skip, track.drop = fields.varints(3)
+    track.tags = read_tags(fields)
     track.time_base, track.description, track.packets = fields.ratio(), fields.blob(), []
     end = duration = 0
     for _ in range(fields.varint()):
@@ -264,3 +277,28 @@ def read_track(payload: bytes, data: bytes) -> SimpleNamespace:
     fields.end()
     content.end()
     return track
+
+
+def read_tags(fields: Fields) -> tuple[tuple[str, str], ...]:
+    """Section 8.1."""
+    return tuple((fields.string(), fields.string()) for _ in range(fields.varint()))
+
+
+def read_extras(meta: bytes | None, attached: list[bytes]) -> SimpleNamespace:
+    """Section 8.1: `meta` is None where there is no such section."""
+    fields = Fields(bytes(3) if meta is None else meta)
+    extras, end = SimpleNamespace(tags=read_tags(fields), chapters=[], attachments=[]), 0
+    for _ in range(fields.varint()):
+        start = end + fields.svarint()
+        end = start + fields.varint()
+        extras.chapters.append((start, end, fields.string()))
+    kinds = fields.u(1)
+    assert kinds < 4
+    extras.mastering = fields.varints(10) if kinds & 1 else None
+    extras.light = fields.varints(2) if kinds & 2 else None
+    fields.end()
+    for payload in attached:
+        fields = Fields(payload)
+        extras.attachments.append((fields.string(), fields.string(), fields.blob()))
+        fields.end()
+    return extras
