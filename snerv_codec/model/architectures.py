@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MIN_WIDTH = 12
 CELL = 24  # pixels along a side of what a position of a fine embedding covers
-FEWEST_CHANNELS, MOST_CHANNELS = 4, 8  # of one, as long as there are enough parameters for it
+FEWEST_CHANNELS, MOST_CHANNELS = 4, 16  # of one, as far as there are parameters for it
 NARROWING = Fraction(5, 6)  # each stage is narrower by 1.2
 LARGEST_KERNEL = 5
 PAPER_BLOCKS = {350_000: 2, 750_000: 3, 1_500_000: 4, 3_000_000: 6, 4_570_000: 8, 5_950_000: 10}
@@ -38,9 +38,14 @@ def paper_blocks(parameters: int) -> int:
     return PAPER_BLOCKS[min(PAPER_BLOCKS, key=lambda size: abs(log2(size / parameters)))]
 
 
-def paper_embedding(height: int, width: int, values: float) -> tuple[int, float]:
-    """16 channels at 8 positions: 2 x 4 in all of the paper's configurations."""
-    return 16, 8
+def paper_positions(height: int, width: int, values: float) -> float:
+    """8, which are 2 x 4 in all of the paper's configurations."""
+    return 8
+
+
+def paper_channels(values: float) -> int:
+    """16, those of the paper's embeddings."""
+    return 16
 
 
 def paper_kernels(stages: int) -> tuple[int, ...]:
@@ -53,15 +58,18 @@ class Proportions:
     """What sizing holds to when it chooses a configuration; the defaults are the paper's.
 
     - `stages`: up-sampling blocks.
-    - `embedding`: channels of a frame's embedding and its positions, the latter about, from the frame's height and
-      width in pixels and the number of parameters that there are for it.
+    - `share`: of all parameters, those that there are for embeddings, where these follow from it.
+    - `positions`: of a frame's embedding, about, from the frame's height and width in pixels and its parameters' share.
+    - `channels`: of the embedding, from the parameters that there are for each position.
     - `widths`: of the features, from C_0 and the number of stages; `kernels`: of the blocks, from the latter.
     - `blocks`: residual blocks of a fusion block, from the number of parameters.
     - `within_budget`: whether to stay below the number of parameters asked for, or to go to the closest.
     """
 
     stages: int = 5
-    embedding: Callable[[int, int, float], tuple[int, float]] = paper_embedding
+    share: float = 0.25
+    positions: Callable[[int, int, float], float] = paper_positions
+    channels: Callable[[float], int] = paper_channels
     widths: Callable[[int, int], tuple[int, ...]] = paper_widths
     kernels: Callable[[int], tuple[int, ...]] = paper_kernels
     blocks: Callable[[int], int] = paper_blocks
@@ -140,16 +148,26 @@ def _extension(*, over_time: bool) -> Architecture:
     )
 
 
+def _pixel_encoder(config: DecoderConfig) -> "nn.Module":
+    from snerv_codec.model.pixel import PixelEncoder
+
+    return PixelEncoder(config)
+
+
 def _pixel(config: DecoderConfig) -> "nn.Module":
     from snerv_codec.model.pixel import PixelDecoder
 
     return PixelDecoder(config.embedding_shape[0], config.strides, config.widths, config.kernels)
 
 
-def fine_embedding(height: int, width: int, values: float) -> tuple[int, float]:
-    """A position for each 24 x 24 pixels with 8 channels, fewer channels and then positions where `values` are few."""
-    positions = max(1.0, min(height * width / CELL**2, values / FEWEST_CHANNELS))
-    return max(1, min(MOST_CHANNELS, int(values / positions))), positions
+def fine_positions(height: int, width: int, values: float) -> float:
+    """One for each 24 x 24 pixels, or fewer, so that there are 4 `values` for each."""
+    return max(1.0, min(height * width / CELL**2, values / FEWEST_CHANNELS))
+
+
+def fine_channels(values: float) -> int:
+    """As many as there are values for, and no more than pay."""
+    return max(1, min(MOST_CHANNELS, int(values)))
 
 
 def bounded_widths(channels: int, stages: int) -> tuple[int, ...]:
@@ -162,10 +180,17 @@ ARCHITECTURES: dict[Model, Architecture] = {
     "t": _extension(over_time=True),
     "t2d": _extension(over_time=False),
     "pixel": Architecture(
-        encoder=_encoder,
+        encoder=_pixel_encoder,
         decoder=_pixel,
         features=pixel_features,
         subbands=False,
-        proportions=Proportions(stages=4, embedding=fine_embedding, widths=bounded_widths, blocks=lambda parameters: 0),
+        proportions=Proportions(
+            stages=4,
+            share=0.4,
+            positions=fine_positions,
+            channels=fine_channels,
+            widths=bounded_widths,
+            blocks=lambda parameters: 0,
+        ),
     ),
 }

@@ -15,7 +15,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from snerv_codec.bitstream.models import DecoderConfig
 from snerv_codec.model.decoder import Prediction, SpatialPath
+from snerv_codec.model.encoder import DownPath
+
+LARGEST_PATCH = 9  # pixels along a side, of what the encoder's first convolution reads
+
+
+class PixelEncoder(nn.Module):
+    """The way down that `PixelDecoder` comes back: a stage for each stride, the first two in one while they are small.
+
+    Full-sized features of 64 channels would take more arithmetic than the whole decoder.
+    """
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        first, *others = config.strides
+        while len(others) > 1 and first * others[0] <= LARGEST_PATCH:
+            first *= others.pop(0)
+        self.path = DownPath((first, *others), config.embedding_shape[0])
+
+    def forward(self, frames: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """RGB, one tensor (N, 3, H, W) in [0, 1], to the embeddings, one tensor (N, E, h, w)."""
+        return (self.path(frames[0]),)
 
 
 class PixelDecoder(nn.Module):

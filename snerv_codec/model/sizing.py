@@ -21,9 +21,6 @@ STRIDE_CHOICES = (5, 4, 3, 2, 1)
 # By parameter budget: positions of a temporal embedding (5x10, 10x20, 20x40; paper, table 9).
 TEMPORAL_POSITIONS = {750_000: 50, 1_500_000: 200, 3_000_000: 800}
 TEMPORAL_CHANNELS = 3
-# The most that embeddings may take of the budget, where they follow from it: they grow with the number of frames, and
-# the paper's clips are short. There the temporal ones take 5 to 21 %.
-EMBEDDING_SHARE = 0.25
 # What doubling or halving a model's number of positions weighs, in shares of the frame's area. Padding
 # costs arithmetic only; positions cost bits in every frame or detail that the decoder has to invent.
 POSITION_WEIGHT = 0.1
@@ -86,13 +83,14 @@ def choose_config(
     height, width) and `temporal_size` (height, width) override the choice; `variant` is what the parameters are
     counted of. Raises `SettingsError` where the budget cannot hold the embeddings and a decoder.
     """
-    rule, values = ARCHITECTURES[model].proportions, EMBEDDING_SHARE * budget / frames
-    depth, positions = rule.embedding(height, width, values)
+    rule = ARCHITECTURES[model].proportions
+    values = rule.share * budget / frames
     if embedding is not None:
         shape, strides = embedding, _strides_from(embedding, height, width, strides, model)
     else:
-        strides = strides or choose_strides(height, width, model, positions)
-        shape = (depth, *_positions(height, width, strides, model))
+        strides = strides or choose_strides(height, width, model, rule.positions(height, width, values))
+        rows, columns = _positions(height, width, strides, model)
+        shape = rule.channels(values / (rows * columns)), rows, columns
     temporal = None
     if LAYOUTS[model].temporal:
         size = _temporal_size(shape, strides, temporal_size, _temporal_positions(budget), values)

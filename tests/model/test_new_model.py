@@ -61,7 +61,8 @@ def toy(monkeypatch):
     monkeypatch.setitem(LAYOUTS, "toy", layout)
     proportions = Proportions(
         stages=4,
-        embedding=lambda height, width, values: (4, 32),
+        positions=lambda height, width, values: 32,
+        channels=lambda values: 4,
         widths=lambda channels, stages: (channels,) * (stages + 1),
         kernels=lambda stages: (3,) * stages,
     )
