@@ -2,9 +2,14 @@
 
 from collections.abc import Sequence
 from statistics import median
+from typing import Any
 
 from benchmarks.bdrate import MIN_OVERLAP, MIN_POINTS, Delta, compare, quality_at, rate_at
 from benchmarks.curves import METRICS, Curve, Metric
+from benchmarks.record import Record
+from snerv_codec.bitstream.models import DecoderConfig
+from snerv_codec.model.architectures import paper_config
+from snerv_codec.model.sizing import model_cost
 from snerv_codec.pages.document import Table
 
 PSNR, YUV = METRICS[:2]
@@ -109,10 +114,21 @@ def points_table(curves: Sequence[Curve]) -> Table:
             rate, quality = point["rate"], point["quality"]
             cells = (_figure(quality.get(key), 4 if "ssim" in key else 2) for key in keys)
             sizes = (f"{rate['bytes']:,}", f"{rate['bpp']:.4f}", f"{rate['stream_bytes']:,}")
-            rows.append((f"{curve.name} {point['point']}", *sizes, *cells))
+            rows.append((f"{curve.name} {point['point']}", *sizes, *cells, arithmetic(point)))
         notes += [f"{curve.name} {point['point']} failed: {point['reason']}" for point in curve.failed]
     where = f"Each line is one of results/rd/{curves[0].dataset}/CODEC.jsonl."
-    return Table((*header, "harmonic", "1 % low"), rows, (where, *notes))
+    return Table((*header, "harmonic", "1 % low", "kMAC a pixel"), rows, (where, *notes))
+
+
+def arithmetic(point: Record) -> str:
+    """Thousands of multiply-accumulates a pixel that decoding takes, of a point of ours; a dash for others."""
+    found = point.get("details", {}).get("config")
+    if found is None:
+        return NONE
+    known: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in found.items()}
+    config = DecoderConfig(**known) if "widths" in known else paper_config(**known)  # by its parts, in older records
+    clip = point["dataset"]
+    return _short(model_cost(config, clip["frames"]).decoder_macs / (clip["width"] * clip["height"]) / 1000)
 
 
 def summary_table(curves: Sequence[Curve], best: Sequence[Curve], metric: Metric) -> Table:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import asdict
 from html import unescape
 from xml.etree import ElementTree
 
@@ -10,6 +11,7 @@ import pytest
 from benchmarks import comparison, record, report
 from benchmarks.bdrate import bd_rate
 from benchmarks.curves import Curve
+from snerv_codec.model.architectures import paper_config
 
 pytest.importorskip("bjontegaard", reason="the extra bench is not installed")
 
@@ -192,3 +194,13 @@ def test_ways_of_ours_are_held_against_each_other():
     assert first[1] == second[2] == "–"
     assert first[2].startswith("+100")
     assert second[1].startswith("-50.0 %")
+
+
+def test_arithmetic_stands_beside_points_of_ours(page):
+    """Bunny at 3M takes 90.10 GMAC a frame (paper, table 2b); older records have the parts of a configuration."""
+    config = paper_config((16, 2, 4), (5, 4, 2, 2, 2), 111, 6)
+    parts = {"embedding_shape": [16, 2, 4], "strides": [5, 4, 2, 2, 2], "channels": 111, "blocks": 6}
+    for found in (asdict(config), parts):
+        point = {"dataset": {"width": 1280, "height": 640, "frames": 132}, "details": {"config": found}}
+        assert comparison.arithmetic(json.loads(json.dumps(point))) == "110"
+    assert "kMAC a pixel" in text_of(page)
