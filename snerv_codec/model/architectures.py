@@ -161,8 +161,8 @@ def _pixel(config: DecoderConfig) -> "nn.Module":
 
 
 def fine_positions(height: int, width: int, values: float) -> float:
-    """One for each 24 x 24 pixels, or fewer, so that there are 4 `values` for each."""
-    return max(1.0, min(height * width / CELL**2, values / FEWEST_CHANNELS))
+    """One for each 24 x 24 pixels, or fewer, so that there are 4 `values` for each; 8 at least, as the paper has."""
+    return max(8.0, min(height * width / CELL**2, values / FEWEST_CHANNELS))
 
 
 def fine_channels(values: float) -> int:
