@@ -21,13 +21,14 @@ from snerv_codec.errors import OutputError, SettingsError
 from snerv_codec.evaluation import vmaf
 from snerv_codec.evaluation.metrics import Quality, bits_per_pixel, bits_per_second, mean_quality
 from snerv_codec.events import Event, FrameDone, Planned, Warned
+from snerv_codec.media.room import writing_memory
 from snerv_codec.media.source import name_of
 from snerv_codec.media.timeline import cut, multiplied, select
 from snerv_codec.media.writer import KINDS, open_writer
 from snerv_codec.report import DecodeReport, EncodeReport
 from snerv_codec.runtime.ahead import Timed, ahead
 from snerv_codec.runtime.files import atomic_path, check_target
-from snerv_codec.runtime.machine import available_memory, memory_refused
+from snerv_codec.runtime.machine import available_cores, available_memory, memory_refused
 from snerv_codec.runtime.precision import Precision
 from snerv_codec.settings import EncodeSettings
 
@@ -148,6 +149,8 @@ def decode(
         check_target(Path(output), overwrite=overwrite, folder=Path(output).suffix == "", source=path)
     with Decoder(source, device=device, batch=batch, precision=precision) as decoder:
         chosen = select(frames, len(decoder))
+        writing = writing_memory(output, decoder.info, preset, available_cores())
+        decoder.require_memory(chosen, besides=writing + decoder.tracks_memory)
         wanted = {"audio": audio, "subtitle": subtitles}
         tracks = tuple(track for track in decoder.tracks() if wanted[track.kind])
         with naming(source if isinstance(source, str | PathLike) else ""), contradictions_are_corrupt():

@@ -13,6 +13,7 @@ import torch
 
 from snerv_codec.bitstream.container import Source, StreamFile
 from snerv_codec.bitstream.errors import naming
+from snerv_codec.bitstream.indexsection import SegmentEntry
 from snerv_codec.bitstream.models import DecoderConfig
 from snerv_codec.bitstream.types import Segment, SideTrack, VideoInfo
 from snerv_codec.compression.packing import expect_decoder, unpack_decoder, unpack_embeddings
@@ -37,6 +38,7 @@ from snerv_codec.runtime.machine import choose_device, keep_freed_memory, memory
 from snerv_codec.runtime.precision import Precision, computing
 
 CUDA_BATCH = 4
+PACKET_MEMORY = 360  # bytes of one, as measured, its copy with other times included
 GPU_TURN = Lock()  # graphs are captured and replayed by one thread at a time
 
 
@@ -85,6 +87,28 @@ class Decoder:
     def metadata(self) -> VideoMetadata:
         """The same for people: sizes, times in seconds, rates."""
         return describe(self.info, self._file.header.file_size)
+
+    @property
+    def tracks_memory(self) -> int:
+        """Bytes that `tracks` takes, and cutting them to some frames."""
+        tracks = self._file.header.tracks
+        return sum(2 * track.data_size + PACKET_MEMORY * track.packet_count for track in tracks)
+
+    def require_memory(self, numbers: range, besides: int = 0) -> None:
+        """Raise `ResourceError` where decoding the frames `numbers`, and `besides` bytes, take more than is left.
+
+        The latter are of the machine's own memory. A segment is decoded at a time, so that of the largest counts.
+        """
+        entries = [
+            entry
+            for entry in self._file.header.segments
+            if entry.first_frame < numbers.stop and numbers.start < entry.first_frame + entry.frame_count
+        ]
+        need = max(map(self._segment_memory, entries), default=0)
+        if self._device.type != "cpu":
+            require_memory(need, self._device, "decoding", _advice(self._device))
+            need = 0
+        require_memory(need + besides, torch.device("cpu"), "decoding", _advice(torch.device("cpu")))
 
     def tracks(self) -> tuple[SideTrack, ...]:
         """Sound and subtitles, as packets."""
@@ -199,6 +223,12 @@ class Decoder:
             yield from player.play(numbers[:here], rate)
             numbers = numbers[here:]
 
+    def _segment_memory(self, entry: SegmentEntry) -> int:
+        """Bytes that decoding a segment takes; none where nobody knows its model, as reading it then says."""
+        if not isinstance(entry.config, DecoderConfig):
+            return 0
+        return decoding_memory(entry.config, entry.value_count, _frames_at_once(self._device, self._batch))
+
     def _player_of(self, number: int) -> "SegmentPlayer":
         """The player of the segment that frame `number` is of; one at a time is kept."""
         with self._turn:
@@ -208,8 +238,7 @@ class Decoder:
                 starts = [entry.first_frame for entry in self._file.header.segments]
                 index = bisect_right(starts, number) - 1
                 entry = self._file.header.segments[index]
-                if isinstance(entry.config, DecoderConfig):  # of another, the file says what is wrong
-                    _require_memory(entry.config, entry.value_count, self._device, self._batch)
+                require_memory(self._segment_memory(entry), self._device, "decoding", _advice(self._device))
                 segment = self._file.read_segment(index, expect_decoder)
                 with naming(self._source if isinstance(self._source, str | PathLike) else ""):
                     self._player = SegmentPlayer(segment, self.info, self._device, self._batch, self._precision)
@@ -301,12 +330,6 @@ class SegmentPlayer:
 
 def _frames_at_once(device: torch.device, batch: int | None) -> int:
     return (batch or CUDA_BATCH) if device.type == "cuda" else 1
-
-
-def _require_memory(config: DecoderConfig, values: int, device: torch.device, batch: int | None) -> None:
-    """Raise `ResourceError` where decoding a segment of so many `values` takes more memory than there is."""
-    need = decoding_memory(config, values, _frames_at_once(device, batch))
-    require_memory(need, device, "decoding", _advice(device))
 
 
 def _advice(device: torch.device) -> str:

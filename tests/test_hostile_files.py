@@ -9,6 +9,7 @@ from snerv_codec import decode
 from snerv_codec.bitstream.container import read_stream, write_stream
 from snerv_codec.bitstream.errors import Corrupt
 from snerv_codec.bitstream.types import Packet, SideTrack
+from snerv_codec.errors import ResourceError
 
 
 def forged(coded, path, video, **packet):
@@ -47,3 +48,19 @@ def test_frames_of_forged_times_are_cut_or_refused(coded, tmp_path, video, packe
     said = {outcome(path, tmp_path / "out", frames=frames) for frames in ((0, 1), (1, 3), (5, 6))} - {""}
     assert bool(said) == refused
     assert all(message.startswith(f"{path}: packet times exceed 62 bits") for message in said)
+
+
+def test_memory_is_asked_for_before_sound_is_read_or_anything_decoded(coded, tmp_path, monkeypatch):
+    """That of the decoder, of the encoder of the output, and of sound, whose packets are counted without them."""
+    from snerv_codec.decoding import Decoder
+
+    with Decoder(coded, device="cpu") as decoder:
+        need = decoder._segment_memory(decoder._file.header.segments[0])
+        sound = decoder.tracks_memory
+        assert sound > sum(len(packet.data) for track in decoder.tracks() for packet in track.packets)
+    monkeypatch.setattr("snerv_codec.runtime.machine.available_memory", lambda device=None: need + sound + 20_000)
+    with monkeypatch.context() as patch:
+        patch.setattr("snerv_codec.bitstream.container.StreamFile.read_tracks", None)
+        with pytest.raises(ResourceError, match="decoding needs about .* GB"):
+            decode(coded, tmp_path / "out.mp4", device="cpu")
+    decode(coded, tmp_path / "out.y4m", device="cpu")  # 34 x 18 pixels, without frames held back
