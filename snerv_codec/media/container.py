@@ -21,6 +21,7 @@ import av.stream
 from snerv_codec.bitstream.models import MAX_FRAME_SIDE
 from snerv_codec.bitstream.types import MAX_TRACKS, MIN_FRAME_SIDE, SideTrack
 from snerv_codec.errors import InputError, SettingsError
+from snerv_codec.media.alone import IMAGES, OPTIONS, address, image_format, lists_others
 from snerv_codec.media.complaints import MUTE, Complaints
 from snerv_codec.media.extent import missing_bytes
 from snerv_codec.media.source import Damage, Selection, Source, Unsupported
@@ -28,7 +29,6 @@ from snerv_codec.media.timing import DEFAULT_RATE, RESTARTING, Clock, Timeline, 
 from snerv_codec.media.tracks import TrackReader
 
 RAW = (".yuv", ".rgb", ".raw")
-PLAYLISTS = ("hls", "concat", "dash", "imf")
 Y4M = "yuv4mpegpipe"
 NO_TIMES = 0x0080  # FFmpeg's flag of formats that hold bare frames, without times
 DEFAULT_STREAM = 5_000_000  # pixels that being the default counts for, as in ffmpeg's own choice
@@ -42,9 +42,9 @@ def open_container(
 ) -> Iterator["ContainerSource"]:
     """The file `source`, or standard input for "-", open for reading. Raises `InputError` where it is no video."""
     path, piped = Path(source), str(source) == "-"
-    options = {"protocol_whitelist": "file", "max_pixels": str(max_pixels)}
+    options = {**OPTIONS, "max_pixels": str(max_pixels)}
     kind: str | None = None
-    target: Any = f"file:{source}"  # whatever the name looks like, it is no URL
+    target: Any = address(source)
     if piped:
         if sys.stdin is None:
             raise InputError("standard input is closed; pipe a video into it, or give a file")
@@ -53,18 +53,20 @@ def open_container(
         kind = "rawvideo"
         options |= _raw_options(path, selection)
     try:
+        if path.suffix.lower() in IMAGES:
+            kind = image_format(path)
         container = av.open(target, format=kind, options=options, metadata_errors="replace")
     except FileNotFoundError:
         raise InputError(f"{name}: no such file") from None
     except PermissionError:
         raise InputError(f"{name}: no permission to read it") from None
     except (av.error.FFmpegError, OSError, ValueError) as error:
+        if not piped and path.is_file() and lists_others(path):
+            raise InputError(f"{name}: a list of other files, not a video; give it one of those") from None
         hint = " in y4m format" if piped else ""
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{name}: not a video{hint} that can be read ({reason})") from error
     with container:
-        if container.format.name in PLAYLISTS:
-            raise InputError(f"{name}: a list of other files, not a video; give it one of those")
         yield ContainerSource(container, target if piped else path, name, selection, max_pixels, tracks=tracks)
 
 

@@ -12,9 +12,9 @@ import av.error
 
 from snerv_codec.errors import InputError
 from snerv_codec.media import color
+from snerv_codec.media.alone import IMAGES, OPTIONS, address, image_format
 from snerv_codec.media.source import Selection, Source
 
-IMAGES = (".png", ".jpg", ".jpeg")
 NAMED = 3  # examples in a message
 
 
@@ -37,7 +37,10 @@ class FolderSource(Source):
 
     def _read(self, path: Path) -> Any:
         try:
-            with av.open(f"file:{path}", options={"protocol_whitelist": "file"}) as image:
+            kind = image_format(path)
+            if kind is None:
+                raise InputError(f"{path}: not an image that can be read: neither PNG nor JPEG")
+            with av.open(address(path), format=kind, options=OPTIONS) as image:
                 context = image.streams.video[0].codec_context
                 self.require_room(context.width, context.height)
                 context.options = {

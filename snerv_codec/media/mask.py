@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from snerv_codec.bitstream.types import VideoInfo
 from snerv_codec.errors import SettingsError
-from snerv_codec.media.folder import IMAGES
+from snerv_codec.media.alone import IMAGES
 from snerv_codec.media.reader import read_video
 from snerv_codec.media.source import Selection
 
