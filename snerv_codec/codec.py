@@ -21,9 +21,10 @@ from snerv_codec.errors import OutputError, SettingsError
 from snerv_codec.evaluation import vmaf
 from snerv_codec.evaluation.metrics import Quality, bits_per_pixel, bits_per_second, mean_quality
 from snerv_codec.events import Event, FrameDone, Planned, Warned
+from snerv_codec.media.rehearsal import told_outputs
 from snerv_codec.media.room import writing_memory
 from snerv_codec.media.source import name_of
-from snerv_codec.media.timeline import cut, multiplied, select
+from snerv_codec.media.timeline import cut, cut_to, multiplied, select
 from snerv_codec.media.writer import KINDS, open_writer
 from snerv_codec.report import DecodeReport, EncodeReport
 from snerv_codec.runtime.ahead import Timed, ahead
@@ -68,14 +69,16 @@ def encode(
     if settings.entropy == "nnc":
         nnc.require()
     footage = read_footage(source, settings, memory=available_memory())
-    for message in footage.warnings:
+    for message in (*footage.warnings, *told_outputs(footage.info, footage.tracks, footage.extras)):
         on_event(Warned(message))
     info, segments = footage.info, plan_segments(footage.info, settings)
     if settings.target is not None and settings.target.kind == "vmaf":
         vmaf.require(info.width, info.height)
-    on_event(Planned(make_plan(source, info, footage.tracks, segments, settings)))
+    on_event(Planned(make_plan(source, info, footage.tracks, segments, settings, footage.extras)))
 
-    open_stream = partial(StreamWriter, video=info, tracks=footage.tracks, summary=settings.summary())
+    open_stream = partial(
+        StreamWriter, video=info, tracks=footage.tracks, extras=footage.extras, summary=settings.summary()
+    )
     rest = open_stream(lambda data: None).rest(len(segments))  # which tells before the fit what no file can hold
     with open_work(output, resume=resume, overwrite=overwrite) as work:
         check_target(output, overwrite=overwrite)  # another encode to it may have ended while this one was reading
@@ -101,7 +104,7 @@ def encode(
         reached=outcome.reached,
         frames=info.frame_count,
         bytes_total=size,
-        bytes_tracks=track_bytes(footage.tracks),
+        bytes_tracks=track_bytes(footage.tracks, footage.extras),
         bpp=bits_per_pixel(size, info.width, info.height, info.frame_count),
         bitrate=bits_per_second(size, info.duration),
         quality=quality,
@@ -155,9 +158,12 @@ def decode(
         tracks = tuple(track for track in decoder.tracks() if wanted[track.kind])
         with naming(source if isinstance(source, str | PathLike) else ""), contradictions_are_corrupt():
             info, tracks = cut(decoder.info, tracks, chosen)
+            extras = cut_to(decoder.extras(), decoder.info, chosen)
         info = multiplied(info, rate)
         numbers = range(rate * chosen.start, rate * (chosen.stop - 1) + 1)
-        with open_writer(output, info, tracks=tracks, crf=crf, preset=preset, overwrite=overwrite) as writer:
+        with open_writer(
+            output, info, tracks=tracks, extras=extras, crf=crf, preset=preset, overwrite=overwrite
+        ) as writer:
             for done, frame in enumerate(ahead(decoder.frames(numbers, rate)), start=1):
                 writer.write(frame)
                 on_event(FrameDone("decode", done, len(numbers)))

@@ -13,6 +13,7 @@ import torch
 
 from snerv_codec.bitstream.container import Source, StreamFile
 from snerv_codec.bitstream.errors import naming
+from snerv_codec.bitstream.extras import Extras
 from snerv_codec.bitstream.indexsection import SegmentEntry
 from snerv_codec.bitstream.models import DecoderConfig
 from snerv_codec.bitstream.types import Segment, SideTrack, VideoInfo
@@ -90,9 +91,10 @@ class Decoder:
 
     @property
     def tracks_memory(self) -> int:
-        """Bytes that `tracks` takes, and cutting them to some frames."""
-        tracks = self._file.header.tracks
-        return sum(2 * track.data_size + PACKET_MEMORY * track.packet_count for track in tracks)
+        """Bytes that `tracks` takes, and cutting them to some frames, and that `extras` takes."""
+        header = self._file.header
+        attached = sum(2 * section.size for section in header.sections if section.name == "atch")
+        return attached + sum(2 * track.data_size + PACKET_MEMORY * track.packet_count for track in header.tracks)
 
     def require_memory(self, numbers: range, besides: int = 0) -> None:
         """Raise `ResourceError` where decoding the frames `numbers`, and `besides` bytes, take more than is left.
@@ -114,6 +116,11 @@ class Decoder:
         """Sound and subtitles, as packets."""
         self._require_open()
         return self._file.read_tracks()
+
+    def extras(self) -> Extras:
+        """Tags, chapters, light levels and attachments."""
+        self._require_open()
+        return self._file.read_extras()
 
     def __len__(self) -> int:
         return self.info.frame_count

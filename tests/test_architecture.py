@@ -20,6 +20,7 @@ ALLOWED = {
     "snerv_codec.media": {
         "av",
         "numpy",
+        "snerv_codec.bitstream.extras",
         "snerv_codec.bitstream.models",
         "snerv_codec.bitstream.types",
         "snerv_codec.errors",

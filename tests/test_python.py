@@ -52,13 +52,14 @@ RESULTS = {"DecodeReport", "EncodeReport", "Evaluation", "Plan"}
 DECODING = {"Decoder", "Frame", "FrameBatch", "VideoMetadata"}
 ERRORS = {"BitstreamError", "InputError", "OutputError", "ResourceError", "SettingsError", "UserError"}
 BY_INDEX = {"get_frame_at", "get_frames_at", "get_frames_in_range"}
+BESIDES = {"checksums", "close", "extras", "frames", "info", "metadata", "require_memory", "tracks", "tracks_memory"}
 BY_TIME = {"get_frame_played_at", "get_frames_played_at", "get_frames_played_in_range"}
 
 
 def test_the_public_names_are_these():
     assert set(snerv_codec.__all__) == {"__version__"} | FUNCTIONS | SETTINGS | RESULTS | DECODING | ERRORS
     methods = {name for name in dir(snerv_codec.Decoder) if not name.startswith("_")}
-    assert methods == BY_INDEX | BY_TIME | {"checksums", "close", "frames", "info", "metadata", "tracks"}
+    assert methods == BY_INDEX | BY_TIME | BESIDES
     assert all(issubclass(getattr(snerv_codec, name), Exception) for name in ERRORS)
 
 

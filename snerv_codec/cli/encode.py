@@ -90,6 +90,7 @@ PART = section(
     option("--deinterlace", is_flag=True, help="Make whole frames of interlaced ones, by FFmpeg's bwdif."),
     option("--no-audio", "audio", flag_value=False, default=True, help="Leave the sound out."),
     option("--no-subtitles", "subtitles", flag_value=False, default=True, help="Leave subtitles out."),
+    option("--no-attachments", "attachments", flag_value=False, default=True, help="Leave fonts and covers out."),
     option("--mask", type=click.Path(path_type=Path), help="PNG, folder of PNGs or video: white gets filled in."),
     option("--holdout", type=click.Choice(["even"]), help="Leave out every second frame; decode --rate 2x inserts it."),
 )

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from snerv_codec.bitstream.extras import NO_EXTRAS, Extras
 from snerv_codec.bitstream.types import SideTrack, VideoInfo
 from snerv_codec.media.mask import Mask, read_mask
 from snerv_codec.media.picture import Pixels
@@ -29,6 +30,7 @@ class Footage:
     known: Mask | None
     left_out: Pixels
     warnings: tuple[str, ...] = ()
+    extras: Extras = NO_EXTRAS
 
     def part(self, numbers: range) -> "Footage":
         """The consecutive frames of these numbers, with their part of the mask; without tracks, and nothing between."""
@@ -51,6 +53,6 @@ def read_footage(source: Any, settings: EncodeSettings, *, memory: int | None = 
     if settings.mask is not None:
         known = read_mask(settings.mask, video.info, settings.source, memory=memory)
     if settings.holdout is None:
-        return Footage(video.info, video.frames, video.tracks, known, video.frames[:0], video.warnings)
+        return Footage(video.info, video.frames, video.tracks, known, video.frames[:0], video.warnings, video.extras)
     kept, left_out = (np.ascontiguousarray(video.frames[start::2]) for start in (0, 1))
-    return Footage(odd_frames(video.info), kept, video.tracks, known, left_out, video.warnings)
+    return Footage(odd_frames(video.info), kept, video.tracks, known, left_out, video.warnings, video.extras)

@@ -2,17 +2,20 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any
 
+from snerv_codec.bitstream.extras import NO_EXTRAS, Extras
 from snerv_codec.bitstream.models import DecoderConfig
 from snerv_codec.bitstream.types import SideTrack, VideoInfo
 from snerv_codec.encoding.prediction import predicted_bytes, predicted_seconds, track_bytes
 from snerv_codec.encoding.segmentation import SegmentPlan, plan_segments
+from snerv_codec.events import Event, Warned
 from snerv_codec.media.picture import PictureFormat
 from snerv_codec.media.reader import read_video
+from snerv_codec.media.rehearsal import told_outputs
 from snerv_codec.media.source import name_of
 from snerv_codec.media.timeline import odd_frames
 from snerv_codec.report import Plan
@@ -23,12 +26,20 @@ TRIAL_HEIGHT, TRIAL_WIDTH, TRIAL_SIZE = 192, 384, 300_000  # of a model to time 
 TRIAL_BATCH, TRIAL_STEPS = 4, 5
 
 
-def plan(source: Any, settings: EncodeSettings | None = None, **choices: Any) -> Plan:
-    """What `encode` would do with `source`, without fitting anything; settings as there."""
+def plan(
+    source: Any,
+    settings: EncodeSettings | None = None,
+    *,
+    on_event: Callable[[Event], None] = lambda event: None,
+    **choices: Any,
+) -> Plan:
+    """What `encode` would do with `source`, without fitting anything; settings as there. `on_event` hears warnings."""
     settings = EncodeSettings.either(settings, choices)
     video = read_video(source, settings.source, keep=False, memory=available_memory())
     info = video.info if settings.holdout is None else odd_frames(video.info)
-    return make_plan(source, info, video.tracks, plan_segments(info, settings), settings)
+    for message in (*video.warnings, *told_outputs(info, video.tracks, video.extras)):
+        on_event(Warned(message))
+    return make_plan(source, info, video.tracks, plan_segments(info, settings), settings, video.extras)
 
 
 def seconds_a_frame(config: DecoderConfig, settings: EncodeSettings) -> float:
@@ -64,6 +75,7 @@ def make_plan(
     tracks: Sequence[SideTrack],
     segments: Sequence[SegmentPlan],
     settings: EncodeSettings,
+    extras: Extras = NO_EXTRAS,
 ) -> Plan:
     """What fitting the segments of a video takes, and about what it gives."""
     from snerv_codec.model.sizing import decoding_memory, fitting_memory, model_cost
@@ -74,7 +86,7 @@ def make_plan(
     weights, embeddings = (
         sum(getattr(each, f"{part}_parameters") for each in costs) for part in ("decoder", "embedding")
     )
-    taken = predicted_bytes(weights, embeddings, info, tracks, settings)
+    taken = predicted_bytes(weights, embeddings, info, tracks, settings, extras)
     given = input_bytes(source)
     return Plan(
         source=name_of(source),
@@ -105,7 +117,7 @@ def make_plan(
         target_given=settings.target is not None,
         recipe=settings.fit.recipe,
         input_bytes=given,
-        track_bytes=track_bytes(tracks),
+        track_bytes=track_bytes(tracks, extras),
         predicted_bytes=taken,
         predicted_share=None if given is None else taken / given,
         predicted_seconds=predicted_seconds(info, settings, seconds_a_frame(config, settings)),

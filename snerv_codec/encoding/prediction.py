@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 
 from snerv_codec.bitstream import nnc
+from snerv_codec.bitstream.extras import NO_EXTRAS, Extras
 from snerv_codec.bitstream.types import SideTrack, VideoInfo
 from snerv_codec.rate_control.budget import DOUBLING_PSNR, SUITING, SUITING_PSNR
 from snerv_codec.settings import EncodeSettings
@@ -25,9 +26,14 @@ GRID_TIME = 1.2  # an epoch on learned grids beside one without
 
 
 def predicted_bytes(
-    weights: int, embeddings: int, info: VideoInfo, tracks: Sequence[SideTrack], settings: EncodeSettings
+    weights: int,
+    embeddings: int,
+    info: VideoInfo,
+    tracks: Sequence[SideTrack],
+    settings: EncodeSettings,
+    extras: Extras = NO_EXTRAS,
 ) -> int:
-    """Bytes of the file: those of the values, of sound and subtitles, of times and headers; a target's if it is one."""
+    """Bytes of the file: of the values, of what goes with the video, of times and headers; a target's if it is one."""
     limit = settings.target_bytes(info)
     if limit is not None:
         return limit
@@ -35,12 +41,13 @@ def predicted_bytes(
         bits = (weights + embeddings) * _learned_bits(weights + embeddings, info, settings)
     else:
         bits = weights * _weight_bits(settings) + embeddings * settings.fit.bits[1]
-    return round(bits / 8) + track_bytes(tracks) + FILE_BYTES + FRAME_BYTES * info.frame_count
+    return round(bits / 8) + track_bytes(tracks, extras) + FILE_BYTES + FRAME_BYTES * info.frame_count
 
 
-def track_bytes(tracks: Sequence[SideTrack]) -> int:
-    """Bytes of sound and subtitles."""
-    return sum(len(packet.data) for track in tracks for packet in track.packets)
+def track_bytes(tracks: Sequence[SideTrack], extras: Extras = NO_EXTRAS) -> int:
+    """Bytes of sound, subtitles and attachments."""
+    attached = sum(len(attachment.data) for attachment in extras.attachments)
+    return sum(len(packet.data) for track in tracks for packet in track.packets) + attached
 
 
 def predicted_seconds(info: VideoInfo, settings: EncodeSettings, seconds_a_frame: float) -> float:

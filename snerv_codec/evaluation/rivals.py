@@ -25,7 +25,7 @@ ENCODERS = {"x264": "libx264", "x265": "libx265"}
 PRESET = "medium"
 LADDER = (16, 22, 28, 34, 40, 46)  # CRF
 QUIET = {"x264-params": "log=-1", "x265-params": "log-level=none"}
-SIDE_SECTIONS = ("trak", "pdat")  # of a .snrv file: sound and subtitles
+SIDE_SECTIONS = ("trak", "pdat", "meta", "atch")  # of a .snrv file: what goes with the video
 
 OpenFrames = Callable[[], AbstractContextManager[Iterator[Pixels]]]  # gives all frames, each time from the first on
 
@@ -83,7 +83,7 @@ def _encode(path: Path, frames: Iterator[Pixels], info: VideoInfo, codec: str, c
 
 
 def video_bytes(path: Path) -> int | None:
-    """Bytes that the video takes of a file: all but sound and subtitles in a `.snrv`, else its video's packets.
+    """Bytes that the video takes of a file: all but what goes with it in a `.snrv`, else its video's packets.
 
     None where these cannot be told, as for a file that PyAV does not take for a container.
     """

@@ -18,12 +18,14 @@ import av.container.core
 import av.error
 import av.stream
 
+from snerv_codec.bitstream.extras import Extras
 from snerv_codec.bitstream.models import MAX_FRAME_SIDE
 from snerv_codec.bitstream.types import MAX_TRACKS, MIN_FRAME_SIDE, SideTrack
 from snerv_codec.errors import InputError, SettingsError
 from snerv_codec.media.alone import IMAGES, OPTIONS, address, image_format, lists_others
 from snerv_codec.media.complaints import MUTE, Complaints
 from snerv_codec.media.extent import missing_bytes
+from snerv_codec.media.extras import ExtrasReader
 from snerv_codec.media.source import Damage, Selection, Source, Unsupported
 from snerv_codec.media.timing import DEFAULT_RATE, RESTARTING, Clock, Timeline, make_timeline
 from snerv_codec.media.tracks import TrackReader
@@ -99,6 +101,7 @@ class ContainerSource(Source):
         if len(sides) > MAX_TRACKS:
             self.note(f"{len(sides) - MAX_TRACKS} tracks left out: a file holds {MAX_TRACKS} of sound and subtitles")
         self._sides = tuple(TrackReader(side, side.type) for side in sides[:MAX_TRACKS])
+        self._extras = ExtrasReader(container, attachments=tracks and selection.attachments)
         self._clock = Clock(self._stream.index, restarting=self._format in RESTARTING)
         self._seen = 0  # packets of the video
         self._end = 0  # of the last one in the file
@@ -106,11 +109,14 @@ class ContainerSource(Source):
 
     def frames(self) -> Iterator[Any]:
         """Frames of the stream as they are decoded, while the packets beside it are gathered."""
-        sides = {side.stream.index: side for side in self._sides}
+        sides: dict[int, TrackReader | ExtrasReader] = {side.stream.index: side for side in self._sides}
+        sides |= dict.fromkeys((cover.index for cover in self._extras.covers), self._extras)
         if self._stream.codec_context.name in MUTE:
             self._complaints = Complaints()
         try:
-            for packet in self._container.demux(self._stream, *(side.stream for side in self._sides)):
+            for packet in self._container.demux(
+                self._stream, *(side.stream for side in self._sides), *self._extras.covers
+            ):
                 self._clock.align(packet)
                 side = sides.get(packet.stream.index)  # packet.stream_index is 0 in those that flush a decoder
                 if side is not None:
@@ -147,6 +153,10 @@ class ContainerSource(Source):
         """Sound and subtitles that were met so far."""
         return tuple(track for side in self._sides if (track := side.track()) is not None)
 
+    def extras(self) -> Extras:
+        """Tags, chapters and attachments."""
+        return self._extras.extras()[0]
+
     def warnings(self) -> tuple[str, ...]:
         """What of the source could not be taken as it is; all of it once all frames were read."""
         joins = self._clock.joins
@@ -156,7 +166,12 @@ class ContainerSource(Source):
             for side in self._sides
             if side.left_out
         ]
-        return (*([joined] if joins else []), *self.notes, *lost)
+        unknown = [
+            f"{stream.type} stream {stream.index} ({stream.name or 'unknown kind'}) left out: it cannot be carried"
+            for stream in self._container.streams
+            if stream.type in ("data", "unknown") and not self._extras.knows(stream)
+        ]
+        return (*([joined] if joins else []), *self.notes, *lost, *unknown, *self._extras.extras()[1])
 
     def _choose(self) -> Any:
         """The video stream that was asked for, or the one that ffmpeg would take; cover art is none."""

@@ -3,17 +3,19 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from snerv_codec.bitstream.extras import NO_EXTRAS, Extras
 from snerv_codec.bitstream.models import MAX_FRAME_SIDE
 from snerv_codec.bitstream.types import MAX_FRAMES, Scan, SideTrack, VideoInfo
 from snerv_codec.errors import InputError, ResourceError, SettingsError
 from snerv_codec.media import color
 from snerv_codec.media.arrays import centred, check_crop, from_array
 from snerv_codec.media.container import open_container
+from snerv_codec.media.extras import cut_extras, light_of
 from snerv_codec.media.folder import FolderSource
 from snerv_codec.media.interlacing import OTHER_FIELD, deinterlaced, scan_of
 from snerv_codec.media.orientation import STORED, orientation
@@ -38,6 +40,7 @@ class Video:
     frames: Pixels
     tracks: tuple[SideTrack, ...]
     warnings: tuple[str, ...] = ()
+    extras: Extras = NO_EXTRAS
 
 
 def read_video(
@@ -54,7 +57,7 @@ def read_video(
     with open_video(os.fspath(source), selection, memory=memory) as stream:
         frames = _collect(stream, memory) if keep else RGB8.empty(0)
         stream.skip()
-        return Video(stream.info(), frames, stream.tracks(), stream.warnings())
+        return Video(stream.info(), frames, stream.tracks(), stream.warnings(), stream.extras())
 
 
 @contextmanager
@@ -166,6 +169,16 @@ class VideoStream:
         line = self._timeline()
         return cut_tracks(tracks, line.times[0] * line.base, (line.times[-1] + line.last) * line.base)
 
+    def extras(self) -> Extras:
+        """Tags, chapters and attachments of the selected frames, and the light levels that the first of them tells."""
+        mastering, light = self._light
+        extras = replace(self._source.extras(), mastering=mastering, light=light)
+        if self._selection.frames is None:
+            return extras
+        line = self._timeline()
+        start, end = line.times[0] * line.base, (line.times[-1] + line.last) * line.base
+        return cut_extras(extras, start, end, self._start, line.rate)
+
     def warnings(self) -> tuple[str, ...]:
         """What of the source could not be taken as it is."""
         return (*self._timeline().notes, *self._source.warnings())
@@ -210,6 +223,7 @@ class VideoStream:
         if not self.count:
             self.source_size, self.color = size, color.describe(frame)
             self.bit_depth, self.chroma = color.sampling(frame)
+            self._light = light_of(frame)
             self.format = PictureFormat(*self._cropped())
         if size != self.source_size:
             height, width = self.source_size

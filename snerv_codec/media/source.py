@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from snerv_codec.bitstream.extras import NO_EXTRAS, Extras
 from snerv_codec.bitstream.types import SideTrack
 from snerv_codec.errors import ResourceError
 from snerv_codec.media.timing import Timeline, make_timeline
@@ -18,7 +19,7 @@ class Selection:
 
     `stream` counts video streams from 0, `crop` is a centred (height, width), `frames` (start, stop).
     `rate` serves folders of images and raw samples, which know none; `video_size` (width, height) and
-    `pix_fmt` describe raw samples. `audio` and `subtitles` false leave these out. `deinterlace`
+    `pix_fmt` describe raw samples. `audio`, `subtitles` and `attachments` false leave these out. `deinterlace`
     makes whole frames of interlaced ones.
     """
 
@@ -30,6 +31,7 @@ class Selection:
     pix_fmt: str | None = None
     audio: bool = True
     subtitles: bool = True
+    attachments: bool = True
     deinterlace: bool = False
 
 
@@ -79,6 +81,10 @@ class Source(ABC):
     def tracks(self) -> tuple[SideTrack, ...]:
         """Sound and subtitles that were met so far."""
         return ()
+
+    def extras(self) -> Extras:
+        """Tags, chapters and attachments."""
+        return NO_EXTRAS
 
     def note(self, text: str) -> None:
         """Add to the warnings, once."""

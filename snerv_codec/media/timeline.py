@@ -3,8 +3,10 @@
 from dataclasses import replace
 from itertools import pairwise
 
+from snerv_codec.bitstream.extras import Extras
 from snerv_codec.bitstream.types import MAX_FRAMES, SideTrack, VideoInfo
 from snerv_codec.errors import SettingsError
+from snerv_codec.media.extras import cut_extras
 from snerv_codec.media.tracks import cut_tracks
 
 
@@ -26,6 +28,15 @@ def cut(info: VideoInfo, tracks: tuple[SideTrack, ...], numbers: range) -> tuple
     kept = tuple(time - start for time in times[numbers.start : numbers.stop])
     part = replace(info, timestamps=kept, final_duration=end - start - kept[-1])
     return part, cut_tracks(tracks, start * info.time_base, end * info.time_base)
+
+
+def cut_to(extras: Extras, info: VideoInfo, numbers: range) -> Extras:
+    """What goes with these frames alone of a video, counted from their start."""
+    if len(numbers) == info.frame_count:
+        return extras
+    times = (*info.timestamps, info.timestamps[-1] + info.final_duration)
+    start, end = (times[number] * info.time_base for number in (numbers.start, numbers.stop))
+    return cut_extras(extras, start, end, numbers.start, info.rate)
 
 
 def odd_frames(info: VideoInfo) -> VideoInfo:

@@ -1,5 +1,6 @@
 """Frames out: H.264 in MP4, lossless FFV1 in Matroska, y4m, or PNG files."""
 
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,21 +12,26 @@ from typing import Any, Protocol
 import av
 import av.error
 import av.filter
+import av.stream
 import numpy as np
 from av.codec.context import Flags
 
+from snerv_codec.bitstream.extras import NO_EXTRAS, Extras
 from snerv_codec.bitstream.types import MAX_TRACKS, Color, SideTrack, VideoInfo
 from snerv_codec.errors import OutputError, SettingsError
 from snerv_codec.media import color
 from snerv_codec.media.interlacing import NUMBERS, PARITY
 from snerv_codec.media.picture import Pixels
-from snerv_codec.media.tracks import MAX_SECONDS, TrackWriter
+from snerv_codec.media.rehearsal import held, lost, lost_words, muxer_for, put
+from snerv_codec.media.tracks import MAX_SECONDS, TEE, TO_MATROSKA, TrackWriter
 from snerv_codec.runtime.files import atomic_path, describe_os_error
 
 H264, FFV1, Y4M, STILL = (".mp4", ".mov"), (".mkv",), (".y4m",), (".png",)
 KINDS = (*H264, *FFV1, *Y4M, *STILL)
-FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
+SUFFIXES = {"mp4": ".mp4", "mov": ".mov", "matroska": ".mkv", TEE: ".mkv"}
+SPECIAL, ESCAPED = re.compile(r"[\\'|\s]"), r"\\\g<0>"  # characters in a name for FFmpeg's tee
 VISUALLY_LOSSLESS_CRF = 12
+EDIT_TICKS = "90000"  # a second, in which MP4 tells when a track starts; by default they are too few for sound
 FIELDS = {"progressive": "p", "top": "t", "bottom": "b"}  # in the header of y4m
 DEFAULT_PRESET = "medium"
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
@@ -46,6 +52,7 @@ def open_writer(
     info: VideoInfo,
     *,
     tracks: Sequence[SideTrack] = (),
+    extras: Extras = NO_EXTRAS,
     crf: int | None = None,
     preset: str | None = None,
     overwrite: bool = False,
@@ -85,7 +92,7 @@ def open_writer(
                 return
             if kind not in KINDS:
                 raise OutputError(f"{output}: unknown kind {kind}; use .mp4, .mov, .mkv, .y4m, .png, or a folder")
-            with _container(beside, kind, info, tracks, crf, preset) as writer:
+            with _container(beside, kind, info, tracks, extras, crf, preset) as writer:
                 yield writer
     except av.error.FFmpegError as error:
         raise describe_os_error(output, error) from error
@@ -153,7 +160,9 @@ class _Picture:
 class _Container:
     """Video and side tracks in MP4, MOV or Matroska."""
 
-    def __init__(self, container: Any, stream: Any, info: VideoInfo, tracks: Sequence[SideTrack]) -> None:
+    def __init__(
+        self, container: Any, stream: Any, info: VideoInfo, tracks: Sequence[SideTrack], extras: Extras
+    ) -> None:
         self.warnings: list[str] = []
         start = _start(info, tracks)
         self._container, self._stream, self._info = container, stream, info
@@ -162,15 +171,24 @@ class _Container:
         self._flagging = _flagging(stream, info)
         if stream.name == "ffv1" and info.pixel_aspect != 1:
             self.warnings.append(f"pixel aspect {info.pixel_aspect}: players that look for it in the .mkv miss it")
+        suffix = SUFFIXES[container.format.name]
+        kept = held(container.format.name, extras, info.rate, round(start * 10**9))
+        if missing := lost(extras, kept):
+            self.warnings.append(f"left out, as {suffix} cannot hold it: {', '.join(missing)}")
         self._tracks = []
         if len(tracks) > MAX_TRACKS:  # FFmpeg ends at a thousand streams, and PyAV with it
             self.warnings.append(f"{len(tracks) - MAX_TRACKS} tracks left out: {MAX_TRACKS} are written at most")
         for track in tracks[:MAX_TRACKS]:
             try:
                 self._tracks.append(TrackWriter(container, track, self._shift * info.time_base))
+                if words := lost_words(suffix, track):
+                    self.warnings.append(
+                        f"{track.kind} track ({track.codec}): {suffix} does not keep {', '.join(words)}"
+                    )
             except (ValueError, av.error.FFmpegError) as error:
                 reason = getattr(error, "strerror", None) or error
                 self.warnings.append(f"{track.kind} track ({track.codec}) left out: {reason}")
+        put(container, kept)
 
     def write(self, frame: Pixels) -> None:
         info, number = self._info, self._number
@@ -196,7 +214,13 @@ class _Container:
 
 @contextmanager
 def _container(
-    path: Path, kind: str, info: VideoInfo, tracks: Sequence[SideTrack], crf: int | None, preset: str | None
+    path: Path,
+    kind: str,
+    info: VideoInfo,
+    tracks: Sequence[SideTrack],
+    extras: Extras,
+    crf: int | None,
+    preset: str | None,
 ) -> Iterator[FrameWriter]:
     if kind in Y4M:
         with path.open("wb") as file:
@@ -205,9 +229,13 @@ def _container(
     times = (info.timestamps[0], info.timestamps[-1], info.final_duration)
     if max(map(abs, times)) * info.time_base > MAX_SECONDS:
         raise OutputError(f"frame times beyond {MAX_SECONDS} seconds fit no {kind}; use .y4m or a folder for PNGs")
-    options = {"movflags": "+faststart"} if kind in H264 else {}
-    with av.open(f"file:{path}", "w", format=FORMATS[kind], options=options) as container:
-        writer = _Container(container, _add_video(container, kind, info, crf, preset), info, tracks)
+    options = {"movflags": "+faststart", "movie_timescale": EDIT_TICKS} if kind in H264 else {}
+    muxer = muxer_for(kind, tracks)
+    target = f"file:{path}" if muxer != TEE else f"{TO_MATROSKA}{SPECIAL.sub(ESCAPED, str(path))}"
+    with av.open(target, "w", format=muxer, options=options) as container:
+        stream = _add_video(container, kind, info, crf, preset)
+        _tell_light(stream, extras)
+        writer = _Container(container, stream, info, tracks, extras)
         yield writer
         writer.finish()
 
@@ -228,6 +256,7 @@ def _add_video(container: Any, kind: str, info: VideoInfo, crf: int | None, pres
     else:
         stream.pix_fmt = "bgr0"
         stream.options = {"level": "3", "slicecrc": "1"}
+    stream.disposition = av.stream.Disposition.default
     context = stream.codec_context
     context.time_base = stream.time_base = info.time_base
     context.framerate = info.rate
@@ -240,6 +269,21 @@ def _add_video(container: Any, kind: str, info: VideoInfo, crf: int | None, pres
         context.color_range = color.range_number(tags)
     context.field_order = NUMBERS[info.scan]
     return stream
+
+
+def _tell_light(stream: Any, extras: Extras) -> None:
+    """Let H.264 tell the display on which the video was graded, and its light levels."""
+    if stream.name != "libx264":
+        return
+    told = [stream.options["x264-params"]] if "x264-params" in stream.options else []
+    if extras.mastering is not None:
+        r, s, g, h, b, c, w, x = extras.mastering.points
+        most, least = extras.mastering.luminance
+        told.append(f"mastering-display=G({g},{h})B({b},{c})R({r},{s})WP({w},{x})L({most},{least})")
+    if extras.light is not None:
+        told.append(f"cll={extras.light.brightest},{extras.light.average}")
+    if told:
+        stream.options = {**stream.options, "x264-params": ":".join(told)}
 
 
 def _flagging(stream: Any, info: VideoInfo) -> Any:
