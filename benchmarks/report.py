@@ -117,6 +117,8 @@ def clip_section(name: str, curves: Sequence[Curve], best: Curve | None, ceiling
     blocks += [drawn for drawn in [figure(main, PSNR, ceiling, front)] if drawn]
     if best:
         blocks += [distance_table(curves, best.name), *nearness_tables(curves, best.name)]
+    elif len(ours) == 1:  # too few points for a BD-rate
+        blocks += nearness_tables(curves, ours[0].name)
     others = [drawn for metric in METRICS[1:] if (drawn := figure(main, metric, ceiling, front))]
     if others:
         blocks.append(Section(f"{name} by other metrics", [Row(others)], folded=True))

@@ -152,7 +152,8 @@ class EncodeSettings:
     def summary(self) -> str:
         """How the file was made, for people."""
         epochs = " + ".join(f"{phase.epochs} {phase.name}" for phase in self.phases() if phase.epochs)
-        made = f"recipe {self.fit.recipe}, {self.fit.optimizer}, epochs {epochs}, seed {self.fit.seed}"
+        tuned = f", tuned for {self.fit.tune}" if self.fit.tune else ""
+        made = f"recipe {self.fit.recipe}{tuned}, {self.fit.optimizer}, epochs {epochs}, seed {self.fit.seed}"
         return f"snerv {version('snerv-codec')}: {made}"
 
 

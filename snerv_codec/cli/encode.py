@@ -25,7 +25,15 @@ from snerv_codec.report import Plan
 from snerv_codec.runtime.files import check_target
 from snerv_codec.runtime.precision import Precision
 from snerv_codec.settings import TARGETS, EncodeSettings
-from snerv_codec.training.settings import PRESETS, Compile, FitSettings, OptimizerName, RecipeName, ScheduleName
+from snerv_codec.training.settings import (
+    PRESETS,
+    Compile,
+    FitSettings,
+    OptimizerName,
+    RecipeName,
+    ScheduleName,
+    TuneName,
+)
 
 FIT = FitSettings()
 HOURS = 3600.0  # seconds of a fit that nobody starts by mistake
@@ -70,6 +78,7 @@ SIZE = section(
     option("--target-bitrate", type=options.BITRATE, help="The same in bits a second: 800k."),
     option("--target-psnr", type=float, help="Mean RGB PSNR of the frames in dB, at least: 34."),
     option("--target-vmaf", type=float, help="Mean VMAF of the frames, at least: 90. Needs the extra vmaf."),
+    option("--tune", type=click.Choice(get_args(TuneName)), help="Fit for this metric.  [default: a balance]"),
 )
 TIME = section(
     "How long",
@@ -130,7 +139,7 @@ RESEARCH = section(
         type=click.Choice(get_args(ScheduleName)),
         help="How the learning rate falls.  [default: the preset's]",
     ),
-    option("--alpha", default=FIT.alpha, show_default=True, help="Weight of L1 against SSIM in the loss."),
+    option("--alpha", type=float, help="Weight of L1 against SSIM in the loss.  [default: 0.7, or what --tune has]"),
     option("--seed", default=FIT.seed, show_default=True, help="Seed of the fit."),
     option("--prune", type=float, help="Share of the decoder's weights to drop.  [default: the recipe's]"),
     option("--prune-epochs", type=int, help="Epochs of fine-tuning after pruning.  [default: the recipe's]"),

@@ -14,19 +14,25 @@ from snerv_codec.model.decoder import Prediction
 WINDOW = 11
 SIGMA = 1.5
 C1, C2 = 0.01**2, 0.03**2  # for a data range of 1
+LUMA = (0.2126, 0.7152, 0.0722)  # of R, G and B
+LEAST_ERROR = 1e-10  # squared, of a perfect image, as in metrics
+LATE_WEIGHT = 0.02  # at which a change of the picture weighs about as much before and after, at 30 dB
 BLOCK = 32  # columns that are blurred at a time
 
 
-Part = Literal["frame", "low", "high"]
-Measure = Literal["l1", "l2", "dssim"]
+Part = Literal["frame", "luma", "low", "high"]
+Measure = Literal["l1", "l2", "log l2", "dssim"]
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
     """A distance between a part of a `Prediction` and the same part of its target, and its weight in the loss.
 
-    "l1" is mean|a − b|, "l2" the mean of (a − b)², "dssim" 1 − SSIM(a, b). The term counts `since` one share of a phase
-    `until` another: by default from its start, 0, to its end, 1.
+    "luma" is that of the frame, by ITU-R BT.709.
+
+    "l1" is mean|a − b|, "l2" the mean of (a − b)², "log l2" the logarithm of each image's "l2", their mean: PSNR over
+    −4.34 dB. "dssim" is 1 − SSIM(a, b). The term counts `since` one share of a phase `until` another: by default from
+    its start, 0, to its end, 1.
     """
 
     part: Part
@@ -42,7 +48,7 @@ class Term:
 
     def __call__(self, prediction: Prediction, target: Prediction) -> Tensor:
         """The distance, a scalar without its weight; data range 1."""
-        return MEASURES[self.measure](getattr(prediction, self.part), getattr(target, self.part))
+        return MEASURES[self.measure](_part(prediction, self.part), _part(target, self.part))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +81,34 @@ class Loss:
         return torch.stack([weight * terms[name] for name, weight in self.weights.items()]).sum()
 
 
-def fitting_loss(alpha: float, *, bands: bool = True, squared: bool = False) -> Loss:
+def fitting_loss(
+    alpha: float, *, bands: bool = True, squared: bool = False, luma: float = 0.0, late: float = 0.0
+) -> Loss:
     """The paper's: alpha · L1 + (1 − alpha) · (1 − SSIM) of frame, LL scaled to [0, 1], and LH, HL, HH stacked.
 
-    Without `bands` it is that of the frame alone; `squared` puts the mean squared error in the place of L1.
+    Without `bands` it is that of the frame alone; `squared` puts the mean squared error in the place of L1, and of the
+    frame's terms the luma gets the share `luma`. In the last share `late` of a phase the loss is the logarithm of the
+    frame's squared error.
     """
     parts: tuple[Part, ...] = ("frame", "low", "high") if bands else ("frame",)
     mix: list[tuple[Measure, float]] = [("l2" if squared else "l1", alpha), ("dssim", 1 - alpha)]
-    return Loss(tuple(Term(part, measure, weight) for part in parts for measure, weight in mix if weight))
+    shares: dict[Part, float] = {part: 1.0 for part in parts}
+    if luma:
+        shares |= {"frame": 1 - luma, "luma": luma}
+    since = 1 - late
+    terms = [Term(part, measure, shares[part] * weight, until=since) for part in shares for measure, weight in mix]
+    terms = [term for term in terms if term.weight]
+    if late:
+        terms.append(Term("frame", "log l2", LATE_WEIGHT, since=since))
+    return Loss(tuple(terms))
+
+
+def _part(prediction: Prediction, name: Part) -> Tensor:
+    if name == "luma":
+        red, green, blue = torch.split(prediction.frame, 1, dim=1)
+        return LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
+    part: Tensor = getattr(prediction, name)
+    return part
 
 
 def ssim(image: Tensor, target: Tensor) -> Tensor:
@@ -139,7 +165,16 @@ def _dssim(image: Tensor, target: Tensor) -> Tensor:
     return 1 - ssim(image, target)
 
 
-MEASURES: dict[Measure, Callable[[Tensor, Tensor], Tensor]] = {"l1": F.l1_loss, "l2": F.mse_loss, "dssim": _dssim}
+def _log_l2(image: Tensor, target: Tensor) -> Tensor:
+    return (image - target).square().mean(dim=(1, 2, 3)).clamp_min(LEAST_ERROR).log().mean()
+
+
+MEASURES: dict[Measure, Callable[[Tensor, Tensor], Tensor]] = {
+    "l1": F.l1_loss,
+    "l2": F.mse_loss,
+    "log l2": _log_l2,
+    "dssim": _dssim,
+}
 
 
 def _filter(maps: Tensor, sizes: tuple[int, ...], *, adjoint: bool = False) -> Tensor:

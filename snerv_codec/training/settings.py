@@ -12,6 +12,7 @@ from snerv_codec.runtime.precision import Precision
 
 RecipeName = Literal["paper", "hinerv", "rd"]
 PresetName = Literal["fast", "default", "best", "paper"]
+TuneName = Literal["psnr", "ssim", "vmaf"]
 Grids = Literal["noisy", "learned"]
 OptimizerName = Literal["adam", "muon"]
 ScheduleName = Literal["cosine", "linear"]
@@ -72,6 +73,26 @@ DEFAULT = PRESETS["default"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tune:
+    """A loss for a metric: L1 by `alpha` against SSIM; log squared error in the last share `late` of a phase.
+
+    Of what it sees in the frame, `luma` is the share of luma alone.
+    """
+
+    alpha: float = 0.7
+    luma: float = 0.0
+    late: float = 0.0
+
+
+TUNES: dict[TuneName | None, Tune] = {  # None is balanced, the paper's
+    None: Tune(),
+    "psnr": Tune(late=0.4),
+    "ssim": Tune(alpha=0.3),
+    "vmaf": Tune(luma=0.7),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
     """A run of epochs with its own schedule: linear from 10 % of the rate over `warmup`, then cosine or linear to 0.
 
@@ -112,7 +133,8 @@ class FitSettings:
     """Everything that decides what a fit ends with, given the frames and the `DecoderConfig`; by default as shipped.
 
     `alpha` weighs L1 (L2 where `squared`) against SSIM, in the loss of the frame and, with `bands`, of the subbands
-    that the model makes. `warmup` is the share of a phase in which the rate rises (None: the paper's for the model),
+    that the model makes; `tune` has the loss serve a metric, None a balance of them (`TUNES`), and says what an `alpha`
+    of None stands for. `warmup` is the share of a phase in which the rate rises (None: the paper's for the model),
     `schedule` how it falls from there to 0; `clip` bounds the gradient's norm. Of `optimizer` "adam" is the paper's;
     "muon" learns faster, at multiples of the learning rate (`training.optimizers`).
 
@@ -132,7 +154,8 @@ class FitSettings:
     optimizer: OptimizerName = DEFAULT.optimizer
     learning_rate: float = 1e-3
     schedule: ScheduleName = DEFAULT.schedule
-    alpha: float = 0.7
+    tune: TuneName | None = None
+    alpha: float | None = None
     squared: bool = False
     bands: bool = True
     warmup: float | None = None
@@ -161,6 +184,8 @@ class FitSettings:
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise SettingsError(f"{name} {getattr(self, name)!r} is not one of {', '.join(choices)}")
+        if self.tune not in TUNES:
+            raise SettingsError(f"tune {self.tune!r} is not one of {', '.join(get_args(TuneName))}")
         for name, least in (("epochs", 1), ("batch", 1), ("seed", 0), ("prune_epochs", 0), ("grid_epochs", 0)):
             value = getattr(self, name)
             if value is not None and value < least:
@@ -179,6 +204,12 @@ class FitSettings:
             bits = getattr(self, name)
             if bits is not None and not 1 <= bits <= MAX_BITS:
                 raise SettingsError(f"{name.replace('_', '-')} {bits} is not in 1..{MAX_BITS}")
+
+    @property
+    def tuned(self) -> Tune:
+        """What `tune` and `alpha` stand for together."""
+        found = TUNES[self.tune]
+        return found if self.alpha is None else replace(found, alpha=self.alpha)
 
     @property
     def bits(self) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from snerv_codec.runtime.machine import require_compiler
 from snerv_codec.runtime.precision import fitting_precision
 from snerv_codec.training.frames import FrameSet
 from snerv_codec.training.loop import ConstantRate, Controller, Trainer
-from snerv_codec.training.losses import fitting_loss
+from snerv_codec.training.losses import Loss, fitting_loss
 from snerv_codec.training.networks import Networks
 from snerv_codec.training.optimizers import make_optimizer, parameter_groups
 from snerv_codec.training.settings import FitSettings, Phase
@@ -40,7 +40,7 @@ def make_trainer(
         networks,
         frames,
         settings.phases(config.model) if schedule is None else schedule,
-        loss=fitting_loss(settings.alpha, bands=settings.bands and frames.subbands, squared=settings.squared),
+        loss=loss_of(settings, frames),
         make_optimizer=partial(optimizer_of, settings),
         controller=controller or ConstantRate(settings.rate_weight),
         batch=settings.batch,
@@ -49,6 +49,12 @@ def make_trainer(
         precision=fitting_precision(settings.precision, frames.device),
         compile=settings.compile,
     )
+
+
+def loss_of(settings: FitSettings, frames: FrameSet) -> Loss:
+    """The loss as `settings` say, without subbands where the networks make none."""
+    tuned, bands = settings.tuned, settings.bands and frames.subbands
+    return fitting_loss(tuned.alpha, bands=bands, squared=settings.squared, luma=tuned.luma, late=tuned.late)
 
 
 def optimizer_of(settings: FitSettings, networks: Networks) -> torch.optim.Optimizer:

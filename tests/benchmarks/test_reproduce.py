@@ -42,7 +42,7 @@ def test_fits_differ_in_what_their_rows_say(tmp_path):
     full = full_work(tmp_path)
     settings = {name: full.settings(FITS[name]) for name in ("b-l2", "b-l1", "b-alpha0.5", "t-3M-2400")}
     assert [settings[name].squared for name in settings] == [True, False, False, False]
-    assert [settings[name].alpha for name in settings] == [1.0, 1.0, 0.5, 0.7]
+    assert [settings[name].tuned.alpha for name in settings] == [1.0, 1.0, 0.5, 0.7]
     assert settings["t-3M-2400"].epochs == 2400
     assert [full.config(FITS[name]).blocks for name in ("b-blocks4", "b-3M", "b-blocks8")] == [4, 6, 8]
 

@@ -211,8 +211,10 @@ def test_without_settings_it_is_what_an_encode_is_by_default():
 
 def test_settings_are_read_as_what_they_are():
     text = "alpha=0.5,strides=3x2x2x2x2,squared=true,channels=20,prune_epochs=7,model=t,temporal_size=6x12"
-    encode = snerv(f"snerv:{text},embedding=16x2x4").encode("1M")
-    assert encode.embedding == (16, 2, 4)
+    codec = snerv(f"snerv:{text},embedding=16x2x4,tune=psnr")
+    encode = codec.encode("1M")
+    assert (encode.embedding, encode.fit.tune) == ((16, 2, 4), "psnr")
+    assert codec.settings("1M")["tune"] == "psnr"
     assert (encode.strides, encode.channels) == ((3, 2, 2, 2, 2), 20)
     assert (encode.model, encode.temporal_size) == ("t", (6, 12))
     assert (encode.fit.alpha, encode.fit.squared, encode.fit.prune_epochs) == (0.5, True, 7)

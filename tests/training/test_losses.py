@@ -1,9 +1,13 @@
+import math
+
 import pytest
 import torch
 from pytorch_msssim import ssim as reference_ssim
 
+from snerv_codec.errors import SettingsError
 from snerv_codec.model.decoder import Prediction
 from snerv_codec.training.losses import Loss, Term, fitting_loss, ssim
+from snerv_codec.training.settings import FitSettings
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 40, 50), (2, 9, 11, 33)])
@@ -50,6 +54,42 @@ def test_terms_have_names_and_count_in_their_share_of_a_phase():
     found = {name: value.item() for name, value in loss.terms_of(wrong, target).items()}
     assert found == pytest.approx({"frame l1": 0.1, "low l1": 0.2, "frame l2": 0.01}, abs=1e-6)
     assert fitting_loss(0.7).names == tuple(f"{part} {m}" for part in ("frame", "low", "high") for m in ("l1", "dssim"))
+
+
+def test_the_logarithm_of_squared_error_is_the_mean_psnr_of_the_images():
+    image, target = torch.rand(3, 3, 20, 24), torch.rand(3, 3, 20, 24)
+    image[1] = target[1] + 0.01  # a good one among bad ones tells the mean of PSNRs from the PSNR of a mean
+    term = Term("frame", "log l2", 1.0)
+    psnrs = [-10 * math.log10((image[i] - target[i]).square().mean().item()) for i in range(3)]
+    found = term(Prediction(image), Prediction(target)).item()
+    assert -10 / math.log(10) * found == pytest.approx(sum(psnrs) / 3, abs=1e-3)
+
+
+def test_luma_may_weigh_more_than_colour():
+    target = torch.full((1, 3, 16, 16), 0.5)
+    shift = torch.tensor([0.7152, -0.2126, 0.0]).view(1, 3, 1, 1) / 10  # of colour alone
+    grey = torch.full_like(shift, shift.abs().mean().item())  # as large a one of luma
+    plain, tuned = (fitting_loss(1.0, bands=False, luma=luma) for luma in (0.0, 0.7))
+    pairs = [(Prediction(target + each), Prediction(target)) for each in (shift, grey)]
+    colour, both = (plain(*pair).item() for pair in pairs)
+    assert colour == pytest.approx(both, rel=1e-4)
+    colour, both = (tuned(*pair).item() for pair in pairs)
+    assert colour == pytest.approx(0.3 * both, rel=1e-4)
+
+
+def test_the_end_of_a_phase_may_go_by_squared_error():
+    loss = fitting_loss(0.7, bands=False, late=0.25)
+    assert loss.at(0.7).names == ("frame l1", "frame dssim")
+    assert loss.at(0.8).names == ("frame log l2",)
+
+
+def test_what_a_fit_is_tuned_for_shifts_the_loss_between_error_and_structure():
+    assert FitSettings().tuned.alpha == 0.7
+    assert FitSettings(tune="ssim").tuned.alpha < 0.7
+    assert FitSettings(tune="psnr", alpha=0.5).tuned.alpha == 0.5
+    assert FitSettings(tune="psnr").tuned.late > FitSettings().tuned.late == 0
+    with pytest.raises(SettingsError, match="tune 'eye' is not one of psnr, ssim, vmaf"):
+        FitSettings.preset("default", tune="eye")
 
 
 @pytest.mark.parametrize("shape", [(1, 2, 13, 16), (2, 3, 8, 12)])

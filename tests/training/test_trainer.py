@@ -192,7 +192,7 @@ def test_epochs_tell_the_terms_of_the_loss():
     fit, grid = (event for event in seen if isinstance(event, EpochDone))
     assert set(grid.terms) - set(fit.terms) == {"rate"}
     assert 1 < grid.terms["rate"] < 12  # bits a value
-    loss = fitting_loss(SETTINGS.alpha)
+    loss = fitting_loss(SETTINGS.tuned.alpha)
     assert fit.loss == pytest.approx(sum(loss.weights[name] * value for name, value in fit.terms.items()), rel=1e-4)
     assert set(fit.terms) == set(loss.names)
 
