@@ -15,7 +15,6 @@ from snerv_codec.bitstream.types import Segment
 from snerv_codec.encoding.footage import Footage
 from snerv_codec.encoding.segmentation import SegmentPlan, shares
 from snerv_codec.encoding.workdir import SEGMENT, WorkDirectory
-from snerv_codec.errors import InputError
 from snerv_codec.events import Event
 from snerv_codec.rate_control.targets import Target
 from snerv_codec.runtime.machine import available_memory, choose_device, keep_freed_memory, require_memory
@@ -84,7 +83,8 @@ class SegmentJob:
         control = self._control(pack)
         trainer = make_trainer(frames, self.config, self.settings.fit, controller=control)
         if saved is not None:
-            trainer.load(saved)
+            with self.checkpoint.using():
+                trainer.load(saved)
         control.plan(trainer.values())
         trainer.run(checkpoint=self.checkpoint, on_event=on_event)
         packed = control.pack(trainer.values(), self._rounding(trainer))
@@ -156,15 +156,11 @@ class SegmentJob:
 
     def _ended(self, saved: Mapping[str, Any]) -> FittedSegment:
         """What `_save` kept. Raises `InputError` where that is damaged."""
-        try:
+        with self.checkpoint.using():
             kept, section = json.loads(saved[ENDED]), saved["section"].numpy().tobytes()
             tensors, values = kept["counts"]
             coded = CodedSegment(self.footage.info.frame_count, self.config, tensors, values, section)
             return FittedSegment(coded, Outcome(**kept["outcome"]))
-        except (KeyError, ValueError, TypeError, AttributeError) as error:
-            raise InputError(
-                f"{self.checkpoint.path}: not a usable state ({error}); delete {self.checkpoint.directory}"
-            ) from error
 
 
 def make_jobs(

@@ -140,7 +140,8 @@ class ToSize:
 
     def restore(self, state: list[Any]) -> None:
         """Go on from where `state` was taken."""
-        self.rate_weight, self.budget = state
+        rate_weight, budget = state
+        self.rate_weight, self.budget = float(rate_weight), None if budget is None else float(budget)
 
 
 class ToQuality:

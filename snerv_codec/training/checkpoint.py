@@ -4,18 +4,18 @@ import errno
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from snerv_codec.errors import InputError, OutputError, SettingsError
+from snerv_codec.errors import InputError, OutputError, SettingsError, UserError
+from snerv_codec.runtime.machine import is_out_of_memory
 
 State = Mapping[str, Tensor | str | int]
 
@@ -62,13 +62,10 @@ class Checkpoint:
 
     def load(self) -> dict[str, Tensor | str | int]:
         """The saved state. Raises `InputError` for a damaged one, `SettingsError` for another run's."""
-        try:
-            with np.load(self.path, allow_pickle=False) as archive:
-                header = json.loads(archive["header"].tobytes())
-                arrays = {key: archive[key] for key in archive.files if key != "header"}
+        with self.using(), np.load(self.path, allow_pickle=False) as archive:
+            header = json.loads(archive["header"].tobytes())
+            arrays = {key: archive[key] for key in archive.files if key != "header"}
             identity, plain = dict(header["identity"]), dict(header["state"])
-        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
-            raise InputError(f"{self.path}: not a usable state ({error}); delete {self.directory}") from error
         keys = sorted(identity.keys() | self.identity.keys())
         changed = [key for key in keys if identity.get(key) != self.identity.get(key)]
         if MADE_BY in changed:
@@ -82,6 +79,19 @@ class Checkpoint:
                 "give the same settings, or delete the directory to start over"
             )
         return {**plain, **{key: torch.from_numpy(value) for key, value in arrays.items()}}
+
+    @contextmanager
+    def using(self) -> Iterator[None]:
+        """Whatever a damaged or forged state brings about in this block becomes an `InputError` that names it."""
+        try:
+            yield
+        except UserError:
+            raise
+        except Exception as error:  # NumPy, zip, JSON and torch all have their own
+            if is_out_of_memory(error):
+                raise
+            reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+            raise InputError(f"{self.path}: not a usable state ({reason}); delete {self.directory}") from error
 
     def exists(self) -> bool:
         """Whether there is a state to resume from."""

@@ -137,8 +137,16 @@ class Trainer:
         return {**self.state.save(), "controller": json.dumps(self.controller.state())}
 
     def load(self, saved: Saved) -> None:
-        """Go to where `saved` was taken, with the same frames, configuration, settings and schedule."""
-        self.state.load(saved, self.schedule)
+        """Go to where `saved` was taken, with the same frames, configuration, settings and schedule.
+
+        Raises `SettingsError` for another schedule's, and all kinds of errors for what no fit saved.
+        """
+        state, batches = self.state, -(-len(self.frames.fitted) // self.batch)
+        state.load(saved, self.schedule)
+        if not 0 <= state.step < batches:
+            raise ValueError(f"step {state.step} of {batches} in an epoch")
+        if state.step and state.sums.shape != (len(self._work_at(0)[0].names),):
+            raise ValueError("sums of other terms than those of the loss")
         self.controller.restore(json.loads(str(saved["controller"])))
         self._work = None
 

@@ -1,6 +1,7 @@
 """The state of a fit: its networks, its optimiser and its place in the schedule, saved and loaded in one step."""
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
@@ -71,16 +72,17 @@ class FitState:
     def load(self, saved: Saved, schedule: Sequence[Phase]) -> None:
         """Go to where `saved` was taken, with the same frames, configuration, settings and schedule.
 
-        Raises `SettingsError` where its phase is not in the schedule.
+        Raises `SettingsError` where its phase is not in the schedule, and all kinds of errors for what no fit saved.
         """
         self.phase, self.epoch, self.step = str(saved["phase"]), int(saved["epoch"]), int(saved["step"])
         self.seconds, self.results, self.estimated_bytes = json.loads(str(saved["about"]))
         networks, device = self.networks, self.frames.device
         networks.masks = {name: mask.to(device) for name, mask in _under("mask:", saved)}
-        if self.phase:
-            phase = next((phase for phase in schedule if phase.name == self.phase), None)
-            if phase is None:
-                raise SettingsError(f"the saved state is of phase {self.phase!r}, which this fit does not have")
+        weights = dict(networks.decoder.named_parameters())
+        if any(mask.shape != weights[name].shape for name, mask in networks.masks.items()):
+            raise ValueError("masks of other shapes than the weights have")
+        phase = self._check_place(schedule)
+        if phase is not None:
             self._equip(phase)
         networks.load_state_dict(dict(_under("networks:", saved)))
         if networks.quantizer is not None:
@@ -92,6 +94,21 @@ class FitState:
             self.optimizer.state[parameters[name]][key] = like.copy_(each)
         self.sums = _tensor(saved, "sums").to(device)
         self.rate_weight.copy_(_tensor(saved, "rate weight"))
+
+    def _check_place(self, schedule: Sequence[Phase]) -> Phase | None:
+        """The phase of the place. Raises `ValueError` where that is none to which the schedule leads."""
+        names = [phase.name for phase in schedule]
+        if self.phase and self.phase not in names:
+            raise SettingsError(f"the saved state is of phase {self.phase!r}, which this fit does not have")
+        number = names.index(self.phase) if self.phase else 0
+        epochs = schedule[number].epochs if self.phase else 0
+        ended = self.phase in self.results
+        if not 0 <= self.epoch <= epochs or (ended and self.epoch != epochs):
+            raise ValueError(f"epoch {self.epoch} of {epochs}")
+        told = (*self.results.values(), self.seconds, self.estimated_bytes or 0.0)
+        if list(self.results) != names[: number + ended] or not all(map(math.isfinite, told)):
+            raise ValueError("results of other phases than those that are finished")
+        return schedule[number] if self.phase else None
 
     def _equip(self, phase: Phase) -> None:
         """Give the networks what they learn with in a phase."""

@@ -32,7 +32,7 @@ class Forger:
         """File number `number`."""
         random = Random(number)
         parts = [replace(part) for part in random.choice(self.samples)]
-        for _ in range(random.choice((1, 1, 1, 2, 2, 3, 6))):
+        for _ in range(random.choice((1, 1, 1, 1, 1, 2, 3))):
             part = random.choices(parts, [3 if part.fields else 1 for part in parts])[0]
             part.payload = self._changed(part, random)
             part.fields = []  # they lie elsewhere now
