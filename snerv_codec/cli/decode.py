@@ -7,7 +7,7 @@ import click
 
 from snerv_codec.cli import options
 from snerv_codec.cli.help import Command, option, section
-from snerv_codec.cli.jobs import for_each, pair_up
+from snerv_codec.cli.jobs import for_each, pair_up, require_name
 from snerv_codec.cli.progress import View, watched
 from snerv_codec.runtime.precision import Precision
 
@@ -77,6 +77,7 @@ def command(
     """
     from snerv_codec import codec
 
+    require_name(output)
     if output is not None and len(sources) == 1:
         jobs = [(sources[0], Path(output))]  # a folder is one of PNGs
     else:

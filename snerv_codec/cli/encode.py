@@ -260,5 +260,6 @@ def _show_plans(sources: tuple[str, ...], settings: EncodeSettings, as_json: boo
     from snerv_codec.encoding import planning
 
     for source in sources:
-        plan = planning.plan(source, settings)
+        with View(as_json=False) as view:  # warnings go to standard error
+            plan = planning.plan(source, settings, on_event=view)
         echo(json.dumps(plan.to_json()) if as_json else table(plan_rows(plan), sys.stdout))

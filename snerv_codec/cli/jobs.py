@@ -21,6 +21,7 @@ def pair_up(sources: Sequence[str], output: str | None, suffix: str) -> list[Job
     """
     if output == "-" and suffix == ".snrv":
         raise click.UsageError("A .snrv file does not go to standard output; give -o the name of a file.")
+    require_name(output)
     if len(sources) == 1 and output is not None and not _names_folder(output):
         return [(sources[0], Path(output))]
     if "-" in sources:
@@ -37,6 +38,12 @@ def pair_up(sources: Sequence[str], output: str | None, suffix: str) -> list[Job
     except OSError as error:
         raise OutputError(f"{folder}: no folder for several outputs can be made: {error.strerror}") from error
     return [(source, folder / name) for source, name in zip(sources, names, strict=True)]
+
+
+def require_name(output: str | None) -> None:
+    """Raise `click.UsageError` for an output without a name, as of an empty variable in a script."""
+    if output == "":
+        raise click.UsageError("The output given with -o has no name.")
 
 
 def for_each(jobs: Sequence[Job], work: Callable[[str, Path], None], on_event: Callable[[Event], None]) -> None:

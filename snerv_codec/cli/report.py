@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @click.option("--rivals", is_flag=True, help="Encode the same frames with x264 and x265 too, at six qualities each.")
 @click.option("--frames", type=options.FRAMES, help="Frames A to B - 1 of INPUT that were encoded: 0:33, 10:, :100.")
 @click.option("--stream", type=int, help="Which of several video streams of INPUT, from 0.")
+@click.option("--deinterlace", is_flag=True, help="Make whole frames of INPUT that is interlaced, as the encode did.")
 @click.option("--fps", type=options.RATE, help="Rate of a folder of images or of raw video; changes no figure.")
 @click.option("--video-size", type=options.VIDEO_SIZE, help="Width x height of INPUT if it is raw .yuv.")
 @click.option("--pix-fmt", help="Pixel format of raw .yuv.  [default: yuv420p]")
@@ -38,6 +39,7 @@ def command(
     rivals: bool,
     frames: tuple[int, int | None] | None,
     stream: int | None,
+    deinterlace: bool,
     fps: Fraction | None,
     video_size: tuple[int, int] | None,
     pix_fmt: str | None,
@@ -57,7 +59,9 @@ def command(
         check_target(output, overwrite=overwrite, source=source)
     from snerv_codec.pages.result import write_page
 
-    selection = Selection(stream=stream, frames=frames, rate=fps, video_size=video_size, pix_fmt=pix_fmt)
+    selection = Selection(
+        stream=stream, frames=frames, rate=fps, video_size=video_size, pix_fmt=pix_fmt, deinterlace=deinterlace
+    )
     with View(as_json=False) as view:
         result = write_page(
             reference,

@@ -29,7 +29,8 @@ def check_target(
     both_exist = source is not None and str(source) != "-" and target.exists() and Path(source).exists()
     if both_exist and os.path.samefile(target, str(source)):
         raise OutputError(f"{target}: is the input; choose another output")
-    if target.exists() and not target.is_file() and not target.is_dir():
+    special = target.absolute().parent.as_posix() in ("/dev", "/dev/fd")  # where redirected output looks like a file
+    if special or (target.exists() and not target.is_file() and not target.is_dir()):
         raise OutputError(f"{target}: is not a file but a pipe or a device; choose another output")
     taken = os.path.lexists(target)  # a link that leads nowhere is somebody's too
     if taken and not overwrite:
