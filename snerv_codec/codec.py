@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from snerv_codec.bitstream import nnc
 from snerv_codec.bitstream.container import Source, StreamWriter
@@ -48,6 +48,7 @@ def encode(
     *,
     overwrite: bool = False,
     resume: bool = False,
+    workers: int | Literal["auto"] = 1,
     on_event: OnEvent = _ignore,
     **choices: Any,
 ) -> EncodeReport:
@@ -57,9 +58,13 @@ def encode(
     (T, H, W, 3) or (T, 3, H, W). Settings are an object or go by their names (`EncodeSettings.of`): an array needs its
     `rate`, in frames a second.
 
+    Where the video is cut into segments, up to `workers` processes fit them side by side and share the cores; with one
+    it is this process. On a CPU the bytes depend on the number of threads that fit a segment, not on where they run.
+
     An interrupted run leaves its state in a work directory beside the output; `resume` goes on from there.
     Raises `UserError` and its kinds; no error leaves an output or harms an older one.
     """
+    from snerv_codec.encoding.runner import run_jobs
     from snerv_codec.encoding.segment_job import in_all, make_jobs, shortfall
 
     started, settings, output = time.perf_counter(), EncodeSettings.either(settings, choices), Path(output)
@@ -71,7 +76,7 @@ def encode(
     footage = read_footage(source, settings, memory=available_memory())
     for message in (*footage.warnings, *told_outputs(footage.info, footage.tracks, footage.extras)):
         on_event(Warned(message))
-    info, segments = footage.info, plan_segments(footage.info, settings)
+    info, segments = footage.info, plan_segments(footage.info, settings, footage.scenes)
     if settings.target is not None and settings.target.kind == "vmaf":
         vmaf.require(info.width, info.height)
     on_event(Planned(make_plan(source, info, footage.tracks, segments, settings, footage.extras)))
@@ -85,7 +90,7 @@ def encode(
         if resume and not work.holds_states():
             on_event(Warned(f"{work.directory}: holds no interrupted run; starting from the beginning"))
         jobs = make_jobs(footage, segments, settings, work, rest)
-        fitted = [job.run(resume=resume, on_event=on_event) for job in jobs]
+        fitted = run_jobs(jobs, workers=workers, resume=resume, on_event=on_event)
         outcome = in_all(fitted)
         trained = time.perf_counter()
         with atomic_path(output, overwrite=overwrite) as beside:
@@ -206,17 +211,17 @@ def _measure(path: Path, footage: Footage, device: str, on_event: OnEvent) -> tu
     """
     from snerv_codec.decoding import Decoder
 
-    between, start = footage.left_out[: len(footage.frames) - 1], time.perf_counter()
+    known, start = footage.known, time.perf_counter()
     with Decoder(path, device=device, precision="float32") as decoder:
         decoded = Timed(decoder)
         decoded.seconds = time.perf_counter() - start
-        told = _teller("measure", len(footage.frames), on_event)
-        fitted = mean_quality(footage.frames, decoded, known=footage.known, on_frame=told)
-        if len(between) == 0:
+        told = _teller("measure", len(footage.numbers), on_event)
+        fitted = mean_quality(footage.pictures(), decoded, known=known, on_frame=told)
+        if footage.gaps == 0:
             return fitted, None, decoded.seconds
-        inserted = decoder.frames(range(1, 2 * len(between), 2), rate=2)
-        told = _teller("interpolate", len(between), on_event)
-        return fitted, mean_quality(between, inserted, on_frame=told), decoded.seconds
+        inserted = decoder.frames(range(1, 2 * footage.gaps, 2), rate=2)
+        told = _teller("interpolate", footage.gaps, on_event)
+        return fitted, mean_quality(footage.between(), inserted, on_frame=told), decoded.seconds
 
 
 def _teller(task: str, frames: int, on_event: OnEvent) -> Callable[[int], None]:

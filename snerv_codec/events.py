@@ -32,6 +32,7 @@ class StepsDone:
     loss: float
     psnr: float
     seconds: float
+    segment: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object with `event` and the fields."""
@@ -52,6 +53,7 @@ class EpochDone:
     psnr: float
     seconds: float
     terms: dict[str, float] = field(default_factory=dict)
+    segment: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object with `event` and the fields."""
@@ -65,10 +67,23 @@ class StateSaved:
     phase: str
     epoch: int
     step: int
+    segment: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object with `event` and the fields."""
         return {"event": "saved", **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentDone:
+    """Segment number `segment` of `total`, from 0, is fitted and coded."""
+
+    segment: int
+    total: int
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object with `event` and the fields."""
+        return {"event": "segment", **asdict(self)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,4 +114,4 @@ class Warned:
         return {"event": "warning", "message": self.message}
 
 
-Event = Planned | StepsDone | EpochDone | StateSaved | FrameDone | Warned
+Event = Planned | StepsDone | EpochDone | StateSaved | SegmentDone | FrameDone | Warned

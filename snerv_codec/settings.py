@@ -1,5 +1,6 @@
 """What a user may ask of an encode. Never stored in the file, except as a line of text."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
@@ -25,6 +26,8 @@ CODEC_REVISION = 2
 
 DEFAULT_FIT = FitSettings()
 
+Segmentation = int | str | None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodeSettings:
@@ -47,7 +50,8 @@ class EncodeSettings:
 
     `holdout` "even" leaves out the second, fourth ... frame; decoding at twice the rate inserts them again.
     `mask` is a picture, a folder of pictures or a video, white where pixels are missing and to be filled in.
-    `segment` is the number of frames that share a network; all do where it is not given.
+    `segment` says which frames share a network: so many ("900", 900), those of so many seconds ("30s"), all (None or
+    "none"), or as many as memory allows, from the start of a scene where that can be ("auto").
     """
 
     size: str | int | float | None = None
@@ -65,7 +69,7 @@ class EncodeSettings:
     fit: FitSettings = DEFAULT_FIT
     holdout: Literal["even"] | None = None
     mask: str | Path | None = None
-    segment: int | None = None
+    segment: Segmentation = "auto"
     source: Selection = field(default_factory=Selection)
 
     @classmethod
@@ -110,8 +114,7 @@ class EncodeSettings:
             object.__setattr__(self, "fit", replace(DEFAULT_FIT, recipe=self._default_recipe()))
         if self.model not in LAYOUTS:
             raise SettingsError(f"model {self.model!r} is not one of {', '.join(LAYOUTS)}")
-        if self.segment is not None and not 1 <= self.segment <= MAX_FRAMES:
-            raise SettingsError(f"segments of {self.segment} frames are not of 1 to {MAX_FRAMES:,}")
+        object.__setattr__(self, "segment", _segmentation(self.segment))
         if self.holdout not in ("even", None):
             raise SettingsError(f"holdout {self.holdout!r} is not 'even'")
         if self.holdout is not None and self.mask is not None:
@@ -155,6 +158,28 @@ class EncodeSettings:
         tuned = f", tuned for {self.fit.tune}" if self.fit.tune else ""
         made = f"recipe {self.fit.recipe}{tuned}, {self.fit.optimizer}, epochs {epochs}, seed {self.fit.seed}"
         return f"snerv {version('snerv-codec')}: {made}"
+
+
+def seconds_of(segment: str) -> Fraction:
+    """The length in seconds that "30s" asks for. Raises `SettingsError`."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)s", segment)
+    seconds = Fraction(match[1]) if match else Fraction(0)
+    if not seconds:
+        raise SettingsError(f"segment {segment!r} is not auto, none, a number of frames, or of seconds such as 30s")
+    return seconds
+
+
+def _segmentation(segment: Segmentation) -> Segmentation:
+    """The setting in its one form."""
+    if segment in (None, "none", "auto"):
+        return None if segment == "none" else segment
+    if isinstance(segment, str) and not segment.isdecimal():
+        seconds_of(segment)
+        return segment
+    frames = int(segment or 0)
+    if not 1 <= frames <= MAX_FRAMES:
+        raise SettingsError(f"segments of {frames:,} frames are not of 1 to {MAX_FRAMES:,}")
+    return frames
 
 
 def _exact_rate(value: Any) -> Fraction:

@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import click
 
@@ -100,6 +100,13 @@ PART = section(
     option("--no-audio", "audio", flag_value=False, default=True, help="Leave the sound out."),
     option("--no-subtitles", "subtitles", flag_value=False, default=True, help="Leave subtitles out."),
     option("--no-attachments", "attachments", flag_value=False, default=True, help="Leave fonts and covers out."),
+    option(
+        "--segment",
+        default="auto",
+        show_default=True,
+        help="Which frames share a network: so many (900), some seconds (30s), all (none), or what memory allows, from "
+        "scene to scene (auto).",
+    ),
     option("--mask", type=click.Path(path_type=Path), help="PNG, folder of PNGs or video: white gets filled in."),
     option("--holdout", type=click.Choice(["even"]), help="Leave out every second frame; decode --rate 2x inserts it."),
 )
@@ -112,6 +119,13 @@ RAW_INPUT = section(
 MACHINE = section(
     "Machine",
     option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
+    option(
+        "--workers",
+        type=options.WORKERS,
+        default=1,
+        show_default=True,
+        help="Processes that fit segments side by side; auto: one a GPU, or a core.",
+    ),
     option(
         "--precision",
         type=click.Choice([name for name in get_args(Precision) if name != "float16"]),
@@ -195,6 +209,7 @@ def command(
     dry_run: bool,
     page: bool,
     as_json: bool,
+    workers: int | Literal["auto"],
     **chosen: Any,
 ) -> None:
     """Fit a model to INPUT and write it as a .snrv file.
@@ -225,7 +240,9 @@ def command(
                 think_twice(event.plan, view)
 
         def work(source: str, target: Path) -> None:
-            report = codec.encode(source, target, settings, overwrite=overwrite, resume=resume, on_event=watch)
+            report = codec.encode(
+                source, target, settings, overwrite=overwrite, resume=resume, workers=workers, on_event=watch
+            )
             if page:
                 make_page(source, target, settings, overwrite, view)
             view.done(report_rows(report), report.to_json())

@@ -2,7 +2,7 @@
 
 import re
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -84,9 +84,20 @@ class Amount(Parsed):
         return float(number) * float(base ** " kMG".index(prefix.replace("K", "k") or " "))
 
 
+class Workers(Parsed):
+    """A number of processes, or auto."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | Literal["auto"]:
+        if isinstance(value, int):
+            return value
+        number = self.match(value)[0]
+        return "auto" if number == "auto" else int(number)
+
+
 CROP = Size2D("HxW", r"(\d+)[xX](\d+)", "640x1280 (height x width)")
 TEMPORAL_SIZE = Size2D("HxW", r"(\d+)[xX](\d+)", "20x40 (height x width)")
 EMBEDDING = Size3D("CxHxW", r"(\d+)[xX](\d+)[xX](\d+)", "8x4x8 (channels x height x width)")
+WORKERS = Workers("N|auto", r"auto|[1-9]\d*", "4 or auto")
 VIDEO_SIZE = Size2D("WxH", r"(\d+)[xX](\d+)", "1920x1080 (width x height)")
 FRAMES = FrameRange("A:B", r"(?=.)(\d*)(:?)((?<=:)\d*|)", "0:33, 10:, :100 or 7")
 RATE = Rate("RATE", r"\d+(\.\d+)?(/\d+)?", "25, 29.97 or 30000/1001")

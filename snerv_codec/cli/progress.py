@@ -20,7 +20,7 @@ from snerv_codec.cli.help import option, section
 from snerv_codec.cli.render import Rows, plan_rows, size, table
 from snerv_codec.cli.terminal import echo, printable, with_flags
 from snerv_codec.errors import OutputError
-from snerv_codec.events import EpochDone, Event, FrameDone, Planned, StateSaved, StepsDone, Warned
+from snerv_codec.events import EpochDone, Event, FrameDone, Planned, SegmentDone, StateSaved, StepsDone, Warned
 from snerv_codec.report import Plan
 
 if TYPE_CHECKING:
@@ -67,11 +67,16 @@ class Status:
 
 
 class Tracker:
-    """Turns events into `Status`: a fit's phases are one task, whose speed is a mean of its latest epochs."""
+    """Turns events into `Status`: the phases of a fit, of all segments, are one task, counted in epochs of the video.
+
+    Its speed is a mean of the latest epochs of each phase, in seconds a frame; segments that are fitted at the same
+    time share the work that is left.
+    """
 
     def __init__(self) -> None:
         self._plan: Plan | None = None
-        self._pace: dict[str, float] = {}  # seconds an epoch, by phase
+        self._pace: dict[str, float] = {}  # seconds a frame, by phase
+        self._done: dict[int, float] = {}  # epochs of each segment that is being fitted, or was
         self._task, self._started, self._first = "", 0.0, 0
         self._saved = ""
 
@@ -85,32 +90,59 @@ class Tracker:
         name, epochs = plan.phases[0]
         return Status(name, 0, plan.epochs, (f"epoch 1/{epochs}", f"about {size(plan.predicted_bytes)}"))
 
-    def __call__(self, event: StepsDone | EpochDone | FrameDone) -> Status:
+    def __call__(self, event: StepsDone | EpochDone | SegmentDone | FrameDone) -> Status:
         """The status after `event`."""
-        return self._frames(event) if isinstance(event, FrameDone) else self._fitting(event)
+        if isinstance(event, FrameDone):
+            return self._frames(event)
+        if isinstance(event, SegmentDone):
+            return self._segment(event)
+        return self._fitting(event)
 
     def _fitting(self, event: StepsDone | EpochDone) -> Status:
-        plan = self._plan
+        plan, frames = self._plan, self._frames_of(event.segment)
         if isinstance(event, EpochDone):
-            done, last = float(event.epoch), self._pace.get(event.phase, event.seconds)
-            pace = self._pace[event.phase] = last + SMOOTHING * (event.seconds - last)
+            done, now = float(event.epoch), event.seconds / frames
+            pace = self._pace.get(event.phase, now)
+            pace = self._pace[event.phase] = pace + SMOOTHING * (now - pace)
         else:
             done = event.epoch - 1 + event.step / event.steps
-            pace = self._pace.get(event.phase, event.seconds * event.steps / event.step)
+            pace = self._pace.get(event.phase, event.seconds * event.steps / event.step / frames)
         phases = dict(plan.phases) if plan else {event.phase: event.epochs}
         names = list(phases)
-        later = sum(phases[name] for name in names[names.index(event.phase) + 1 :])
-        total = sum(phases.values())
-        left = event.epochs - done + later
+        self._done[event.segment] = done + sum(phases[name] for name in names[: names.index(event.phase)])
         note = [f"epoch {event.epoch}/{event.epochs}"]
+        if plan and len(plan.segments) > 1:
+            note.insert(0, f"segment {event.segment + 1}/{len(plan.segments)}")
         if plan:
-            rate = plan.frames / max(pace, 1e-9)
+            rate = 1 / max(pace, 1e-9)
             note += [f"{rate / plan.batch:.3g} steps/s", f"{rate:.3g} frames/s"]
         note += [f"loss {event.loss:.4f}", f"PSNR {event.psnr:.2f} dB"]
         if plan:
             note.append(f"about {size(plan.predicted_bytes)}")
         note += [self._saved] if self._saved else []
-        return Status(event.phase, total - left, total, tuple(note), pace * left)
+        return self._fitted(event.phase, sum(phases.values()), note, pace)
+
+    def _segment(self, event: SegmentDone) -> Status:
+        plan = self._plan
+        phases = dict(plan.phases) if plan else {"fit": 1}
+        self._done[event.segment] = sum(phases.values())
+        note = [f"segment {event.segment + 1}/{event.total} done"]
+        pace = next(reversed(self._pace.values()), None)
+        return self._fitted(list(phases)[-1], sum(phases.values()), note, pace)
+
+    def _fitted(self, task: str, epochs: int, note: list[str], pace: float | None) -> Status:
+        """Of `epochs` of all frames what is done; with a `pace` in seconds a frame, what is left takes how long."""
+        plan, total = self._plan, self._frames_of(None)
+        done = sum(self._frames_of(segment) * epochs for segment, epochs in self._done.items()) / total
+        busy = sum(each < epochs for each in self._done.values()) if plan else 1
+        left = None if pace is None else pace * total * (epochs - done) / max(1, busy)
+        return Status(task, done, epochs, tuple(note), left)
+
+    def _frames_of(self, segment: int | None) -> int:
+        """The frames of a segment, or of all."""
+        if self._plan is None:
+            return 1
+        return self._plan.frames if segment is None else self._plan.segments[segment][1]
 
     def _frames(self, event: FrameDone) -> Status:
         now = time.perf_counter()
@@ -189,8 +221,8 @@ class View:
         elif self._level >= 0:
             echo(_lines(result, sys.stdout))
 
-    def _advance(self, status: Status, event: StepsDone | EpochDone | FrameDone) -> None:
-        an_epoch = isinstance(event, EpochDone)
+    def _advance(self, status: Status, event: StepsDone | EpochDone | SegmentDone | FrameDone) -> None:
+        an_epoch = isinstance(event, EpochDone | SegmentDone)
         if self._log and an_epoch:
             _write(self._log, status.line())
         if self._as_json or self._level < 0:

@@ -17,6 +17,7 @@ def plan_rows(plan: Plan) -> Rows:
         "decoder": f"{show_decoder(plan.to_json())}, padding {plan.padding:.1%}",
         "parameters": f"{plan.total_parameters:,} = {plan.decoder_parameters:,} decoder + "
         f"{plan.embedding_parameters:,} embeddings (encoder, not stored: {plan.encoder_parameters:,})",
+        **({"segments": _segments(plan)} if len(plan.segments) > 1 else {}),
         "arithmetic": f"{plan.decoder_macs / 1e9:.2f} GMAC a frame to decode, "
         f"{(plan.decoder_macs + plan.encoder_macs) * 6 / 1e9:.1f} GFLOP a frame and epoch to fit",
         "memory": f"{size(plan.video_memory)} video + {size(plan.fitting_memory)} fitting on {plan.device}; "
@@ -27,6 +28,13 @@ def plan_rows(plan: Plan) -> Rows:
     if not (plan.size_given or plan.target_given):
         rows["size"] = f"{plan.total_parameters:,} parameters suit so many pixels; --size or a --target- says otherwise"
     return rows
+
+
+def _segments(plan: Plan) -> str:
+    lengths = [frames for _, frames in plan.segments]
+    return (
+        f"{len(lengths)}, of {min(lengths):,} to {max(lengths):,} frames each; the decoder above is the longest one's"
+    )
 
 
 def _share(plan: Plan) -> str:

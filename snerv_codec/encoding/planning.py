@@ -10,14 +10,13 @@ from typing import Any
 from snerv_codec.bitstream.extras import NO_EXTRAS, Extras
 from snerv_codec.bitstream.models import DecoderConfig
 from snerv_codec.bitstream.types import SideTrack, VideoInfo
+from snerv_codec.encoding.footage import read_footage
 from snerv_codec.encoding.prediction import predicted_bytes, predicted_seconds, track_bytes
 from snerv_codec.encoding.segmentation import SegmentPlan, plan_segments
 from snerv_codec.events import Event, Warned
 from snerv_codec.media.picture import PictureFormat
-from snerv_codec.media.reader import read_video
 from snerv_codec.media.rehearsal import told_outputs
 from snerv_codec.media.source import name_of
-from snerv_codec.media.timeline import odd_frames
 from snerv_codec.report import Plan
 from snerv_codec.runtime.machine import available_memory, choose_device
 from snerv_codec.settings import EncodeSettings
@@ -35,11 +34,11 @@ def plan(
 ) -> Plan:
     """What `encode` would do with `source`, without fitting anything; settings as there. `on_event` hears warnings."""
     settings = EncodeSettings.either(settings, choices)
-    video = read_video(source, settings.source, keep=False, memory=available_memory())
-    info = video.info if settings.holdout is None else odd_frames(video.info)
-    for message in (*video.warnings, *told_outputs(info, video.tracks, video.extras)):
+    footage = read_footage(source, settings, memory=available_memory(), keep=False)
+    for message in (*footage.warnings, *told_outputs(footage.info, footage.tracks, footage.extras)):
         on_event(Warned(message))
-    return make_plan(source, info, video.tracks, plan_segments(info, settings), settings, video.extras)
+    segments = plan_segments(footage.info, settings, footage.scenes)
+    return make_plan(source, footage.info, footage.tracks, segments, settings, footage.extras)
 
 
 def seconds_a_frame(config: DecoderConfig, settings: EncodeSettings) -> float:
@@ -121,7 +120,7 @@ def make_plan(
         predicted_bytes=taken,
         predicted_share=None if given is None else taken / given,
         predicted_seconds=predicted_seconds(info, settings, seconds_a_frame(config, settings)),
-        video_memory=PictureFormat(info.height, info.width).size * info.frame_count,
+        video_memory=PictureFormat(info.height, info.width).size * longest.info.frame_count,
         fitting_memory=fitting_memory(config, min(batch, longest.info.frame_count)),
         decoding_memory=decoding_memory(config, cost.total_parameters, 1),
     )

@@ -3,7 +3,7 @@
 import json
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from operator import mul
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from snerv_codec.bitstream.models import DecoderConfig
 from snerv_codec.bitstream.segmentsection import CodedSegment
 from snerv_codec.bitstream.types import Segment
-from snerv_codec.encoding.footage import Footage
+from snerv_codec.encoding.footage import Clip, Footage
 from snerv_codec.encoding.segmentation import SegmentPlan, shares
 from snerv_codec.encoding.workdir import SEGMENT, WorkDirectory
-from snerv_codec.events import Event
+from snerv_codec.events import EpochDone, Event, StateSaved, StepsDone
 from snerv_codec.rate_control.targets import Target
 from snerv_codec.runtime.machine import available_memory, choose_device, keep_freed_memory, require_memory
 from snerv_codec.settings import EncodeSettings
@@ -55,15 +55,15 @@ class FittedSegment(NamedTuple):
 class SegmentJob:
     """All that fitting one segment takes, and nothing else of the encode: it can be pickled and run in any process.
 
-    `settings` are the segment's: its share of the parameters, and of a target in bytes that of the file. `limit` is
-    the most bytes that it may take of the file, None for no limit. The state is kept in `checkpoint`, also once
-    the segment is done.
+    `settings` are those of the whole encode. `limit` is the most bytes that the segment may take of the file, None for
+    no limit. The state is kept in `checkpoint`, also once the segment is done. Events tell the `number`.
     """
 
     footage: Footage
     config: DecoderConfig
     settings: EncodeSettings
     checkpoint: Checkpoint
+    number: int = 0
     limit: int | None = None
 
     def run(self, *, resume: bool = False, on_event: Callable[[Event], None] = lambda event: None) -> FittedSegment:
@@ -78,15 +78,16 @@ class SegmentJob:
         saved = self.checkpoint.load() if resume and self.checkpoint.exists() else None
         if saved is not None and ENDED in saved:
             return self._ended(saved)
-        frames = self._place()
+        clip = self.footage.load(available_memory())
+        frames = self._place(clip)
         pack = partial(pack_segment, config=self.config, ll_ranges=frames.ll_ranges)
-        control = self._control(pack)
+        control = self._control(clip, pack)
         trainer = make_trainer(frames, self.config, self.settings.fit, controller=control)
         if saved is not None:
             with self.checkpoint.using():
                 trainer.load(saved)
         control.plan(trainer.values())
-        trainer.run(checkpoint=self.checkpoint, on_event=on_event)
+        trainer.run(checkpoint=self.checkpoint, on_event=self._numbered(on_event))
         packed = control.pack(trainer.values(), self._rounding(trainer))
         coded = packed.coded.with_checksums(self._checksums(packed.segment))
         outcome = Outcome(trainer.results, coded.symbol_bytes, trainer.state.estimated_bytes, packed.quality)
@@ -94,33 +95,40 @@ class SegmentJob:
         self._save(fitted)
         return fitted
 
-    def _place(self) -> "FrameSet":
+    def _numbered(self, on_event: Callable[[Event], None]) -> Callable[[Event], None]:
+        def tell(event: Event) -> None:
+            if isinstance(event, StepsDone | EpochDone | StateSaved):
+                event = replace(event, segment=self.number)
+            on_event(event)
+
+        return tell
+
+    def _place(self, clip: Clip) -> "FrameSet":
         """The frames where the fit reads them: on its device, or on the host where that has no room for them all."""
         import torch
 
         from snerv_codec.model.sizing import fitting_memory
         from snerv_codec.training.frames import FrameSet
 
-        footage, settings = self.footage, self.settings
-        device, batch = choose_device(settings.device), min(settings.fit.batch, len(footage.frames))
+        device, batch = choose_device(self.settings.device), min(self.settings.fit.batch, len(clip.frames))
         keep_freed_memory(device)
         need = fitting_memory(self.config, batch)
         require_memory(need, device, "fitting", "lower `size` or `batch`, or crop the video with `crop`")
-        frames = torch.from_numpy(footage.frames)
+        frames = torch.from_numpy(clip.frames)
         if need + frames.nbytes <= available_memory(device):
             frames = frames.to(device)
-        known = None if footage.known is None else torch.from_numpy(footage.known)
+        known = None if clip.known is None else torch.from_numpy(clip.known)
         return FrameSet(frames, self.config, device, known=known)
 
-    def _control(self, pack: "Pack") -> "RateControl":
+    def _control(self, clip: Clip, pack: "Pack") -> "RateControl":
         from snerv_codec.rate_control.control import Free, ToQuality, ToSize
-        from snerv_codec.rate_control.judge import FootageJudge
+        from snerv_codec.rate_control.judge import ClipJudge
 
         target, weight = self.settings.target, self.settings.fit.rate_weight
         if self.limit is not None:
             return ToSize(self.limit, weight, pack)
         if target is not None and target.of_quality:
-            return ToQuality(target, FootageJudge(self.footage, choose_device(self.settings.device)), weight, pack)
+            return ToQuality(target, ClipJudge(clip, choose_device(self.settings.device)), weight, pack)
         return Free(weight, pack)
 
     def _rounding(self, trainer: "Trainer") -> "Rounding":
@@ -173,7 +181,7 @@ def make_jobs(
     for number, (segment, limit) in enumerate(zip(segments, limits, strict=True)):
         part = footage.part(segment.numbers)
         checkpoint = Checkpoint(work.directory, _identity(part, segment.config, settings, limit), f"{SEGMENT}{number}")
-        jobs.append(SegmentJob(part, segment.config, settings, checkpoint, limit))
+        jobs.append(SegmentJob(part, segment.config, settings, checkpoint, number, limit))
     return jobs
 
 

@@ -1,16 +1,21 @@
 """Which frames share a network, and what network: a video as segments, each with its part of what was asked for."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil, floor
 from typing import Any
 
 from snerv_codec.bitstream.models import DecoderConfig
 from snerv_codec.bitstream.segmentsection import MAX_SEGMENT_VALUES
 from snerv_codec.bitstream.types import VideoInfo
 from snerv_codec.errors import SettingsError
+from snerv_codec.media.picture import PictureFormat
 from snerv_codec.media.timeline import cut
 from snerv_codec.rate_control.budget import require_room, size_for, suiting_size
-from snerv_codec.settings import EncodeSettings
+from snerv_codec.settings import EncodeSettings, Segmentation, seconds_of
+
+MOST_BYTES = 1 << 30  # of frames, as 8-bit RGB, that share a network where nobody says otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,16 +27,50 @@ class SegmentPlan:
     config: DecoderConfig
 
 
-def plan_segments(info: VideoInfo, settings: EncodeSettings) -> tuple[SegmentPlan, ...]:
+def plan_segments(info: VideoInfo, settings: EncodeSettings, scenes: Sequence[int] = ()) -> tuple[SegmentPlan, ...]:
     """The segments of a video, in order: parameters and bytes are shared out by frames.
 
-    Raises `SettingsError` where a segment's share is too small for any network.
+    `scenes` are the frames that begin a new scene. Raises `SettingsError` where a segment's share is too small for any
+    network.
     """
-    planned = []
-    for numbers in _cuts(info.frame_count, settings.segment):
+    planned, starts = [], [*cuts(info, settings.segment, scenes), info.frame_count]
+    for numbers in map(range, starts, starts[1:]):
         part, _ = cut(info, (), numbers)
         planned.append(SegmentPlan(numbers, part, decoder_config(part, settings, whole=info)))
     return tuple(planned)
+
+
+def cuts(info: VideoInfo, segment: Segmentation, scenes: Sequence[int]) -> list[int]:
+    """The first frame of each segment: after so many frames, after so many seconds, or where it costs least ("auto").
+
+    Frames that share a network share its bytes, so segments are as long as memory allows: no more are made than have
+    room in `MOST_BYTES` each, all of about one length, and borders moved to where a scene begins.
+    """
+    frames = info.frame_count
+    if segment is None:
+        return [0]
+    if isinstance(segment, int):
+        return list(range(0, frames, segment))
+    if segment != "auto":
+        return _by_time(info, seconds_of(segment))
+    longest, starts = max(1, MOST_BYTES // PictureFormat(info.height, info.width).size), [0]
+    while frames - starts[-1] > longest:
+        start, left = starts[-1], frames - starts[-1]
+        ideal = start + round(left / ceil(left / longest))
+        near = [number for number in scenes if start + longest // 2 < number <= start + longest]
+        starts.append(min(near, key=lambda number: abs(number - ideal), default=ideal))
+    return starts
+
+
+def _by_time(info: VideoInfo, seconds: Fraction) -> list[int]:
+    """The first frame that begins in each of the intervals of so many seconds."""
+    starts, last = [], -1
+    for number, time in enumerate(info.timestamps):
+        interval = floor(time * info.time_base / seconds)
+        if interval > last or number == 0:
+            starts.append(number)
+        last = max(interval, last)
+    return starts
 
 
 def shares(room: int, segments: Sequence[SegmentPlan]) -> list[int]:
@@ -93,10 +132,3 @@ def _least(info: VideoInfo, settings: EncodeSettings) -> int:
 def _parts(settings: EncodeSettings) -> dict[str, Any]:
     """What is asked for of the architecture, whatever its size."""
     return {name: getattr(settings, name) for name in ("strides", "embedding", "model", "temporal_size")}
-
-
-def _cuts(frames: int, length: int | None) -> Iterator[range]:
-    """Runs of `length` frames, the last one perhaps shorter; one of all frames where there is no length."""
-    step = length or frames
-    for start in range(0, frames, step):
-        yield range(start, min(start + step, frames))

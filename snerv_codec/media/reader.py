@@ -20,6 +20,7 @@ from snerv_codec.media.folder import FolderSource
 from snerv_codec.media.interlacing import OTHER_FIELD, deinterlaced, scan_of
 from snerv_codec.media.orientation import STORED, orientation
 from snerv_codec.media.picture import RGB8, PictureFormat, Pixels
+from snerv_codec.media.scenes import scene_cuts
 from snerv_codec.media.source import Damage, Selection, Source, Unsupported, name_of
 from snerv_codec.media.timing import Timeline
 from snerv_codec.media.tracks import cut_tracks
@@ -127,6 +128,11 @@ class VideoStream:
         rows, columns = centred(*self.source_size, (self.height, self.width))
         for frame in self._chosen:
             yield self._orientation.upright(self._converter.to_rgb(frame))[rows, columns]
+
+    def scene_cuts(self) -> list[int]:
+        """Read what is left without converting it; the numbers of the frames that begin a new scene."""
+        first = self.count - 1  # has been read, as the size is known
+        return [first + number for number in scene_cuts(self._chosen)]
 
     def skip(self) -> None:
         """Read what is left without converting it."""

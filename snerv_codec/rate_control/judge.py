@@ -8,7 +8,7 @@ import torch
 
 from snerv_codec.bitstream.types import Segment
 from snerv_codec.decoding import SegmentPlayer
-from snerv_codec.encoding.footage import Footage
+from snerv_codec.encoding.footage import Clip
 from snerv_codec.evaluation.metrics import mean_quality
 from snerv_codec.evaluation.vmaf import find_ffmpeg, open_vmaf
 from snerv_codec.media.color import Converter, measured_in
@@ -16,11 +16,11 @@ from snerv_codec.media.picture import Pixels
 from snerv_codec.rate_control.targets import TargetKind
 
 
-class FootageJudge:
-    """Compares segments, as they decode on `device`, with the `footage` that they were fitted to."""
+class ClipJudge:
+    """Compares segments, as they decode on `device`, with the `clip` that they were fitted to."""
 
-    def __init__(self, footage: Footage, device: torch.device) -> None:
-        self._footage, self._device = footage, device
+    def __init__(self, clip: Clip, device: torch.device) -> None:
+        self._clip, self._device = clip, device
 
     def quality(self, segment: Segment, kind: TargetKind) -> float:
         """Mean of the frames' PSNR in dB ("psnr") or of their VMAF ("vmaf")."""
@@ -29,18 +29,18 @@ class FootageJudge:
     def _psnr(self, segment: Segment) -> float:
         """Over what is known of the frames, as `encode` reports it."""
         pictures = self._pictures(segment)
-        return mean_quality(self._footage.frames, pictures, known=self._footage.known, multiscale=False).psnr
+        return mean_quality(self._clip.frames, pictures, known=self._clip.known, multiscale=False).psnr
 
     def _vmaf(self, segment: Segment) -> float:
         """As `evaluate` reports it."""
-        info, converter = self._footage.info, Converter()
+        info, converter = self._clip.info, Converter()
         color = replace(measured_in(info.color, info.chroma), full_range=False)  # what its model was trained on
         with open_vmaf(info.width, info.height, find_ffmpeg()) as meter:
-            for pair in zip(self._footage.frames, self._pictures(segment), strict=True):
+            for pair in zip(self._clip.frames, self._pictures(segment), strict=True):
                 meter.add(*(converter.to_planes(frame, color) for frame in pair))
             return fmean(meter.result().scores)
 
     def _pictures(self, segment: Segment) -> Iterator[Pixels]:
         """What the frames decode to."""
-        player = SegmentPlayer(segment, self._footage.info, self._device)
+        player = SegmentPlayer(segment, self._clip.info, self._device)
         return player.play(player.numbers)

@@ -44,6 +44,13 @@ def choose_device(name: str) -> "torch.device":
     return torch.device(name)
 
 
+def cuda_devices() -> list[str]:
+    """The names of all CUDA devices."""
+    import torch
+
+    return [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+
+
 def let_waiting_threads_rest() -> None:
     """Tell OpenMP that threads which wait for each other shall not spin for long; call it before torch is imported.
 

@@ -69,15 +69,17 @@ def test_what_encode_prints(clip, tmp_path, printed):
     quality = ("--target-psnr", "60", "--grid-epochs", "1", "--recipe", "rd", "--holdout", "even")
     lines = printed("encode", clip, "-o", tmp_path / "a.snrv", *QUICK)
     lines += printed("encode", clip, "-o", tmp_path / "b.snrv", *QUICK, *quality)
+    lines += printed("encode", clip, "-o", tmp_path / "c.snrv", *QUICK, "--size", "120k", "--segment", "4")
     by_event = {
         event: [line for line in lines if line["event"] == event] for event in {line["event"] for line in lines}
     }
-    assert by_event.keys() == {"plan", "warning", "epoch", "done"}
+    assert by_event.keys() == {"plan", "warning", "epoch", "segment", "done"}
     plans = printed("encode", clip, *QUICK, "--dry-run")
     check("The plan", plans)
-    assert [line.keys() for line in by_event["plan"]] == [{"event", *plans[0]}] * 2
+    assert [line.keys() for line in by_event["plan"]] == [{"event", *plans[0]}] * 3
     check("A warning", by_event["warning"])
     check("An epoch", by_event["epoch"])
+    check("A segment", by_event["segment"])
     check("The end of an encode", by_event["done"])
 
 

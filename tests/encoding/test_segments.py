@@ -3,22 +3,29 @@
 import multiprocessing
 import zlib
 from dataclasses import replace
+from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
+from clips import write_clip
 from conftest import QUICK
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snerv_codec import Decoder, encode, plan
-from snerv_codec.bitstream.container import StreamFile, read_header
+from snerv_codec import Decoder, EncodeSettings, encode, plan
+from snerv_codec.bitstream.container import StreamFile, StreamWriter, read_header
+from snerv_codec.bitstream.types import VideoInfo
 from snerv_codec.encoding.footage import read_footage
+from snerv_codec.encoding.runner import run_jobs
 from snerv_codec.encoding.segment_job import make_jobs
-from snerv_codec.encoding.segmentation import SegmentPlan, plan_segments, shares
+from snerv_codec.encoding.segmentation import MOST_BYTES, SegmentPlan, cuts, plan_segments, shares
 from snerv_codec.encoding.workdir import WorkDirectory
-from snerv_codec.errors import InputError, SettingsError
-from snerv_codec.events import EpochDone
+from snerv_codec.errors import InputError, SettingsError, UserError
+from snerv_codec.events import EpochDone, SegmentDone
+from snerv_codec.media.source import Selection
+from snerv_codec.media.writer import write_image
 from snerv_codec.rate_control.targets import Target
 from snerv_codec.training.settings import FitSettings
 
@@ -99,8 +106,6 @@ def test_a_file_of_several_segments_shows_all_frames_in_order(clip, tmp_path):
 
 
 def frame_checksums(coded, folder, header):
-    from snerv_codec.bitstream.container import StreamWriter
-
     times = header.video.timestamps[: coded.frame_count]
     with (folder / "one.snrv").open("wb") as file:
         writer = StreamWriter(file.write, replace(header.video, timestamps=times))
@@ -138,3 +143,104 @@ def test_a_damaged_segment_that_was_done_is_told(clip, tmp_path):
         job.checkpoint.save({**state, "ended": ended})
         with pytest.raises(InputError, match="not a usable state"):
             job.run(resume=True)
+
+
+@pytest.mark.parametrize("holdout", [None, "even"])
+def test_frames_that_are_read_when_they_are_needed_are_those_that_are_held(clip, holdout):
+    chosen = replace(WHOLE, holdout=holdout, source=Selection(frames=(1, 6)))
+    held, read = read_footage(clip, chosen), read_footage(clip, replace(chosen, segment=2))
+    assert read.held is None
+    assert read.info == held.info
+    assert np.array_equal(list(read.pictures()), list(held.pictures()))
+    assert read.gaps == held.gaps
+    assert [frame.tobytes() for frame in read.between()] == [frame.tobytes() for frame in held.between()]
+    for numbers in (range(2), range(1, 3)):
+        mine, theirs = read.part(numbers).load(), held.part(numbers).load()
+        assert np.array_equal(mine.frames, theirs.frames)
+        assert mine.info == theirs.info
+
+
+def test_a_source_that_changes_meanwhile_is_told(clip, tmp_path):
+    source = tmp_path / "in.mp4"
+    source.write_bytes(clip.read_bytes())
+    footage = read_footage(source, CUT)
+    before = footage.part(range(2)).identity
+    write_clip(source, width=64, height=48, frames=6)
+    assert footage.part(range(2)).identity != before
+    with pytest.raises(InputError, match=r"in\.mp4: has changed"):
+        footage.part(range(2)).load()
+
+
+def test_segments_come_out_the_same_side_by_side(clip, tmp_path, monkeypatch):
+    monkeypatch.setattr("snerv_codec.encoding.runner.available_cores", lambda: 2 * torch.get_num_threads())
+    encode(clip, tmp_path / "one.snrv", CUT)
+    told = []
+    encode(clip, tmp_path / "two.snrv", CUT, workers=2, on_event=told.append)
+    assert (tmp_path / "two.snrv").read_bytes() == (tmp_path / "one.snrv").read_bytes()
+    assert {event.segment for event in told if isinstance(event, SegmentDone)} == {0, 1}
+    assert {event.segment for event in told if isinstance(event, EpochDone)} == {0, 1}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.snrv", "two.snrv"]
+
+
+def test_where_one_segment_fails_the_others_are_kept(clip, tmp_path):
+    jobs = jobs_of(clip, tmp_path / "work")
+    broken = replace(jobs[1], limit=1)  # byte
+    with pytest.raises(UserError, match="segment 1: .*; the other segments are kept: use `resume`"):
+        run_jobs([jobs[0], broken], workers=2, on_event=lambda event: None)
+    assert jobs[0].run(resume=True, on_event=lambda event: pytest.fail(str(event)))
+
+
+def test_a_worker_that_is_lost_is_replaced_and_its_job_gone_on_with(clip, tmp_path):
+    jobs, killed = jobs_of(clip, tmp_path / "work"), []
+
+    def kill(event):
+        if isinstance(event, EpochDone) and not killed:
+            killed.append(event.segment)
+            for child in multiprocessing.active_children():
+                child.kill()
+
+    fitted = run_jobs(jobs, workers=2, on_event=kill)
+    assert killed
+    whole = [job.run() for job in jobs_of(clip, tmp_path / "whole")]
+    assert [each.coded.frame_count for each in fitted] == [each.coded.frame_count for each in whole]
+
+
+SHOTS = VideoInfo(
+    width=640, height=480, time_base=Fraction(1, 25), timestamps=tuple(range(5000)), final_duration=1, rate=Fraction(25)
+)
+
+
+def test_where_a_video_is_cut():
+    assert cuts(SHOTS, None, [100]) == [0]
+    assert cuts(SHOTS, 2000, [100]) == [0, 2000, 4000]
+    assert cuts(SHOTS, "90s", [100]) == [0, 2250, 4500]
+    longest = MOST_BYTES // (640 * 480 * 3)  # 1165 frames: five segments
+    plain = cuts(SHOTS, "auto", [])
+    assert plain == [0, 1000, 2000, 3000, 4000]
+    moved = cuts(SHOTS, "auto", [10, 940, 1100, 2050, 4999])
+    assert moved[:3] == [0, 940, 2050]
+    assert all(end - start <= longest for start, end in pairwise([*moved, 5000]))
+    assert cuts(replace(SHOTS, timestamps=tuple(range(1000))), "auto", [500]) == [0]
+
+
+@pytest.mark.parametrize("wrong", ["half", "0s", "-3", 0, "3m"])
+def test_a_segment_is_a_length_or_a_way(wrong):
+    with pytest.raises(SettingsError, match="segment"):
+        EncodeSettings.of(segment=wrong)
+    assert EncodeSettings.of(segment="900").segment == 900
+    assert EncodeSettings.of(segment="none").segment is None
+
+
+def test_a_long_video_is_cut_where_its_scenes_begin(tmp_path, monkeypatch):
+    monkeypatch.setattr("snerv_codec.encoding.segmentation.MOST_BYTES", 12 * 64 * 48 * 3)
+    monkeypatch.setattr("snerv_codec.encoding.footage.MOST_BYTES", 12 * 64 * 48 * 3)
+    for number in range(21):
+        picture = np.full((48, 64, 3), (20, 230, 120)[number // 7], np.uint8)
+        picture[8:16, number : number + 8] ^= 8
+        write_image(tmp_path / f"{number}.png", picture)
+    settings = EncodeSettings.of(size="300k")
+    footage = read_footage(tmp_path, settings)
+    assert footage.held is None
+    assert footage.scenes == (7, 14)
+    assert plan(tmp_path, settings).segments == ((0, 7), (7, 7), (14, 7))
+    assert read_footage(tmp_path, replace(settings, segment=None)).held is not None

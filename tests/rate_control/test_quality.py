@@ -18,7 +18,7 @@ from snerv_codec.evaluation import vmaf
 from snerv_codec.events import EpochDone, Warned
 from snerv_codec.media.source import Selection
 from snerv_codec.media.writer import write_image
-from snerv_codec.rate_control.judge import FootageJudge
+from snerv_codec.rate_control.judge import ClipJudge
 from snerv_codec.rate_control.targets import Target
 from snerv_codec.training.settings import FitSettings
 
@@ -94,7 +94,7 @@ def test_vmaf_is_what_evaluate_measures(tmp_path):
     encode(source, tmp_path / "out.snrv", settings)
     with StreamFile(tmp_path / "out.snrv") as file:
         segment = file.read_segment(0)
-    measured = FootageJudge(read_footage(source, settings), CPU).quality(segment, "vmaf")
+    measured = ClipJudge(read_footage(source, settings).load(), CPU).quality(segment, "vmaf")
     assert measured == pytest.approx(evaluate(source, tmp_path / "out.snrv", device="cpu").summary["vmaf"])
 
 
