@@ -11,10 +11,10 @@ from io import BytesIO
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from . import sections
-from .errors import Corrupt, LimitExceeded, contradictions_are_corrupt, naming
+from .errors import Corrupt, Damaged, LimitExceeded, contradictions_are_corrupt, naming
 from .extras import NO_EXTRAS, Extras
 from .extrassection import check_attachment_count, read_attachment, read_extras, write_attachment, write_extras
 from .indexsection import SegmentEntry, read_index, write_entry, write_head, write_index
@@ -27,6 +27,7 @@ from .videosection import read_video, write_video
 
 MAX_LOADED_VALUES = 1 << 28  # tensor values that `read_stream` keeps in memory at once
 
+Part = TypeVar("Part")
 Source = str | PathLike[str] | bytes | BinaryIO  # a path, the bytes of a whole file, or a file object that can seek
 
 
@@ -40,6 +41,7 @@ class StreamHeader:
     extras: Extras  # but for the attachments
     segments: tuple[SegmentEntry, ...]
     tracks: tuple[TrackSummary, ...]
+    damage: tuple[str, ...]  # what of the above is left out, as its checksum fails, and a video does without
     sections: tuple[SectionEntry, ...]
     file_size: int
 
@@ -215,18 +217,24 @@ class StreamFile:
         with naming(self._name), contradictions_are_corrupt():
             return read_segment(coded, self.header.segments[index].first_frame, expect)
 
-    def read_tracks(self) -> tuple[SideTrack, ...]:
-        """All side tracks with their packets."""
+    def read_tracks(self, damage: list[str] | None = None) -> tuple[SideTrack, ...]:
+        """All side tracks with their packets.
+
+        With a list for `damage`, those whose checksums fail are left out, and it is told which sections these are.
+        """
         read = self._sections.payload
         with naming(self._name), contradictions_are_corrupt():
-            return tuple(read_track(read(track), read(packets)) for track, packets in self._track_pairs())
+            tracks = [lambda pair=pair: read_track(*map(read, pair)) for pair in self._track_pairs()]
+            return _undamaged(tracks, damage)
 
-    def read_extras(self) -> Extras:
-        """Tags, chapters, light levels and attachments."""
+    def read_extras(self, damage: list[str] | None = None) -> Extras:
+        """Tags, chapters, light levels and attachments; `damage` as for tracks."""
         read, found = self._sections.payload, self._of_type(sections.ATTACHMENT)
         with naming(self._name), contradictions_are_corrupt():
             check_attachment_count(len(found))
-            return replace(self.header.extras, attachments=tuple(read_attachment(read(each)) for each in found))
+            told = _undamaged([self._read_told], damage) or (NO_EXTRAS,)
+            attachments = [lambda each=each: read_attachment(read(each)) for each in found]
+            return replace(told[0], attachments=_undamaged(attachments, damage))
 
     def read_stream(self) -> Stream:
         """Everything at once."""
@@ -257,16 +265,22 @@ class StreamFile:
             raise Corrupt("the end mark does not name the one INDX")
         if self._segments and self._segments[-1].offset > index[0].offset:
             raise Corrupt("a segment follows INDX")
+        damage: list[str] = []
         with contradictions_are_corrupt():
+            tracks = [
+                lambda pair=(track, packets): summarize_track(read(pair[0]), pair[1].size)
+                for track, packets in self._track_pairs()
+            ]
             self.header = StreamHeader(
                 version=self._sections.version,
                 video=read_video(read(table[0])),
-                summary=self._read_summary(),
-                extras=self._read_told(),
+                summary="".join(_undamaged([self._read_summary], damage)),
+                extras=next(iter(_undamaged([self._read_told], damage)), NO_EXTRAS),
                 segments=read_index(read(index[0])),
-                tracks=tuple(summarize_track(read(track), packets.size) for track, packets in self._track_pairs()),
+                tracks=_undamaged(tracks, damage),
                 sections=table,
                 file_size=self._sections.size,
+                damage=tuple(damage),
             )
         self._check_index()
 
@@ -315,3 +329,16 @@ class StreamFile:
             if track.end != its_packets.offset:
                 raise Corrupt("a side track's packets do not follow it")
             yield track, its_packets
+
+
+def _undamaged(reads: Iterable[Callable[[], Part]], damage: list[str] | None) -> tuple[Part, ...]:
+    """What each reads, but where a checksum fails, which `damage` is told; without one it is an error."""
+    parts = []
+    for read in reads:
+        try:
+            parts.append(read())
+        except Damaged as error:
+            if damage is None:
+                raise
+            damage.append(str(error))
+    return tuple(parts)

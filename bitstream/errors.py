@@ -5,6 +5,7 @@ BitstreamError
 ├── UnsupportedVersion  a newer major version, or a mandatory part that this reader does not know
 ├── Truncated           the bytes end before what they announce
 ├── Corrupt             a checksum fails, or a value contradicts another or its own range
+│   └── Damaged         a section's checksum fails: what others hold may be whole
 ├── LimitExceeded       larger than the format allows or than this reader accepts
 └── MissingExtra        the stream needs an optional package that is not installed
 """
@@ -31,6 +32,10 @@ class Truncated(BitstreamError):
 
 class Corrupt(BitstreamError):
     """A checksum or a consistency check failed."""
+
+
+class Damaged(Corrupt):
+    """The checksum of a section failed; the others may be whole."""
 
 
 class LimitExceeded(BitstreamError):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import BinaryIO
 
-from .errors import Corrupt, LimitExceeded, NotAStream, Truncated, UnsupportedVersion
+from .errors import Corrupt, Damaged, LimitExceeded, NotAStream, Truncated, UnsupportedVersion
 from .fields import Reader, Writer
 
 # Not text, and harmed by whoever strips the eighth bit, translates line ends or stops at ^Z.
@@ -195,4 +195,4 @@ class SectionFile:
 
 def _compare(section: SectionEntry, found: int, stored: bytes) -> None:
     if found != int.from_bytes(stored, "little"):
-        raise Corrupt(f"the checksum of section {section.name} at byte {section.offset} does not match")
+        raise Damaged(f"the checksum of section {section.name} at byte {section.offset} does not match")

@@ -160,10 +160,13 @@ def decode(
         writing = writing_memory(output, decoder.info, preset, available_cores())
         decoder.require_memory(chosen, besides=writing + decoder.tracks_memory)
         wanted = {"audio": audio, "subtitle": subtitles}
-        tracks = tuple(track for track in decoder.tracks() if wanted[track.kind])
+        damage: list[str] = []
+        tracks = tuple(track for track in decoder.tracks(damage) if wanted[track.kind])
         with naming(source if isinstance(source, str | PathLike) else ""), contradictions_are_corrupt():
             info, tracks = cut(decoder.info, tracks, chosen)
-            extras = cut_to(decoder.extras(), decoder.info, chosen)
+            extras = cut_to(decoder.extras(damage), decoder.info, chosen)
+        for message in damage:
+            on_event(Warned(f"{message}; what it holds of sound, subtitles and the like is left out"))
         info = multiplied(info, rate)
         numbers = range(rate * chosen.start, rate * (chosen.stop - 1) + 1)
         with open_writer(

@@ -112,15 +112,18 @@ class Decoder:
             need = 0
         require_memory(need + besides, torch.device("cpu"), "decoding", _advice(torch.device("cpu")))
 
-    def tracks(self) -> tuple[SideTrack, ...]:
-        """Sound and subtitles, as packets."""
-        self._require_open()
-        return self._file.read_tracks()
+    def tracks(self, damage: list[str] | None = None) -> tuple[SideTrack, ...]:
+        """Sound and subtitles, as packets.
 
-    def extras(self) -> Extras:
-        """Tags, chapters, light levels and attachments."""
+        Damaged ones raise `BitstreamError`, or are left out where there is a list, which is told of them.
+        """
         self._require_open()
-        return self._file.read_extras()
+        return self._file.read_tracks(damage)
+
+    def extras(self, damage: list[str] | None = None) -> Extras:
+        """Tags, chapters, light levels and attachments; `damage` as for tracks."""
+        self._require_open()
+        return self._file.read_extras(damage)
 
     def __len__(self) -> int:
         return self.info.frame_count

@@ -67,6 +67,7 @@ def _describe(source: Path, header: StreamHeader) -> dict[str, Any]:
         ],
         "mastering": None if header.extras.mastering is None else asdict(header.extras.mastering),
         "light": None if header.extras.light is None else asdict(header.extras.light),
+        "damage": list(header.damage),
         "sections": [{"type": section.name, "bytes": section.end - section.offset} for section in header.sections],
     }
 
@@ -98,6 +99,8 @@ def _render(values: dict[str, Any]) -> str:
         roles = "".join(f", {role.replace('_', ' ')}" for role in track["roles"])
         rows[f"track {number}"] = f"{track['kind']}, {track['codec']}{language}{title}{roles}"
     rows |= _render_extras(values)
+    if values["damage"]:
+        rows["damaged"] = "; ".join(values["damage"])
     if values["summary"]:
         rows["made by"] = values["summary"]
     return table(rows, sys.stdout)

@@ -378,6 +378,7 @@ def test_errors_have_these_names():
         "UnsupportedVersion",
         "Truncated",
         "Corrupt",
+        "Damaged",
         "LimitExceeded",
         "MissingExtra",
     }
