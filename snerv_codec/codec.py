@@ -149,12 +149,13 @@ def decode(
     decides the kind: see `media.writer.open_writer`. Raises `BitstreamError` for a bad file and `UserError` and its
     kinds; nothing half-written is left.
     """
-    from snerv_codec.decoding import Decoder
+    from snerv_codec.decoding import CUDA_BATCH, Decoder
 
     started = time.perf_counter()
     if str(output) != "-":
         path = source if isinstance(source, str | PathLike) else None
         check_target(Path(output), overwrite=overwrite, folder=Path(output).suffix == "", source=path)
+    batch = CUDA_BATCH if batch is None else batch
     with Decoder(source, device=device, batch=batch, precision=precision) as decoder:
         chosen = select(frames, len(decoder))
         writing = writing_memory(output, decoder.info, preset, available_cores())

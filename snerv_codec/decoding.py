@@ -108,9 +108,10 @@ class Decoder:
         ]
         need = max(map(self._segment_memory, entries), default=0)
         if self._device.type != "cpu":
-            require_memory(need, self._device, "decoding", _advice(self._device))
+            require_memory(need, self._device, "decoding", _advice(self._device, self._batch))
             need = 0
-        require_memory(need + besides, torch.device("cpu"), "decoding", _advice(torch.device("cpu")))
+        host = torch.device("cpu")
+        require_memory(need + besides, host, "decoding", _advice(host, None))
 
     def tracks(self, damage: list[str] | None = None) -> tuple[SideTrack, ...]:
         """Sound and subtitles, as packets.
@@ -223,7 +224,7 @@ class Decoder:
         return frames
 
     def _play(self, numbers: Sequence[int], rate: int) -> Iterator[Pixels]:
-        with memory_refused("decoding", _advice(self._device)):
+        with memory_refused("decoding", _advice(self._device, self._batch)):
             yield from self._play_segments(numbers, rate)
 
     def _play_segments(self, numbers: Sequence[int], rate: int) -> Iterator[Pixels]:
@@ -248,7 +249,8 @@ class Decoder:
                 starts = [entry.first_frame for entry in self._file.header.segments]
                 index = bisect_right(starts, number) - 1
                 entry = self._file.header.segments[index]
-                require_memory(self._segment_memory(entry), self._device, "decoding", _advice(self._device))
+                advice = _advice(self._device, self._batch)
+                require_memory(self._segment_memory(entry), self._device, "decoding", advice)
                 segment = self._file.read_segment(index, expect_decoder)
                 with naming(self._source if isinstance(self._source, str | PathLike) else ""):
                     self._player = SegmentPlayer(segment, self.info, self._device, self._batch, self._precision)
@@ -342,8 +344,10 @@ def _frames_at_once(device: torch.device, batch: int | None) -> int:
     return (batch or CUDA_BATCH) if device.type == "cuda" else 1
 
 
-def _advice(device: torch.device) -> str:
-    return f"{'lower the batch, or ' if device.type == 'cuda' else ''}use a machine with more memory"
+def _advice(device: torch.device, batch: int | None) -> str:
+    """What to do without memory; whoever gave no batch may have no way to."""
+    lower = "lower `batch`, or " if device.type == "cuda" and (batch or 1) > 1 else ""
+    return f"{lower}use a machine with more memory"
 
 
 def _collect(submitted: _Submitted) -> Iterator[Pixels]:

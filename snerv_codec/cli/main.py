@@ -68,7 +68,7 @@ def _describe(error: Exception) -> str:
     if isinstance(error, UserError | BitstreamError | click.ClickException):
         return str(error)
     if is_out_of_memory(error):
-        return "out of memory; lower --size or --batch, or crop the video (--crop, --frames)"
+        return "out of memory; let other programs end, or use a machine with more"
     if isinstance(error, OSError):
         import errno
 
@@ -86,8 +86,9 @@ def _interrupted(stop: KeyboardInterrupt) -> int:
 
 def _fail(message: str, code: int) -> int:
     from snerv_codec.cli.terminal import echo, printable, with_flags
+    from snerv_codec.errors import OutputError
 
-    with suppress(OSError):  # the terminal may be gone
+    with suppress(OutputError):  # the terminal may be gone
         echo(f"snerv: error: {printable(with_flags(' '.join(message.split())))}", err=True)
     return code
 

@@ -7,6 +7,8 @@ from contextlib import suppress
 
 import click
 
+from snerv_codec.runtime.files import describe_os_error
+
 OTHER_NAMES = {"rate": "fps"}  # of settings whose options are called otherwise
 
 
@@ -33,9 +35,14 @@ def printable(text: str) -> str:
 
 
 def echo(text: str, *, err: bool = False) -> None:
-    """Print lines on standard output, or on standard error; none where its reader is gone."""
+    """Print lines on standard output, or on standard error; none where its reader is gone.
+
+    Raises `OutputError` where they cannot be written for another reason.
+    """
     try:
         click.echo("\n".join(map(printable, text.split("\n"))), err=err)
     except BrokenPipeError:
         with suppress(OSError, ValueError):  # the rest goes nowhere, Python's own flush at the end too
             os.dup2(os.open(os.devnull, os.O_WRONLY), (sys.stderr if err else sys.stdout).fileno())
+    except OSError as error:
+        raise describe_os_error("standard error" if err else "standard output", error) from error

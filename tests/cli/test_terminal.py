@@ -148,3 +148,39 @@ def test_settings_in_a_message_are_told_as_options():
         with_flags("give `video_size` (and `rate`), or `vmaf`=False") == "give --video-size (and --fps), or --no-vmaf"
     )
     assert with_flags("`Not one`: a`b") == "`Not one`: a`b"
+
+
+@pytest.mark.parametrize("where", [">&-", "| true", ">&- 2>&-"])
+def test_an_output_is_whole_though_nobody_listens(where, coded, tmp_path):
+    """Standard output is closed, or its reader gone: the video is what was asked for, and it is there."""
+    command = f'set -o pipefail; "$@" {where}'
+    arguments = [*SNERV, "decode", str(coded), "-o", "out.mkv", "--device", "cpu"]
+    done = subprocess.run(["bash", "-c", command, "bash", *arguments], cwd=tmp_path, env=ENVIRONMENT, check=False)
+    assert done.returncode == 0
+    assert len(packets(tmp_path / "out.mkv", "video")) == 6
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_standard_output_is_told_by_its_name(coded, tmp_path):
+    arguments = [*SNERV, "decode", str(coded), "-o", "out.mkv", "--device", "cpu"]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            arguments, cwd=tmp_path, env=ENVIRONMENT, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 1
+    message = "snerv: error: standard output: cannot be written: No space left on device; free some space"
+    assert done.stderr.splitlines()[-1] == message
+    assert len(packets(tmp_path / "out.mkv", "video")) == 6
+
+
+def test_what_is_advised_without_memory_can_be_done():
+    """Who verifies or evaluates has no option for a size or a batch; on a CPU nobody has."""
+    import torch
+
+    from snerv_codec.cli.main import _describe
+    from snerv_codec.decoding import _advice
+
+    assert _advice(torch.device("cuda"), 4) == "lower `batch`, or use a machine with more memory"
+    for device, batch in (("cuda", None), ("cuda", 1), ("cpu", 4)):
+        assert _advice(torch.device(device), batch) == "use a machine with more memory"
+    assert "--" not in _describe(MemoryError())
