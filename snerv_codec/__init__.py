@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from snerv_codec.rate_control.targets import Target
     from snerv_codec.report import DecodeReport, EncodeReport, Plan
     from snerv_codec.settings import EncodeSettings
+    from snerv_codec.splicing import join, split
     from snerv_codec.training.settings import FitSettings
 
     __version__: str
@@ -56,7 +57,9 @@ __all__ = [
     "decode",
     "encode",
     "evaluate",
+    "join",
     "plan",
+    "split",
 ]
 
 _HOMES = {
@@ -81,7 +84,9 @@ _HOMES = {
     "decode": "snerv_codec.codec",
     "encode": "snerv_codec.codec",
     "evaluate": "snerv_codec.evaluation.evaluate",
+    "join": "snerv_codec.splicing",
     "plan": "snerv_codec.encoding.planning",
+    "split": "snerv_codec.splicing",
 }
 
 

@@ -46,7 +46,7 @@ def frames(decoder):
 
 
 # What programs may rely on. A name that goes, or changes its meaning, is a line in CHANGELOG.md.
-FUNCTIONS = {"decode", "encode", "evaluate", "plan"}
+FUNCTIONS = {"decode", "encode", "evaluate", "join", "plan", "split"}
 SETTINGS = {"EncodeSettings", "FitSettings", "Selection", "Target"}
 RESULTS = {"DecodeReport", "EncodeReport", "Evaluation", "Plan"}
 DECODING = {"Decoder", "Frame", "FrameBatch", "VideoMetadata"}

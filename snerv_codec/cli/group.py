@@ -13,6 +13,8 @@ COMMANDS = {
     "info": "Tell what a .snrv file holds.",
     "eval": "Measure a distorted video against its reference: PSNR, SSIM, MS-SSIM, VMAF.",
     "report": "Make a page of a result: pictures under a slider, quality over time, bytes.",
+    "join": "Show several .snrv files one after the other, as one file.",
+    "split": "Write each segment of a .snrv file as a file of its own.",
     "verify": "Check a .snrv file for damage.",
     "demo": "Encode and decode a clip and show the result.",
     "completion": "Print what a shell needs to complete commands, options and files.",
