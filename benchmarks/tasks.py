@@ -53,7 +53,13 @@ class Subject:
         }
 
 
-SUBJECTS = {"b": Subject(), "t": Subject("t"), "t2d": Subject("t2d"), "hnerv": Subject(variant=HNERV)}
+SUBJECTS = {
+    "b": Subject(),
+    "t": Subject("t"),
+    "t2d": Subject("t2d"),
+    "pixel": Subject("pixel"),
+    "hnerv": Subject(variant=HNERV),
+}
 
 
 def fit(subject: Subject, config: DecoderConfig, settings: FitSettings, frames: FrameSet) -> Trainer:

@@ -25,7 +25,7 @@ from snerv_codec.training.settings import OptimizerName
 NONE = "–"
 SMALL = 0.1  # dB below which two models count as equal: seeds alone make such differences
 OPTIMIZERS = get_args(OptimizerName)
-NAMES = {"b": "B", "t": "T", "t2d": "T2D", "hnerv": "HNeRV"}
+NAMES = {"b": "B", "t": "T", "t2d": "T2D", "pixel": "pixel", "hnerv": "HNeRV"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Regression: how well each model shows the frames that it was fitted to, at equal size and epochs.
 
-    python -m benchmarks.paper.regression --dataset bunny-small --size 300k --epochs 60 [--models b t t2d hnerv]
+    python -m benchmarks.paper.regression --dataset bunny-small --size 300k --epochs 60 [--models b t t2d pixel hnerv]
 
 As in the paper's tables, figures are those of the networks as fitted, before pruning, quantisation and coding, with
 frames rounded to 8 bits. Each model leaves a line in results/paper/regression/CLIP.jsonl.
