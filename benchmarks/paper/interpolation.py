@@ -1,6 +1,6 @@
 """Interpolation: every second frame is left out of the fit and made from what is left.
 
-    python -m benchmarks.paper.interpolation --dataset bunny-small --size 300k --epochs 60 [--models b t t2d pixel hnerv]
+    python -m benchmarks.paper.interpolation --dataset bunny-small --size 300k --epochs 60 [--models b t pixel hnerv]
 
 Two protocols and a floor, all over the same frames, those between two others:
 

@@ -9,16 +9,17 @@ from collections.abc import Sequence
 from snerv_codec.bitstream import nnc
 from snerv_codec.bitstream.extras import NO_EXTRAS, Extras
 from snerv_codec.bitstream.types import SideTrack, VideoInfo
+from snerv_codec.model.architectures import ARCHITECTURES
 from snerv_codec.rate_control.budget import DOUBLING_PSNR, SUITING, SUITING_PSNR
 from snerv_codec.settings import EncodeSettings
 
 # Bits a weight that entropy coding saves, and those of an NNC bitstream at its default QP; four QPs are twice the step.
 ENTROPY_GAIN = 0.3
 NNC_BITS, QPS_A_BIT = 6.3, 4
-# Bits a value that recipe rd ends with for the parameters that suit a video, what twice the parameters and twice the
-# rate weight take off them, and what a dB takes.
+# Bits a weight that recipe rd ends with for the parameters that suit a video, what twice the parameters and twice the
+# rate weight take off them, and what a dB takes; and the share of these bits that a value of embeddings takes.
 RD_BITS, RD_BITS_SIZE, RD_BITS_WEIGHT, RD_BITS_DB = 4.1, 0.65, 1.2, 1.0
-RD_WEIGHT = 0.01
+RD_WEIGHT, RD_EMBEDDING = 0.01, 0.3
 LEAST_RD_BITS, MOST_RD_BITS = 0.5, 6.0
 
 FILE_BYTES, FRAME_BYTES = 2500, 8  # of grids, directory, times and headers; of a frame's range and checksum
@@ -38,7 +39,7 @@ def predicted_bytes(
     if limit is not None:
         return limit
     if settings.fit.recipe == "rd":
-        bits = (weights + embeddings) * _learned_bits(weights + embeddings, info, settings)
+        bits = (weights + RD_EMBEDDING * embeddings) * _learned_bits(weights, info, settings)
     else:
         bits = weights * _weight_bits(settings) + embeddings * settings.fit.bits[1]
     return round(bits / 8) + track_bytes(tracks, extras) + FILE_BYTES + FRAME_BYTES * info.frame_count
@@ -62,12 +63,12 @@ def _weight_bits(settings: EncodeSettings) -> float:
     return settings.fit.bits[0] - ENTROPY_GAIN
 
 
-def _learned_bits(values: int, info: VideoInfo, settings: EncodeSettings) -> float:
-    """Bits a value where training weighs them: fewer for more values, and as many as a target of quality takes."""
-    doublings = math.log2(values / (SUITING * math.sqrt(info.width * info.height * info.frame_count)))
+def _learned_bits(weights: int, info: VideoInfo, settings: EncodeSettings) -> float:
+    """Bits a weight where training weighs them: fewer for more weights, and as many as a target of quality takes."""
+    doublings = math.log2(weights / (SUITING * math.sqrt(info.width * info.height * info.frame_count)))
     bits = RD_BITS - RD_BITS_SIZE * doublings
     if settings.target is not None and settings.target.kind == "psnr":
         bits += RD_BITS_DB * (settings.target.value - SUITING_PSNR - DOUBLING_PSNR * doublings)
     elif settings.fit.rate_weight > 0:
         bits -= RD_BITS_WEIGHT * math.log2(settings.fit.rate_weight / RD_WEIGHT)
-    return min(MOST_RD_BITS, max(LEAST_RD_BITS, bits))
+    return min(MOST_RD_BITS, max(LEAST_RD_BITS, bits * ARCHITECTURES[settings.model].bits))

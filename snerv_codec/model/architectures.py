@@ -84,6 +84,7 @@ class Architecture:
     - `features`: values that are alive together while a frame is decoded, weights left out (`model.memory`).
     - `subbands`: whether the network makes the subbands of a frame from its LL, or pixels from pixels.
     - `warmup`: share of a phase of training in which the learning rate rises.
+    - `bits`: of a weight after a fit for rate, beside those of model b, whose loss has more parts to outweigh a bit.
     """
 
     encoder: Callable[[DecoderConfig], "nn.Module"]
@@ -91,6 +92,7 @@ class Architecture:
     features: Callable[[DecoderConfig], int]
     subbands: bool = True
     warmup: float = 0.1
+    bits: float = 1.0
     proportions: Proportions = Proportions()
 
 
@@ -184,6 +186,7 @@ ARCHITECTURES: dict[Model, Architecture] = {
         decoder=_pixel,
         features=pixel_features,
         subbands=False,
+        bits=0.82,
         proportions=Proportions(
             stages=4,
             share=0.4,

@@ -72,6 +72,22 @@ def test_a_weight_on_the_rate_takes_bytes_off():
     assert heavy / plain == pytest.approx(119_152 / 171_192, rel=0.2)  # on record
 
 
+@pytest.mark.parametrize(
+    ("model", "info", "weights", "embeddings", "rate_weight", "measured"),
+    [
+        ("b", SMALL, 110_242, 4290, 0.01, 66_476),
+        ("b", video(192, 96, 33), 74_016, 4290, 0.01, 44_293),
+        ("pixel", SMALL, 65_604, 42_240, 0.01, 41_796),
+        ("pixel", video(384, 192, 132), 91_449, 67_584, 0.01, 56_073),
+        ("pixel", video(192, 96, 33), 64_454, 16_896, 0.004, 41_298),
+    ],
+)
+def test_what_was_measured_would_have_been_foretold(model, info, weights, embeddings, rate_weight, measured):
+    """Files on record in benchmarks/results, trained for rate."""
+    settings = EncodeSettings.of(size=weights, model=model, recipe="rd", rate_weight=rate_weight)
+    assert predicted_bytes(weights, embeddings, info, (), settings) == pytest.approx(measured, rel=0.2)
+
+
 def test_epochs_on_learned_grids_take_longer():
     paper, rd = (EncodeSettings.of(size=1, epochs=100, recipe=recipe) for recipe in ("paper", "rd"))
     assert predicted_seconds(SMALL, paper, 0.1) == pytest.approx(110 * 33 * 0.1)
