@@ -16,7 +16,7 @@ SIGMA = 1.5
 C1, C2 = 0.01**2, 0.03**2  # for a data range of 1
 LUMA = (0.2126, 0.7152, 0.0722)  # of R, G and B
 LEAST_ERROR = 1e-10  # squared, of a perfect image, as in metrics
-LATE_WEIGHT = 0.02  # at which a change of the picture weighs about as much before and after, at 30 dB
+LATE_WEIGHT = 0.02  # for each part that was judged before: a change of the picture weighs about as much, at 30 dB
 BLOCK = 32  # columns that are blurred at a time
 
 
@@ -99,7 +99,7 @@ def fitting_loss(
     terms = [Term(part, measure, shares[part] * weight, until=since) for part in shares for measure, weight in mix]
     terms = [term for term in terms if term.weight]
     if late:
-        terms.append(Term("frame", "log l2", LATE_WEIGHT, since=since))
+        terms.append(Term("frame", "log l2", LATE_WEIGHT * len(parts), since=since))
     return Loss(tuple(terms))
 
 

@@ -81,6 +81,8 @@ def test_the_end_of_a_phase_may_go_by_squared_error():
     loss = fitting_loss(0.7, bands=False, late=0.25)
     assert loss.at(0.7).names == ("frame l1", "frame dssim")
     assert loss.at(0.8).names == ("frame log l2",)
+    (late,), (all_parts,) = loss.at(0.8).terms, fitting_loss(0.7, late=0.25).at(0.8).terms
+    assert all_parts.weight == 3 * late.weight  # a bit weighs as before against what three parts were
 
 
 def test_what_a_fit_is_tuned_for_shifts_the_loss_between_error_and_structure():
