@@ -25,10 +25,10 @@ BITS: dict[Role, int] = {
 # What muxers write by themselves: it is of the file, not of the film.
 OF_THE_FILE = re.compile(
     r"(encoder|duration|bps|number_of_(frames|bytes)|_statistics_.*|major_brand|minor_version|compatible_brands|"
-    r"language|vendor_id|source_id|filename|mimetype|creation_time|timecode|reel_name|rotate)(-\w+)?",
+    r"language|vendor_id|source_id|filename|mimetype|creation_time|timecode|reel_name|rotate|software)(-\w+)?",
     re.IGNORECASE,
 )
-HANDLER = "handler_name"
+NAMES = ("name", "handler_name")  # where MP4 has a track's title
 GENERIC = re.compile(r".*(handler|core media|gpac|iso media|google|mainconcept|l-smash).*|", re.IGNORECASE | re.DOTALL)
 
 
@@ -44,10 +44,10 @@ def disposition_of(roles: Iterable[Role]) -> int:
 
 def track_tags(metadata: Mapping[str, str]) -> Tags:
     """The tags of a track that are worth keeping, and can be."""
-    known = {name: value for name, value in metadata.items() if name.lower() != HANDLER}
-    name = metadata.get(HANDLER, "")  # where MP4 has a track's name
-    if not GENERIC.fullmatch(name):
-        known.setdefault("title", name)
+    known = {name: value for name, value in metadata.items() if name.lower() not in NAMES}
+    for name in NAMES:
+        if not GENERIC.fullmatch(metadata.get(name, "")):
+            known.setdefault("title", metadata[name])
     return tags_of(known)[0]
 
 

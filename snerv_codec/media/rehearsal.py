@@ -64,6 +64,11 @@ def lost_words(kind: str, track: SideTrack) -> list[str]:
     return lost + ([] if title is None or title in dict(back.tags).values() else ["title"])
 
 
+def lost_end(kind: str, track: SideTrack) -> list[str]:
+    """That a track ends within a packet, where an output with this suffix cannot tell."""
+    return ["where its sound ends, to the sample"] if track.drop and MUXERS[kind] not in MATROSKA else []
+
+
 def held(muxer: str, extras: Extras, rate: Fraction, start: int = 0) -> Extras:
     """What a muxer keeps of the extras, as it is to be given them: times count from `start` (nanoseconds).
 

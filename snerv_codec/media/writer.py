@@ -22,7 +22,7 @@ from snerv_codec.errors import OutputError, SettingsError
 from snerv_codec.media import color
 from snerv_codec.media.interlacing import NUMBERS, PARITY
 from snerv_codec.media.picture import Pixels
-from snerv_codec.media.rehearsal import held, lost, lost_words, muxer_for, put
+from snerv_codec.media.rehearsal import held, lost, lost_end, lost_words, muxer_for, put
 from snerv_codec.media.tracks import MAX_SECONDS, TEE, TO_MATROSKA, TrackWriter
 from snerv_codec.runtime.files import atomic_path, describe_os_error
 
@@ -175,20 +175,22 @@ class _Container:
         kept = held(container.format.name, extras, info.rate, round(start * 10**9))
         if missing := lost(extras, kept):
             self.warnings.append(f"left out, as {suffix} cannot hold it: {', '.join(missing)}")
-        self._tracks = []
+        self._tracks = list(self._added(tracks, suffix))
+        put(container, kept)
+
+    def _added(self, tracks: Sequence[SideTrack], suffix: str) -> Iterator[TrackWriter]:
+        """Writers of the tracks that the container takes; what is lost of them is noted."""
         if len(tracks) > MAX_TRACKS:  # FFmpeg ends at a thousand streams, and PyAV with it
             self.warnings.append(f"{len(tracks) - MAX_TRACKS} tracks left out: {MAX_TRACKS} are written at most")
         for track in tracks[:MAX_TRACKS]:
             try:
-                self._tracks.append(TrackWriter(container, track, self._shift * info.time_base))
-                if words := lost_words(suffix, track):
-                    self.warnings.append(
-                        f"{track.kind} track ({track.codec}): {suffix} does not keep {', '.join(words)}"
-                    )
+                yield TrackWriter(self._container, track, self._shift * self._info.time_base)
             except (ValueError, av.error.FFmpegError) as error:
                 reason = getattr(error, "strerror", None) or error
                 self.warnings.append(f"{track.kind} track ({track.codec}) left out: {reason}")
-        put(container, kept)
+                continue
+            if words := [*lost_words(suffix, track), *lost_end(suffix, track)]:
+                self.warnings.append(f"{track.kind} track ({track.codec}): {suffix} does not keep {', '.join(words)}")
 
     def write(self, frame: Pixels) -> None:
         info, number = self._info, self._number

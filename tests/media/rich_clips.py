@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
+from av.stream import Disposition
 
 RATE = Fraction(25)
 
@@ -142,6 +144,52 @@ def _captions(stream, text):
         packet.duration, packet.is_keyframe = end - start, True
         packets.append(packet)
     return packets
+
+
+TWO_SOUNDS = (Sound("aac", layout="mono"),) * 2
+TWO_TEXTS = (Text(), Text())
+
+
+def film(path, *, chapters=(), tags=(), attachments=(), sounds=TWO_SOUNDS, texts=TWO_TEXTS, kind=None):
+    """A clip with words on each of its streams, copied from one without."""
+    plain = make_clip(path.with_name("plain.mkv"), moving(20), sounds=list(sounds), texts=list(texts), **(kind or {}))
+    words = iter(
+        [
+            ("eng", 0, "Main"),
+            ("fra", 1 | 8, "Commentaire du réalisateur"),
+            ("eng", 64, "Signs"),
+            ("deu", 128, "SDH"),
+        ]
+    )
+    with av.open(str(plain)) as source, av.open(str(path), "w") as target:
+        target.metadata.update(tags)
+        streams: dict[int, Any] = {}
+        for stream in source.streams:
+            copy = streams[stream.index] = target.add_stream_from_template(stream, opaque=True)
+            if stream.type != "video":
+                language, roles, title = next(words)
+                copy.disposition = Disposition(roles)
+                copy.metadata.update({"language": language, "title": title})
+        target.set_chapters(
+            [
+                {"id": i, "start": start, "end": end, "time_base": Fraction(1, 1000), "metadata": {"title": title}}
+                for i, (start, end, title) in enumerate(chapters)
+            ]
+        )
+        for each in attachments:
+            target.add_attachment(each.name, each.media_type, each.data)
+        for packet in source.demux():
+            if packet.size:
+                packet.stream = streams[packet.stream.index]
+                target.mux(packet)
+    return path
+
+
+def heard_samples(path):
+    """How many a decoder gives, and the time of the first."""
+    with av.open(str(path)) as container:
+        frames = list(container.decode(audio=0))
+    return sum(frame.samples for frame in frames), float(frames[0].pts * frames[0].time_base)
 
 
 def packets_of(path, kind):

@@ -1,13 +1,11 @@
 """What comes with a film: languages, roles, titles, tags, chapters, attachments, light levels, timecodes, trims."""
 
 from fractions import Fraction
-from typing import Any
 
 import av
 import numpy as np
 import pytest
-from av.stream import Disposition
-from rich_clips import RATE, Sound, Text, make_clip, moving
+from rich_clips import RATE, Sound, film, heard_samples, make_clip, moving
 
 from snerv_codec.bitstream.extras import Attachment, Chapter, Extras, Light, Mastering
 from snerv_codec.media.extras import later
@@ -18,44 +16,7 @@ from snerv_codec.media.timeline import cut_to
 from snerv_codec.media.writer import open_writer
 
 FONT = Attachment("a.ttf", "application/x-truetype-font", bytes(range(200)))
-TEXTS = (Text(), Text())
-SOUNDS = [Sound("aac", layout="mono"), Sound("aac", layout="mono")]
 NS = Fraction(1, 10**9)
-
-
-def film(path, *, chapters=(), tags=(), attachments=(), sounds=SOUNDS, texts=TEXTS, kind=None):
-    """A clip with words on each of its streams, copied from one without."""
-    plain = make_clip(path.with_name("plain.mkv"), moving(20), sounds=list(sounds), texts=list(texts), **(kind or {}))
-    words = iter(
-        [
-            ("eng", 0, "Main"),
-            ("fra", 1 | 8, "Commentaire du réalisateur"),
-            ("eng", 64, "Signs"),
-            ("deu", 128, "SDH"),
-        ]
-    )
-    with av.open(str(plain)) as source, av.open(str(path), "w") as target:
-        target.metadata.update(tags)
-        streams: dict[int, Any] = {}
-        for stream in source.streams:
-            copy = streams[stream.index] = target.add_stream_from_template(stream, opaque=True)
-            if stream.type != "video":
-                language, roles, title = next(words)
-                copy.disposition = Disposition(roles)
-                copy.metadata.update({"language": language, "title": title})
-        target.set_chapters(
-            [
-                {"id": i, "start": start, "end": end, "time_base": Fraction(1, 1000), "metadata": {"title": title}}
-                for i, (start, end, title) in enumerate(chapters)
-            ]
-        )
-        for each in attachments:
-            target.add_attachment(each.name, each.media_type, each.data)
-        for packet in source.demux():
-            if packet.size:
-                packet.stream = streams[packet.stream.index]
-                target.mux(packet)
-    return path
 
 
 def write(path, video, extras=None):
@@ -129,13 +90,6 @@ def test_g711_is_carried_as_it_is(tmp_path, codec):
 # Sample counts
 
 
-def samples(path):
-    """How many a decoder gives, and the time of the first."""
-    with av.open(str(path)) as container:
-        frames = list(container.decode(audio=0))
-    return sum(frame.samples for frame in frames), float(frames[0].pts * frames[0].time_base)
-
-
 @pytest.mark.parametrize(
     ("name", "sound", "outputs"),
     [
@@ -154,12 +108,12 @@ def test_delay_and_end_of_coded_sound_keep_its_number_of_samples(tmp_path, name,
     video = read_video(source)
     for suffix in outputs:
         write(tmp_path / f"out{suffix}", video)
-        assert samples(tmp_path / f"out{suffix}")[0] == samples(source)[0]
+        assert heard_samples(tmp_path / f"out{suffix}")[0] == heard_samples(source)[0]
         back = read_video(tmp_path / f"out{suffix}")
         first = video.info.timestamps[0] * video.info.time_base
-        step = samples(source)[1] - float(first)
+        step = heard_samples(source)[1] - float(first)
         there = float(back.info.timestamps[0] * back.info.time_base)
-        assert samples(tmp_path / f"out{suffix}")[1] - there == pytest.approx(step, abs=1.5e-3)
+        assert heard_samples(tmp_path / f"out{suffix}")[1] - there == pytest.approx(step, abs=1.5e-3)
 
 
 def test_a_cut_begins_and_ends_to_the_sample_in_matroska(tmp_path):
@@ -167,7 +121,7 @@ def test_a_cut_begins_and_ends_to_the_sample_in_matroska(tmp_path):
         make_clip(tmp_path / "in.mp4", moving(40), sounds=[Sound(seconds=1.6)]), Selection(frames=(10, 30))
     )
     write(tmp_path / "out.mkv", video)
-    assert samples(tmp_path / "out.mkv") == (48000 * 20 // 25, 0)
+    assert heard_samples(tmp_path / "out.mkv") == (48000 * 20 // 25, 0)
     assert read_video(tmp_path / "out.mkv").info.timestamps[0] == 0
 
 
