@@ -75,6 +75,10 @@ docs: $(VENV)/.docs
 speed: $(VENV)/.ready
 	$(BIN)/python -m benchmarks.speed
 
+# Memory against length, and workers side by side: half an hour.
+scale: $(VENV)/.ready
+	$(BIN)/python -m benchmarks.scale
+
 # All that only a GPU can tell: its tests, speed and memory, what each precision costs, and the paper's main table.
 # Each fit goes on where it was interrupted, and what is on record is not run again.
 GPU_EPOCHS ?= 60

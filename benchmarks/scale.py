@@ -1,0 +1,143 @@
+"""Memory against length, and several workers against one: what long videos take.
+
+    python -m benchmarks.scale [--frames 1000 10000] [--size 128x192] [--segment 500] [--record]
+
+A film of shots of a hundred frames is made, encoded for one epoch in segments, decoded and evaluated, each by a process
+of its own whose peak memory is told. The shortest film is also encoded by two workers and by one, in turns. From how
+long its segments took, the time of a thousand on 8 and on 256 workers is simulated.
+"""
+
+import argparse
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from heapq import heapify, heapreplace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from benchmarks.record import write_record
+
+SHOT = 100  # frames
+PARAMETERS = 200_000  # of each segment
+REPEATS = 3  # of the comparison of workers
+SIMULATED, WORKERS = 1000, (8, 256)
+FIT = ("--epochs", "1", "--prune-epochs", "0", "--preset", "paper", "--device", "cpu")
+
+
+def make_film(path: Path, frames: int, height: int, width: int) -> Path:
+    """Gradients that drift, in other colours and ways from shot to shot; quickly coded by x264."""
+    y, x = np.mgrid[:height, :width]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"preset": "ultrafast", "crf": "20"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for number in range(frames):
+            shot, start = number // SHOT, np.random.default_rng(number // SHOT).integers(0, 256, 3)
+            planes = (x * (1 + shot % 3) + 2 * number, 2 * y + number, x + y + 3 * number)
+            picture = np.stack([(plane + each) % 256 for plane, each in zip(planes, start, strict=True)], -1)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture.astype(np.uint8), format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def run(*arguments: object) -> tuple[int, float, list[float]]:
+    """A `snerv` command: its peak memory in bytes, its seconds, and those between ends of segments."""
+    command = [sys.executable, "-m", "snerv_codec", *map(str, arguments)]
+    start, ends = time.perf_counter(), []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("{") and json.loads(line).get("event") == "segment":
+                ends.append(time.perf_counter())
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} failed")
+    durations = [later - earlier for earlier, later in pairwise(ends)]
+    return usage.ru_maxrss * 1024, time.perf_counter() - start, durations
+
+
+def encode(film: Path, output: Path, frames: int, segment: int, workers: int = 1) -> tuple[int, float, list[float]]:
+    """One epoch, in segments of `segment` frames; as `run`."""
+    size = PARAMETERS * -(-frames // segment)
+    options = ("--size", size, "--segment", segment, "--workers", workers, "--overwrite", "--json")
+    return run("encode", film, "-o", output, *FIT, *options)
+
+
+def makespan(durations: Sequence[float], workers: int) -> float:
+    """When the last job ends, where each worker takes the next one as soon as it is free."""
+    free = [0.0] * workers
+    heapify(free)
+    for duration in durations:
+        heapreplace(free, free[0] + duration)
+    return max(free)
+
+
+def simulated(durations: Sequence[float]) -> dict[str, dict[str, float]]:
+    """For each number of workers the share of their time that is used: in order, and the longest segments first."""
+    drawn = random.Random(0).choices(durations, k=SIMULATED)
+    result = {}
+    for workers in WORKERS:
+        orders = {"in order": drawn, "longest first": sorted(drawn, reverse=True)}
+        used = {name: sum(drawn) / workers / makespan(order, workers) for name, order in orders.items()}
+        result[str(workers)] = {**used, "longest segment": max(drawn) / (sum(drawn) / workers)}
+    return result
+
+
+def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """All figures. Memory is in bytes, `speed_up` a ratio of medians of runs in turn."""
+    height, width = map(int, options.size.split("x"))
+    memory: dict[str, dict[str, int]] = {}
+    durations: list[float] = []
+    films = {frames: make_film(folder / f"{frames}.mp4", frames, height, width) for frames in sorted(options.frames)}
+    for frames, film in films.items():
+        coded = folder / f"{frames}.snrv"
+        encoding, _, took = encode(film, coded, frames, options.segment)
+        durations += took
+        decoding, *_ = run("decode", coded, "-o", folder / "again.mp4", "--overwrite", "-q")
+        evaluating, *_ = run("eval", film, coded, "--no-vmaf", "--json")
+        memory[str(frames)] = {"encode": encoding, "decode": decoding, "eval": evaluating}
+    shortest = next(iter(films))
+    seconds: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(REPEATS):
+        for workers, taken in seconds.items():
+            taken.append(encode(films[shortest], folder / "w.snrv", shortest, options.segment, workers)[1])
+    return {
+        "memory": memory,
+        "speed_up": statistics.median(seconds[1]) / statistics.median(seconds[2]),
+        "segment_seconds": {"mean": statistics.fmean(durations), "spread": statistics.pstdev(durations)},
+        "simulated": simulated(durations),
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--frames", type=int, nargs="+", default=[1000, 10_000])
+    parser.add_argument("--size", default="128x192", help="height x width")
+    parser.add_argument("--segment", type=int, default=500, help="frames of a segment")
+    parser.add_argument("--record", action="store_true", help="put the figures on record")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        values = measure(options, Path(folder))
+    for frames, peaks in values["memory"].items():
+        print(f"{int(frames):,} frames: " + ", ".join(f"{name} {peak / 1e6:,.0f} MB" for name, peak in peaks.items()))
+    print(f"two workers: {values['speed_up']:.2f} times as fast as one")
+    for workers, used in values["simulated"].items():
+        print(f"{workers} workers: " + ", ".join(f"{name} {share:.1%}" for name, share in used.items()))
+    if options.record:
+        identity = {name: vars(options)[name] for name in ("frames", "size", "segment")}
+        write_record("scale", identity, values)
+
+
+if __name__ == "__main__":
+    main()
