@@ -6,7 +6,7 @@ IN ?=
 SIZE ?=
 EPOCHS ?=
 
-.PHONY: demo docs test test-machines fuzz fuzz-guided check slow bench speed gpu clean
+.PHONY: demo docs test test-machines fuzz fuzz-guided check slow bench speed scale gpu clean
 
 $(VENV)/.ready: setup.cfg constraints.txt
 	$(PYTHON) -m venv $(VENV)
