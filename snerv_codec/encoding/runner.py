@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Literal
+from typing import Literal, NoReturn
 
 from snerv_codec.encoding.segment_job import FittedSegment, SegmentJob
 from snerv_codec.errors import UserError
@@ -153,6 +153,7 @@ def _work(messages: Connection, job: SegmentJob, threads: int, resume: bool) -> 
     import torch
 
     torch.set_num_threads(threads)
+    signal.signal(signal.SIGINT, _stop_once)
     try:
         messages.send(job.run(resume=resume, on_event=messages.send))
     except (KeyboardInterrupt, BrokenPipeError):
@@ -161,3 +162,9 @@ def _work(messages: Connection, job: SegmentJob, threads: int, resume: bool) -> 
         messages.send(error)
     except Exception as error:
         messages.send(RuntimeError(f"unexpected {type(error).__name__}: {error}"))
+
+
+def _stop_once(number: int, frame: object) -> NoReturn:
+    """Ctrl-C reaches a worker twice, from the terminal and from the encode; the second is not to disturb its saving."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt

@@ -244,3 +244,14 @@ def test_a_long_video_is_cut_where_its_scenes_begin(tmp_path, monkeypatch):
     assert footage.scenes == (7, 14)
     assert plan(tmp_path, settings).segments == ((0, 7), (7, 7), (14, 7))
     assert read_footage(tmp_path, replace(settings, segment=None)).held is not None
+
+
+def test_an_interrupted_encode_of_several_workers_goes_on_where_they_were(clip, tmp_path, monkeypatch):
+    monkeypatch.setattr("snerv_codec.encoding.runner.available_cores", lambda: 2 * torch.get_num_threads())
+    settings = replace(CUT, fit=replace(CUT.fit, epochs=30))
+    done = epochs_of(clip, tmp_path / "a.snrv", settings, stop_after=8, workers=2)
+    assert not multiprocessing.active_children()
+    left = epochs_of(clip, tmp_path / "a.snrv", settings, workers=2, resume=True)
+    assert left <= 2 * sum(phase.epochs for phase in settings.phases()) - done
+    encode(clip, tmp_path / "b.snrv", settings)
+    assert (tmp_path / "a.snrv").read_bytes() == (tmp_path / "b.snrv").read_bytes()
