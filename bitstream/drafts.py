@@ -85,7 +85,9 @@ class _Priced(NamedTuple):
                     symbols = row if kinds is None else row[kinds[number] == kind]
                     encoder.put(symbols - np.uint16(least), model)
         runs = len(rows) * len(classes) if kinds is not None else 0
-        least_bytes = least_size(rows.size, [each.span for each in classes], runs)
+        spans = [each.span for each in classes]
+        counted = rows.size if any(spans) or self.draft.coder == Coder.DIFFERENCE else 0
+        least_bytes = least_size(counted, spans, runs)
         return (self.front + encoder.finish()).ljust(least_bytes, b"\0")
 
 

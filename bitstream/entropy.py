@@ -25,14 +25,14 @@ from .rangecoder import Symbols
 
 RAW_CHUNK = 1 << 16  # symbols; a multiple of 8, so that every chunk but the last ends with a byte
 MAX_BOUNDS = 3
-# Work for each byte of a tensor's coded symbols, so that no small file takes long to decode: symbols under tables
-# (0.03 bit each, which no network worth sending goes below), fewer where a table is wide and each is slow to find; the
-# span of a wide table; and rows times classes, each a run of symbols of its own.
+# Work for each byte of a tensor's coded symbols, so that no small file takes long to decode: symbols under tables and
+# differences (0.03 bit each, which no network worth sending goes below), fewer where a table is wide and each is slow
+# to find; the span of a wide table; and the bytes for each run, of a class in a row.
 NARROW = 1023  # the greatest span that every table may have: that of symbols of 10 bits
 SYMBOLS_A_BYTE = 256
 SYMBOLS_A_BYTE_IF_WIDE = 64
 SPAN_A_BYTE = 16
-RUNS_A_BYTE = 1
+BYTES_A_RUN = 2
 
 
 class Coder(IntEnum):
@@ -84,14 +84,16 @@ def decode_symbols(coder: int, data: bytes, count: int, bits: int) -> Symbols:
 
 
 def least_size(symbols: int, spans: Sequence[int], runs: int) -> int:
-    """The fewest bytes that may hold so many `symbols` under tables of these `spans`, in `runs` of a class each.
+    """The fewest bytes that may hold so many `symbols`, with tables of these `spans`, in `runs` of a class each.
+
+    Those that are all alike (coder CURVE with span 0) are not counted.
 
     Work stays in proportion to bytes by it. Whoever codes them in fewer adds zeros, which change nothing.
     """
     widest = max(spans)
     wide = widest > NARROW
-    coded = -(-symbols // (SYMBOLS_A_BYTE_IF_WIDE if wide else SYMBOLS_A_BYTE)) if widest else 0
-    return max(coded, -(-widest // SPAN_A_BYTE) if wide else 0, -(-runs // RUNS_A_BYTE))
+    coded = -(-symbols // (SYMBOLS_A_BYTE_IF_WIDE if wide else SYMBOLS_A_BYTE))
+    return max(coded, -(-widest // SPAN_A_BYTE) if wide else 0, BYTES_A_RUN * runs)
 
 
 def _check_size(size: int, symbols: int, spans: Sequence[int], runs: int = 0) -> None:
@@ -158,7 +160,7 @@ def _decode_curve(data: bytes, count: int, bits: int) -> Symbols:
     model = _read_model(fields, bits)
     if model.curve is None:
         fields.finish()
-    _check_size(fields.size, count, [model.span])
+    _check_size(fields.size, count if model.span else 0, [model.span])
     return model.take(rangecoder.RangeDecoder(fields.rest()), count)
 
 

@@ -19,8 +19,15 @@ GROUP_FILES = {
     False: ("memory.max", "memory.current", "inactive_file"),
     True: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 }
-# How PyTorch, what it computes with, C++ and the loader of libraries say that there is no memory.
-REFUSALS = ("alloc_cpu", "allocate memory", "bad_alloc", "could not create a", "failed to map segment")
+# How PyTorch, what it computes with, C++, the loader of libraries and threads say that there is no memory.
+REFUSALS = (
+    "alloc_cpu",
+    "allocate memory",
+    "bad_alloc",
+    "could not create a",
+    "failed to map segment",
+    "start new thread",
+)
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # of glibc's malloc.h
 
 

@@ -202,9 +202,9 @@ def test_runs_of_symbols_are_bounded_by_bytes():
     """Rows times classes: each is a call of its own."""
     head = b"\x01\x01" + b"\x01\x02\x05\x00" + b"\x00\x00" * 2
     grid = Grid((8, 1), 8, np.ones(1, np.float16), np.zeros(1, np.float16), None)
-    with pytest.raises(LimitExceeded, match="that of 14 bytes"):
+    with pytest.raises(LimitExceeded, match="that of 28 bytes"):
         decode_tensor(Coder.DIFFERENCE, head, grid)
-    assert decode_tensor(Coder.DIFFERENCE, head + bytes(4), grid).tolist() == [(5 - 128 * i) % 256 for i in range(8)]
+    assert decode_tensor(Coder.DIFFERENCE, head + bytes(18), grid).tolist() == [(5 - 128 * i) % 256 for i in range(8)]
 
 
 def test_sparse_tensors_are_padded_to_what_their_work_takes():
@@ -226,6 +226,7 @@ def test_sparse_tensors_are_padded_to_what_their_work_takes():
         (Coder.CURVE, b"\x00\x01\x87\x08"),
         (Coder.CENTRED, b"\x00\xff\xff\x03\x87\x08"),
         (Coder.DIFFERENCE, b"\x00\x01\x02\x05\x00\x00\x01\x87\x08"),
+        (Coder.DIFFERENCE, b"\x00\x01\x02\x05\x00\x00\x00"),
         (Coder.DIFFERENCE, b"\x03\x01\x02\x03\x01\x02\x05\x00" + bytes(8)),
     ],
 )

@@ -58,6 +58,7 @@ def test_refusals_in_all_words_are_told_as_one():
         torch.OutOfMemoryError("CUDA out of memory"),
         RuntimeError("std::bad_alloc"),
         RuntimeError("could not create a primitive"),
+        RuntimeError("can't start new thread"),
         ImportError("libx.so: failed to map segment from shared object"),
     ):
         told = pytest.raises(ResourceError, match="^decoding takes more memory than there is; buy some$")
