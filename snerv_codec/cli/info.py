@@ -15,6 +15,8 @@ from snerv_codec.cli.render import show_decoder, table
 from snerv_codec.cli.terminal import echo
 from snerv_codec.evaluation.metrics import bits_per_pixel, bits_per_second
 
+MANY, LONG = 12, 80  # tags or chapters, and characters of one, that people want to see
+
 
 @click.command("info", cls=Command)
 @click.argument("source", metavar="FILE.snrv", type=click.Path(path_type=Path))
@@ -95,7 +97,7 @@ def _render(values: dict[str, Any]) -> str:
         )
     for number, track in enumerate(values["tracks"]):
         language = f" ({track['language']})" if track["language"] else ""
-        title = f", {track['tags']['title']}" if "title" in track["tags"] else ""
+        title = f", {_short(track['tags']['title'])}" if "title" in track["tags"] else ""
         roles = "".join(f", {role.replace('_', ' ')}" for role in track["roles"])
         rows[f"track {number}"] = f"{track['kind']}, {track['codec']}{language}{title}{roles}"
     rows |= _render_extras(values)
@@ -110,9 +112,9 @@ def _render_extras(values: dict[str, Any]) -> dict[str, str]:
     """Rows of what goes with the video beside its tracks."""
     rows = {}
     if values["tags"]:
-        rows["tags"] = ", ".join(f"{name}: {value}" for name, value in values["tags"].items())
+        rows["tags"] = _some([f"{name}: {_short(value)}" for name, value in values["tags"].items()])
     if values["chapters"]:
-        rows["chapters"] = ", ".join(f"{chapter['start']:.3f} s {chapter['title']}" for chapter in values["chapters"])
+        rows["chapters"] = _some([f"{each['start']:.3f} s {_short(each['title'])}" for each in values["chapters"]])
     if values["mastering"] or values["light"]:
         rows["HDR"] = " and ".join(
             text for key, text in (("mastering", "mastering display"), ("light", "light levels")) if values[key]
@@ -121,3 +123,11 @@ def _render_extras(values: dict[str, Any]) -> dict[str, str]:
     if attached:
         rows["attachments"] = f"{len(attached)}, {sum(attached):,} bytes"
     return rows
+
+
+def _some(texts: list[str]) -> str:
+    return ", ".join(texts[:MANY]) + (f" and {len(texts) - MANY} more (--json)" if len(texts) > MANY else "")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONG else text[:LONG] + " ..."

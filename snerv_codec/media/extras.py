@@ -24,7 +24,7 @@ from snerv_codec.bitstream.extras import (
     Light,
     Mastering,
 )
-from snerv_codec.media.labels import tags_of
+from snerv_codec.media.labels import some, tags_of
 from snerv_codec.media.sidedata import side_data
 
 NANOSECOND = Fraction(1, 1_000_000_000)
@@ -62,7 +62,7 @@ class ExtrasReader:
         notes: list[str] = []
         tags, lost = tags_of(self._container.metadata)
         if lost:
-            notes.append(f"tags left out, too long or too many: {', '.join(lost)}")
+            notes.append(f"tags left out, too long or too many: {some(lost)}")
         if (timecode := self._timecode()) is not None:
             tags = (*tags, (TIMECODE, timecode))
         chapters = tuple(self._chapters())

@@ -13,9 +13,8 @@ import av.error
 from snerv_codec.errors import InputError
 from snerv_codec.media import color
 from snerv_codec.media.alone import IMAGES, OPTIONS, address, image_format
+from snerv_codec.media.labels import some
 from snerv_codec.media.source import Selection, Source
-
-NAMED = 3  # examples in a message
 
 
 class FolderSource(Source):
@@ -81,20 +80,15 @@ def _oddities(paths: list[Path]) -> Iterator[str]:
     numbers = [number for number, _ in numbered if number is not None]
     twice = [f"{a[1].name} and {b[1].name}" for a, b in pairwise(numbered) if a[0] is not None and a[0] == b[0]]
     if twice:
-        yield f"images with the same number are all taken: {_some(twice)}"
+        yield f"images with the same number are all taken: {some(twice)}"
     gaps = [(a + 1, b - 1) for a, b in pairwise(numbers) if b > a + 1]
     even = {b - a for a, b in pairwise(numbers)}
     if gaps and len(numbers) == len(paths) and (len(even) > 1):
         missing = [str(a) if a == b else f"{a} to {b}" for a, b in gaps]
-        yield f"numbers are missing between images, which are taken to follow each other: {_some(missing)}"
+        yield f"numbers are missing between images, which are taken to follow each other: {some(missing)}"
 
 
 def _number(path: Path) -> int | None:
     """The last number of a name, which counts frames; None where there is none."""
     found = re.findall(r"\d+", path.stem)
     return int(found[-1]) if found and found[-1].isascii() else None
-
-
-def _some(texts: list[str]) -> str:
-    more = f" and {len(texts) - NAMED} more" if len(texts) > NAMED else ""
-    return ", ".join(texts[:NAMED]) + more

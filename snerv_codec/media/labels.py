@@ -1,12 +1,13 @@
 """What containers say in words: what a track is for, and tags of tracks and of whole videos."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from snerv_codec.bitstream.extras import MAX_TAG_NAME, MAX_TAG_VALUE, MAX_TAGS, Tags
 from snerv_codec.bitstream.types import Role, in_role_order
 
+NAMED = 3  # examples in a message
 # FFmpeg's bits of a stream's disposition
 BITS: dict[Role, int] = {
     "default": 1 << 0,
@@ -56,6 +57,12 @@ def tags_of(metadata: Mapping[str, str]) -> tuple[Tags, tuple[str, ...]]:
     found = [(name, value) for name, value in metadata.items() if not OF_THE_FILE.fullmatch(name)]
     fit = [(name, value) for name, value in found if _fits(name, value)][:MAX_TAGS]
     return tuple(fit), tuple(name for name, value in found if (name, value) not in fit)
+
+
+def some(texts: Sequence[str]) -> str:
+    """A few of the texts, and how many there are besides."""
+    more = f" and {len(texts) - NAMED} more" if len(texts) > NAMED else ""
+    return ", ".join(texts[:NAMED]) + more
 
 
 def _fits(name: str, value: str) -> bool:

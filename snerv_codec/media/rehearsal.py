@@ -13,7 +13,7 @@ import av.error
 from snerv_codec.bitstream.extras import Attachment, Chapter, Extras, Tags
 from snerv_codec.bitstream.types import SideTrack, VideoInfo
 from snerv_codec.media.extras import TIMECODE
-from snerv_codec.media.labels import roles_of
+from snerv_codec.media.labels import roles_of, some
 from snerv_codec.media.tracks import MATROSKA, TEE, TrackWriter
 
 MUXERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
@@ -177,7 +177,7 @@ def told_outputs(info: VideoInfo, tracks: Sequence[SideTrack], extras: Extras) -
         fit = tuple(kind for kind in MUXERS if item not in lost(extras, held(MUXERS[kind], extras, info.rate)))
         homes.setdefault(fit, []).append(item)
     homes.pop(tuple(MUXERS), None)
-    told = [f"{', '.join(items)} ({' and '.join(fit) or 'none'})" for fit, items in homes.items()]
+    told = [f"{some(items)} ({' and '.join(fit) or 'none'})" for fit, items in homes.items()]
     return (f"only some outputs can hold what comes with the video: {'; '.join(told)}",) if told else ()
 
 

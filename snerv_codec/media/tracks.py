@@ -23,6 +23,7 @@ TRACK_UID, CODEC_DELAY = b"\x73\xc5\x88", b"\x56\xaa\x88"  # two of its elements
 HALF = Fraction(1, 2)
 NANOSECONDS = 1_000_000_000
 TRIM: Literal["skip_samples"] = "skip_samples"  # FFmpeg's side data
+MAX_SKIP = 3600  # seconds, beyond what any encoder or edit leaves to be skipped
 MAX_LANGUAGE = 63  # characters
 TEE = "tee"  # FFmpeg's muxer of several outputs, which lets Matroska have codecs that PyAV does not know it for
 TO_MATROSKA = "[f=matroska]file:"
@@ -116,6 +117,8 @@ class TrackWriter:
         """
         if any(abs(time) * track.time_base > MAX_SECONDS for p in track.packets for time in (p.pts, p.dts, p.duration)):
             raise ValueError("its times are out of range")
+        if track.skip > MAX_SKIP * track.sample_rate:
+            raise ValueError(f"more than {MAX_SKIP} s of it are to be left out at its start")
         self._track, self._shift = track, round(start / track.time_base)
         with rehearsal(muxer or container.format.name) as rehearsed:
             self._begin(rehearsed)
@@ -153,7 +156,7 @@ class TrackWriter:
             template = described.streams[0]
             if template.type != track.kind:
                 raise ValueError(f"its description is of a {template.type} stream")
-            if track.skip and container.format.name in MATROSKA:
+            if track.skip and track.packets and container.format.name in MATROSKA:
                 with _delayed(template, track) as delayed:
                     self._stream = container.add_stream_from_template(delayed.streams[0])
             else:

@@ -21,6 +21,7 @@ from snerv_codec.bitstream.types import MAX_TRACKS, Color, SideTrack, VideoInfo
 from snerv_codec.errors import OutputError, SettingsError
 from snerv_codec.media import color
 from snerv_codec.media.interlacing import NUMBERS, PARITY
+from snerv_codec.media.labels import some
 from snerv_codec.media.picture import Pixels
 from snerv_codec.media.rehearsal import held, lost, lost_end, lost_words, muxer_for, put
 from snerv_codec.media.tracks import MAX_SECONDS, TEE, TO_MATROSKA, TrackWriter
@@ -174,7 +175,7 @@ class _Container:
         suffix = SUFFIXES[container.format.name]
         kept = held(container.format.name, extras, info.rate, round(start * 10**9))
         if missing := lost(extras, kept):
-            self.warnings.append(f"left out, as {suffix} cannot hold it: {', '.join(missing)}")
+            self.warnings.append(f"left out, as {suffix} cannot hold it: {some(missing)}")
         self._tracks = list(self._added(tracks, suffix))
         put(container, kept)
 

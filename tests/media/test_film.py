@@ -1,5 +1,6 @@
 """What comes with a film: languages, roles, titles, tags, chapters, attachments, light levels, timecodes, trims."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import av
@@ -258,3 +259,21 @@ def test_timecodes(tmp_path):
 )
 def test_timecodes_count_frames(start, frames, rate, expected):
     assert later(start, frames, rate) == expected
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"skip": (1 << 31) - 1, "sample_rate": 1},
+        {"skip": (1 << 31) - 1, "time_base": Fraction(1, (1 << 31) - 1)},
+        {"skip": 5, "packets": ()},
+        {"drop": (1 << 31) - 1},
+        {"language": "\x1b[2J" * 40, "tags": (("title", "\r\n"), ("=", "x"))},
+    ],
+)
+@pytest.mark.parametrize("name", ["out.mkv", "out.mp4", "out.mov"])
+def test_forged_tracks_do_not_keep_a_video_from_being_written(tmp_path, changes, name):
+    video = read_video(make_clip(tmp_path / "in.mp4", moving(3), sounds=[Sound()]))
+    (track,) = video.tracks
+    write(tmp_path / name, replace(video, tracks=(replace(track, **changes), track)))
+    assert len(read_video(tmp_path / name).frames) == 3
