@@ -166,12 +166,7 @@ class ContainerSource(Source):
             for side in self._sides
             if side.left_out
         ]
-        unknown = [
-            f"{stream.type} stream {stream.index} ({stream.name or 'unknown kind'}) left out: it cannot be carried"
-            for stream in self._container.streams
-            if stream.type in ("data", "unknown") and not self._extras.knows(stream)
-        ]
-        return (*([joined] if joins else []), *self.notes, *lost, *unknown, *self._extras.extras()[1])
+        return (*([joined] if joins else []), *self.notes, *lost, *self._extras.extras()[1])
 
     def _choose(self) -> Any:
         """The video stream that was asked for, or the one that ffmpeg would take; cover art is none."""

@@ -52,17 +52,16 @@ class ExtrasReader:
             name = stream.metadata.get("filename") or f"cover{len(self._pictures) or ''}.{suffix}"
             self._pictures.append(_attachment(name, stream.metadata.get("mimetype") or media_type, bytes(packet)))
 
-    def knows(self, stream: Any) -> bool:
-        """Whether what a stream of data tells is told as a timecode or chapters."""
-        chapters = stream.name == "bin_data" and bool(self._container.chapters())
-        return chapters or CLOCK.fullmatch(stream.metadata.get(TIMECODE, "")) is not None
-
     def extras(self) -> tuple[Extras, tuple[str, ...]]:
         """What was told, and notes of what a file cannot hold. Light levels are told by frames."""
         notes: list[str] = []
         tags, lost = tags_of(self._container.metadata)
         if lost:
             notes.append(f"tags left out, too long or too many: {some(lost)}")
+        if strangers := [
+            f"{stream.index} ({_kind(stream)})" for stream in self._container.streams if self._strange(stream)
+        ]:
+            notes.append(f"streams of data left out, which cannot be carried: {some(strangers)}")
         if (timecode := self._timecode()) is not None:
             tags = (*tags, (TIMECODE, timecode))
         chapters = tuple(self._chapters())
@@ -72,6 +71,12 @@ class ExtrasReader:
         if len(found) > MAX_ATTACHMENTS:
             notes.append(f"{len(found) - MAX_ATTACHMENTS} attachments left out: a file holds {MAX_ATTACHMENTS}")
         return Extras(tags, chapters[:MAX_CHAPTERS], attachments=tuple(found[:MAX_ATTACHMENTS])), tuple(notes)
+
+    def _strange(self, stream: Any) -> bool:
+        """Whether a stream is neither a picture nor sound, and tells no timecode or chapters either."""
+        if stream.type not in ("data", "unknown") or CLOCK.fullmatch(stream.metadata.get(TIMECODE, "")):
+            return False
+        return _kind(stream) != "bin_data" or not self._container.chapters()
 
     def _timecode(self) -> str | None:
         places = (self._container, *self._container.streams.video, *self._container.streams.data)
@@ -94,6 +99,10 @@ class ExtrasReader:
                 notes.append(f"attachment {name} left out: its {len(data):,} bytes are more than {MAX_ATTACHMENT:,}")
                 continue
             yield _attachment(name, stream.mimetype or "application/octet-stream", data)
+
+
+def _kind(stream: Any) -> str:
+    return getattr(stream, "name", None) or "unknown kind"
 
 
 def _attachment(name: str, media_type: str, data: bytes) -> Attachment:

@@ -257,6 +257,20 @@ def timeless(folder):
     return make_clip(folder / "a.avi", moving(5), codec="mpeg4")
 
 
+def with_data(folder):
+    with av.open(str(folder / "a.ts"), "w") as container:
+        stream: Any = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        data = container.add_data_stream("klv")
+        for frame in moving(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        packet: Any = av.Packet(b"abc")
+        packet.stream, packet.time_base, packet.pts, packet.dts = data, Fraction(1, 1000), 0, 0
+        container.mux(packet)
+        container.mux(stream.encode())
+    return folder / "a.ts"
+
+
 def odd_sound(folder):
     return make_clip(folder / "a.avi", moving(5), codec="mpeg4", sounds=[Sound("adpcm_ms", layout="mono")])
 
@@ -281,6 +295,7 @@ IN = (
     In("images whose numbers have gaps", lambda f: folder(f / "frames", ["1.png", "2.png", "5.png"]),
        "taken as one sequence", "numbers are missing"),
     In("sound that no container here holds", odd_sound, "left out", "left out: it cannot be carried"),
+    In("streams of data, as of sensors", with_data, "left out", "which cannot be carried: 1 (klv)"),
     In("a file that is cut short", half, "refused, but for what is there (`--frames`)", "cut short"),
     In("a size that changes", changing, "refused, but for each part (`--frames`)", "must keep its size"),
     In("playlists", playlist, "refused", "not a video"),
