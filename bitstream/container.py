@@ -18,11 +18,11 @@ from .errors import Corrupt, Damaged, LimitExceeded, contradictions_are_corrupt,
 from .extras import NO_EXTRAS, Extras
 from .extrassection import check_attachment_count, read_attachment, read_extras, write_attachment, write_extras
 from .indexsection import SegmentEntry, read_index, write_entry, write_head, write_index
-from .models import DecoderConfig
+from .models import DecoderConfig, check_covers
 from .sections import SectionEntry, SectionFile, check_size, payload_of, write_prologue, write_section
 from .segmentsection import CodedSegment, Expect, read_segment, write_segment
 from .tracksection import TrackSummary, check_track_count, read_track, summarize_track, write_track
-from .types import Segment, SideTrack, Stream, VideoInfo, check_covers
+from .types import Segment, SideTrack, Stream, VideoInfo
 from .videosection import read_video, write_video
 
 MAX_LOADED_VALUES = 1 << 28  # tensor values that `read_stream` keeps in memory at once
@@ -90,7 +90,7 @@ class StreamWriter:
     def add(self, segment: CodedSegment) -> None:
         """Append the segment that holds the next frames."""
         if isinstance(segment.config, DecoderConfig):
-            check_covers(segment.config, self._video)
+            check_covers(segment.config, self._video.height, self._video.width)
         left = self._video.frame_count - self._frames
         if segment.frame_count > left:
             raise ValueError(f"a segment of {segment.frame_count} frames where the video has {left} left")
@@ -297,7 +297,7 @@ class StreamFile:
         with contradictions_are_corrupt():
             for entry in header.segments:
                 if isinstance(entry.config, DecoderConfig):
-                    check_covers(entry.config, video)
+                    check_covers(entry.config, video.height, video.width)
 
     def _read_summary(self) -> str:
         found = self._of_type(sections.SUMMARY)

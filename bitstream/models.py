@@ -19,6 +19,7 @@ MAX_KERNEL = 15
 MAX_EMBEDDING_VALUES = 1 << 20  # one frame's
 # Of an embedding for each pixel of a padded frame: what the paper's 16 channels come to where no block up-samples.
 MAX_VALUES_A_PIXEL = 4
+MAX_PADDING = 1024  # pixels of a decoder's frame for each of the video's
 MAX_STAGES = 6  # up-sampling blocks
 MAX_CONFIG = 1 << 12  # bytes
 MAX_MODEL = (1 << 16) - 1
@@ -128,6 +129,14 @@ class DecoderConfig:
         """(height, width) of the frame the decoder makes; the video is its top left corner."""
         step = self.layout.scale * prod(self.strides)
         return step * self.embedding_shape[1], step * self.embedding_shape[2]
+
+
+def check_covers(config: DecoderConfig, height: int, width: int) -> None:
+    """Raise `ValueError` where a decoder's frames do not cover the video's, or are far larger, for nobody to see."""
+    rows, columns = config.padded_size
+    check(height <= rows and width <= columns, f"a {columns}x{rows} decoder cannot make {width}x{height} frames")
+    most = MAX_PADDING * height * width
+    check(rows * columns <= most, f"a {columns}x{rows} decoder is too large for {width}x{height} frames")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from .extras import NO_EXTRAS, Extras, Tags, check_tags
 from .fields import MAX_TIME
-from .models import MAX_FRAME_SIDE, DecoderConfig, check
+from .models import MAX_FRAME_SIDE, DecoderConfig, check, check_covers
 
 MIN_FRAME_SIDE = 16
 MAX_FRAMES = 1 << 20
@@ -302,13 +302,6 @@ def check_embeddings(config: DecoderConfig, frames: int, shapes: Sequence[Shape]
     check(list(shapes) == expected, f"embeddings {list(shapes)} are not {expected}")
 
 
-def check_covers(config: DecoderConfig, video: VideoInfo) -> None:
-    """Raise `ValueError` where a decoder's frames are smaller than the video's."""
-    height, width = config.padded_size
-    fits = video.height <= height and video.width <= width
-    check(fits, f"a {width}x{height} decoder cannot make {video.width}x{video.height} frames")
-
-
 @dataclass(frozen=True, slots=True)
 class Stream:
     """A whole `.snrv` file. `summary` is free text for people (how it was made); nothing depends on it."""
@@ -324,6 +317,6 @@ class Stream:
         for segment in self.segments:
             check(segment.first_frame == next_frame, f"segment starts at {segment.first_frame}, not {next_frame}")
             next_frame += segment.frame_count
-            check_covers(segment.config, self.video)
+            check_covers(segment.config, self.video.height, self.video.width)
         whole = next_frame == self.video.frame_count
         check(whole, f"segments hold {next_frame} frames, the video {self.video.frame_count}")

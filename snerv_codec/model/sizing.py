@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from snerv_codec.bitstream.models import LAYOUTS, MAX_CHANNELS, DecoderConfig, Model
+from snerv_codec.bitstream.models import LAYOUTS, MAX_CHANNELS, DecoderConfig, Model, check_covers
 from snerv_codec.errors import SettingsError
 from snerv_codec.model.architectures import ARCHITECTURES
 from snerv_codec.model.temporal import STILL_BLOCKS
@@ -102,6 +102,7 @@ def choose_config(
     try:
         widths, kernels = rule.widths(first, len(strides)), rule.kernels(len(strides))
         base = DecoderConfig(shape, strides, widths, kernels, blocks, model, temporal)
+        check_covers(base, height, width)
     except ValueError as error:
         raise SettingsError(f"no such decoder: {error}") from error
     return base if channels is not None else _widest(base, frames, budget, variant)

@@ -64,7 +64,7 @@ def streams(draw):
             2,
             2,
             8 // layout.scale,
-            *draw(st.lists(st.integers(1, 3), min_size=stages - 3, max_size=stages - 3)),
+            *draw(st.lists(st.integers(1, 2), min_size=stages - 3, max_size=stages - 3)),
         )
         widths = tuple(draw(st.lists(st.integers(1, 1024), min_size=stages + 1, max_size=stages + 1)))
         kernels = tuple(draw(st.lists(st.sampled_from(range(1, 16, 2)), min_size=stages, max_size=stages)))

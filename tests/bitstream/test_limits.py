@@ -16,7 +16,7 @@ from snerv_codec.bitstream.drafts import encode_tensor
 from snerv_codec.bitstream.entropy import Coder, Grid, decode_tensor
 from snerv_codec.bitstream.errors import Corrupt, LimitExceeded
 from snerv_codec.bitstream.fields import Reader, Writer
-from snerv_codec.bitstream.models import DecoderConfig
+from snerv_codec.bitstream.models import DecoderConfig, check_covers
 from snerv_codec.bitstream.sections import HEADER_SIZE, SectionFile, payload_of, write_prologue, write_section
 from snerv_codec.bitstream.segmentsection import write_segment
 from snerv_codec.bitstream.tracksection import read_track, summarize_track, write_track
@@ -236,3 +236,17 @@ def test_a_small_tensor_of_many_symbols_is_refused_before_they_are_decoded(coder
     grid = Grid((1 << 22, 64), 16, np.ones(64, np.float16), np.zeros(64, np.float16), 1)
     with pytest.raises(LimitExceeded, match="more work than the limit"):
         decode_tensor(coder, front.ljust(1 << 18, b"\0"), grid)
+
+
+def test_a_decoder_may_not_be_far_larger_than_the_video():
+    """Its frames are computed whole, so their pixels are bounded by those that somebody sees."""
+    config = tiny_stream().segments[0].config  # 16 x 16
+    check_covers(replace(config, strides=(8, 4, 2, 4, 1)), 16, 16)  # 512 x 512
+    with pytest.raises(ValueError, match="a 1024x1024 decoder is too large for 16x16 frames"):
+        check_covers(replace(config, strides=(8, 4, 2, 4, 2)), 16, 16)
+    data = write_stream(tiny_stream())
+    large = forge(
+        data, b"INDX", lambda payload: payload.replace(b"\x05\x02\x02\x02\x01\x01", b"\x05\x08\x04\x02\x04\x02")
+    )
+    with pytest.raises(Corrupt, match="is too large for 16x16 frames"):
+        read_header(large)
