@@ -232,6 +232,8 @@ def _container(
     times = (info.timestamps[0], info.timestamps[-1], info.final_duration)
     if max(map(abs, times)) * info.time_base > MAX_SECONDS:
         raise OutputError(f"frame times beyond {MAX_SECONDS} seconds fit no {kind}; use .y4m or a folder for PNGs")
+    if kind in H264 and _longest_ticks(info) >= 1 << 31:
+        raise OutputError(f"a frame is shown for too long for {kind}; use .mkv, .y4m or a folder for PNGs")
     options = {"movflags": "+faststart", "movie_timescale": EDIT_TICKS} if kind in H264 else {}
     muxer = muxer_for(kind, tracks)
     target = f"file:{path}" if muxer != TEE else f"{TO_MATROSKA}{SPECIAL.sub(ESCAPED, str(path))}"
@@ -305,8 +307,21 @@ def _flagging(stream: Any, info: VideoInfo) -> Any:
 
 def _uneven(info: VideoInfo) -> bool:
     """Whether frames last unequally long, by more than rounding to the time base."""
-    steps = [info.final_duration, *(b - a for a, b in pairwise(info.timestamps))]
+    steps = _steps(info)
     return max(steps) - min(steps) > 1
+
+
+def _steps(info: VideoInfo) -> list[int]:
+    """How long each frame is shown, in no order."""
+    return [info.final_duration, *(b - a for a, b in pairwise(info.timestamps))]
+
+
+def _longest_ticks(info: VideoInfo) -> int:
+    """How long the longest frame is shown, in ticks of MP4's clock: FFmpeg doubles one of less than 10,000 a second."""
+    ticks = info.time_base.denominator
+    while ticks < 10_000:
+        ticks *= 2
+    return ticks // info.time_base.denominator * info.time_base.numerator * max(_steps(info))
 
 
 def _start(info: VideoInfo, tracks: Sequence[SideTrack]) -> Fraction:

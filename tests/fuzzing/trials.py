@@ -25,7 +25,9 @@ MEMORY = 200 << 20  # bytes that it may take
 DECODED = 100 << 20  # stated bytes up to which frames are decoded
 WRITTEN = 1 << 20  # values of frames that are written
 KINDS = (".mkv", ".mp4", ".mov", ".y4m", ".png", "")
-INTERNALS = re.compile(r"reshape|broadcast|ndarray|dtype|NoneType|object at 0x|unpack|slice|len\(|int64|argument")
+INTERNALS = re.compile(
+    r"reshape|broadcast|ndarray|dtype|NoneType|object at 0x|unpack|slice|len\(|int64|Invalid argument"
+)
 STATUS = Path("/proc/self/status")
 
 

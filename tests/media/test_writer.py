@@ -202,6 +202,27 @@ def test_times_out_of_range(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "time_base", [Fraction(1, 25), Fraction(1001, 30000), Fraction(7, 10007), Fraction(1, 2**31 - 1)]
+)
+@pytest.mark.parametrize("last", [False, True])
+def test_a_frame_may_be_shown_for_as_long_as_mp4_can_tell(tmp_path, time_base, last):
+    """Its clock counts a frame's ticks with 31 bits."""
+    frames, ticks = moving(2), time_base.denominator
+    while ticks < 10_000:
+        ticks *= 2
+    most = ((1 << 31) - 1) // (ticks // time_base.denominator * time_base.numerator)
+    for long in (most, most + 1):
+        times, final = ((0, 1), long) if last else ((0, long), 1)
+        info = info_of(frames, time_base=time_base, timestamps=times, final_duration=final)
+        write(tmp_path / f"{long}.mkv", frames, info)
+        if long == most:
+            write(tmp_path / "a.mp4", frames, info)
+        else:
+            with pytest.raises(OutputError, match=r"a frame is shown for too long for .mp4; use .mkv"):
+                write(tmp_path / "b.mp4", frames, info)
+
+
 # Sound and subtitles
 
 
