@@ -25,12 +25,13 @@ from snerv_codec.bitstream.extras import (
     Mastering,
 )
 from snerv_codec.media.labels import some, tags_of
-from snerv_codec.media.sidedata import side_data
+from snerv_codec.media.sidedata import known_kinds, side_data
 
 NANOSECOND = Fraction(1, 1_000_000_000)
 TIMECODE = "timecode"
 CLOCK = re.compile(r"(\d\d):(\d\d):(\d\d)([:;.,])(\d\d)")
 PICTURES = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png"), "webp": ("webp", "image/webp")}
+DYNAMIC = {Type.DYNAMIC_HDR_PLUS: "HDR10+", Type.DYNAMIC_HDR_VIVID: "HDR Vivid", Type.DOVI_METADATA: "Dolby Vision"}
 SECONDS = 1 << 30  # of a chapter, beyond which no time is meant
 
 
@@ -119,6 +120,15 @@ def light_of(frame: Any) -> tuple[Mastering | None, Light | None]:
     return _mastering(side_data(frame, Type.MASTERING_DISPLAY_METADATA)), _light(
         side_data(frame, Type.CONTENT_LIGHT_LEVEL)
     )
+
+
+def unseen(frame: Any) -> Iterator[str]:
+    """What a decoded frame tells besides its picture that a file does not hold."""
+    kinds = known_kinds(frame)
+    if Type.A53_CC in kinds:
+        yield "closed captions inside the video are left out"
+    if names := [name for kind, name in DYNAMIC.items() if kind in kinds]:
+        yield f"brightness of each scene is left out: {', '.join(names)}"
 
 
 def _mastering(data: bytes | None) -> Mastering | None:

@@ -15,7 +15,7 @@ from snerv_codec.errors import InputError, ResourceError, SettingsError
 from snerv_codec.media import color
 from snerv_codec.media.arrays import centred, check_crop, from_array
 from snerv_codec.media.container import open_container
-from snerv_codec.media.extras import cut_extras, light_of
+from snerv_codec.media.extras import cut_extras, light_of, unseen
 from snerv_codec.media.folder import FolderSource
 from snerv_codec.media.interlacing import OTHER_FIELD, deinterlaced, scan_of
 from snerv_codec.media.orientation import STORED, orientation
@@ -225,6 +225,8 @@ class VideoStream:
             raise Unsupported(f"colours that are {colors} cannot be converted")
         if ALPHA not in self._source.notes and self._converter.transparent(frame):
             self._source.note(ALPHA)
+        for message in unseen(frame):
+            self._source.note(message)
         size = self._turn(frame)
         if not self.count:
             self.source_size, self.color = size, color.describe(frame)

@@ -12,11 +12,20 @@ LAST = 64  # number beyond FFmpeg's kinds of side data
 
 def side_data(frame: Any, kind: Type) -> bytes | None:
     """The bytes of the first side data of a kind; None where the frame has none."""
-    try:
-        found = frame.side_data
-    except ValueError:  # one among them is of a kind that PyAV does not know, such as EXIF
-        found = _known_alone(frame).side_data
+    found = _found(frame)
     return bytes(found[kind]) if kind in found else None
+
+
+def known_kinds(frame: Any) -> frozenset[Type]:
+    """The kinds of side data that a frame has, as far as PyAV knows them."""
+    return frozenset(data.type for data in _found(frame))
+
+
+def _found(frame: Any) -> Any:
+    try:
+        return frame.side_data
+    except ValueError:  # one among them is of a kind that PyAV does not know, such as EXIF
+        return _known_alone(frame).side_data
 
 
 def _known_alone(frame: Any) -> Any:

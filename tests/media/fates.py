@@ -271,6 +271,16 @@ def with_data(folder):
     return folder / "a.ts"
 
 
+def with_captions(folder):
+    """H.264 whose first frame carries a byte pair of CEA-608."""
+    path = make_clip(folder / "a.h264", moving(3), options={"bf": "0"})
+    data, message = path.read_bytes(), b"\xb5\x00\x31GA94\x03\xc1\xff\xfc\x94\x2c\xff"
+    place = data.index(b"\x00\x00\x01\x65")
+    unit = b"\x00\x00\x01\x06\x04" + bytes([len(message)]) + message + b"\x80"
+    path.write_bytes(data[:place] + unit + data[place:])
+    return path
+
+
 def odd_sound(folder):
     return make_clip(folder / "a.avi", moving(5), codec="mpeg4", sounds=[Sound("adpcm_ms", layout="mono")])
 
@@ -295,6 +305,7 @@ IN = (
     In("images whose numbers have gaps", lambda f: folder(f / "frames", ["1.png", "2.png", "5.png"]),
        "taken as one sequence", "numbers are missing"),
     In("sound that no container here holds", odd_sound, "left out", "left out: it cannot be carried"),
+    In("closed captions inside the video", with_captions, "left out", "closed captions"),
     In("streams of data, as of sensors", with_data, "left out", "which cannot be carried: 1 (klv)"),
     In("a file that is cut short", half, "refused, but for what is there (`--frames`)", "cut short"),
     In("a size that changes", changing, "refused, but for each part (`--frames`)", "must keep its size"),
