@@ -14,7 +14,7 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-PATIENCE = 120  # seconds that one input may take on a busy machine
+PATIENCE = 600  # seconds that one input, or the start, may take on a busy machine
 
 
 class Report(NamedTuple):
