@@ -49,6 +49,7 @@ def encode(
     overwrite: bool = False,
     resume: bool = False,
     workers: int | Literal["auto"] = 1,
+    ray: str | None = None,
     on_event: OnEvent = _ignore,
     **choices: Any,
 ) -> EncodeReport:
@@ -59,7 +60,8 @@ def encode(
     `rate`, in frames a second.
 
     Where the video is cut into segments, up to `workers` processes fit them side by side and share the cores; with one
-    it is this process. On a CPU the bytes depend on the number of threads that fit a segment, not on where they run.
+    it is this process. Or the Ray cluster at the address `ray` fits them, "local" for one of this machine alone. On a
+    CPU the bytes depend on the number of threads that fit a segment, not on where they run.
 
     An interrupted run leaves its state in a work directory beside the output; `resume` goes on from there.
     Raises `UserError` and its kinds; no error leaves an output or harms an older one.
@@ -87,10 +89,12 @@ def encode(
     rest = open_stream(lambda data: None).rest(len(segments))  # which tells before the fit what no file can hold
     with open_work(output, resume=resume, overwrite=overwrite) as work:
         check_target(output, overwrite=overwrite)  # another encode to it may have ended while this one was reading
-        if resume and not work.holds_states():
+        if not resume:
+            work.drop_states()
+        elif not work.holds_states():
             on_event(Warned(f"{work.directory}: holds no interrupted run; starting from the beginning"))
         jobs = make_jobs(footage, segments, settings, work, rest)
-        fitted = run_jobs(jobs, workers=workers, resume=resume, on_event=on_event)
+        fitted = run_jobs(jobs, workers=workers, ray=ray, on_event=on_event)
         outcome = in_all(fitted)
         trained = time.perf_counter()
         with atomic_path(output, overwrite=overwrite) as beside:

@@ -126,6 +126,7 @@ MACHINE = section(
         show_default=True,
         help="Processes that fit segments side by side; auto: one a GPU, or a core.",
     ),
+    option("--ray", metavar="ADDRESS", help="Fit segments on a Ray cluster; local: one of this machine. Extra ray."),
     option(
         "--precision",
         type=click.Choice([name for name in get_args(Precision) if name != "float16"]),
@@ -210,6 +211,7 @@ def command(
     page: bool,
     as_json: bool,
     workers: int | Literal["auto"],
+    ray: str | None,
     **chosen: Any,
 ) -> None:
     """Fit a model to INPUT and write it as a .snrv file.
@@ -240,8 +242,9 @@ def command(
                 think_twice(event.plan, view)
 
         def work(source: str, target: Path) -> None:
+            places: dict[str, Any] = {"workers": workers, "ray": ray}
             report = codec.encode(
-                source, target, settings, overwrite=overwrite, resume=resume, workers=workers, on_event=watch
+                source, target, settings, overwrite=overwrite, resume=resume, on_event=watch, **places
             )
             if page:
                 make_page(source, target, settings, overwrite, view)

@@ -7,7 +7,7 @@ nobody listens any more; and where it is lost, its job is tried once more from w
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
@@ -15,7 +15,7 @@ from multiprocessing.process import BaseProcess
 from typing import Literal, NoReturn
 
 from snerv_codec.encoding.segment_job import FittedSegment, SegmentJob
-from snerv_codec.errors import UserError
+from snerv_codec.errors import SettingsError, UserError
 from snerv_codec.events import Event, SegmentDone
 from snerv_codec.runtime.machine import available_cores, cuda_devices
 
@@ -29,27 +29,44 @@ Workers = int | Literal["auto"]
 
 
 def run_jobs(
-    jobs: Sequence[SegmentJob], *, workers: Workers = 1, resume: bool = False, on_event: OnEvent
+    jobs: Sequence[SegmentJob], *, workers: Workers = 1, ray: str | None = None, on_event: OnEvent
 ) -> list[FittedSegment]:
     """The fitted segments in the order of their jobs, at most `workers` fitted at a time.
 
     "auto" is one for each CUDA device, or for each core. With one worker, or one job, all happens in this process, and
     an error ends it. With more, the other jobs are carried on and kept where one fails; then `UserError` names the
-    segment.
+    segment. `ray` is the address of a cluster to run them on instead (`encoding.on_ray`).
     """
+    if ray is not None:
+        from snerv_codec.encoding.on_ray import run_on_ray
+
+        if workers != 1:
+            raise SettingsError("`workers` and `ray` are two ways to run jobs; choose one of them")
+        return run_on_ray(jobs, ray, on_event=on_event)
     if workers == "auto":
         on_cpu = jobs[0].settings.device == "cpu"
         workers = (0 if on_cpu else len(cuda_devices())) or available_cores()
     if min(workers, len(jobs)) == 1:
-        return [_here(job, len(jobs), resume, on_event) for job in jobs]
-    return _SideBySide(jobs, workers, resume, on_event).run()
+        return [_here(job, len(jobs), on_event) for job in jobs]
+    return _SideBySide(jobs, workers, on_event).run()
 
 
-def _here(job: SegmentJob, total: int, resume: bool, on_event: OnEvent) -> FittedSegment:
-    fitted = job.run(resume=resume, on_event=on_event)
+def _here(job: SegmentJob, total: int, on_event: OnEvent) -> FittedSegment:
+    fitted = job.run(on_event=on_event)
     if total > 1:
         on_event(SegmentDone(job.number, total))
     return fitted
+
+
+def longest_first(jobs: Sequence[SegmentJob]) -> list[SegmentJob]:
+    """The order to begin them in, so that no long one is left for the end."""
+    return sorted(jobs, key=lambda job: -len(job.footage.numbers))
+
+
+def failures(failed: Mapping[int, str]) -> UserError:
+    """What to say of segments that failed, by their numbers, while others did not."""
+    told = "; ".join(f"segment {number}: {why}" for number, why in sorted(failed.items()))
+    return UserError(f"{told}; the other segments are kept: use `resume` to go on with them")
 
 
 @dataclass(slots=True)
@@ -61,13 +78,13 @@ class _Worker:
 
 
 class _SideBySide:
-    """Jobs on their way through workers, the longest first, so that no long one is left for the end."""
+    """Jobs on their way through workers."""
 
-    def __init__(self, jobs: Sequence[SegmentJob], workers: int, resume: bool, on_event: OnEvent) -> None:
-        self._jobs, self._resume, self._on_event = jobs, resume, on_event
+    def __init__(self, jobs: Sequence[SegmentJob], workers: int, on_event: OnEvent) -> None:
+        self._jobs, self._on_event = jobs, on_event
         self._most = min(workers, len(jobs))
         self._devices: list[str] = []
-        self._waiting = sorted(jobs, key=lambda job: len(job.footage.numbers))
+        self._waiting = longest_first(jobs)[::-1]
         self._at_work: list[_Worker] = []
         self._fitted: dict[int, FittedSegment] = {}
         self._failed: dict[int, str] = {}
@@ -83,15 +100,14 @@ class _SideBySide:
             self._stop()
             raise
         if self._failed:
-            told = "; ".join(f"segment {number}: {why}" for number, why in sorted(self._failed.items()))
-            raise UserError(f"{told}; the other segments are kept: use `resume` to go on with them")
+            raise failures(self._failed)
         return [self._fitted[job.number] for job in self._jobs]
 
     def _start(self, job: SegmentJob, attempt: int) -> None:
-        spawn, resume = multiprocessing.get_context("spawn"), self._resume or attempt > 1
+        spawn = multiprocessing.get_context("spawn")
         ours, theirs = spawn.Pipe()
         threads = max(1, available_cores() // self._most)
-        process = spawn.Process(target=_work, args=(theirs, self._placed(job), threads, resume), daemon=True)
+        process = spawn.Process(target=_work, args=(theirs, self._placed(job), threads), daemon=True)
         process.start()
         theirs.close()  # so that its end is seen here
         self._at_work.append(_Worker(job, attempt, process, ours))
@@ -148,14 +164,14 @@ class _SideBySide:
             worker.process.kill()
 
 
-def _work(messages: Connection, job: SegmentJob, threads: int, resume: bool) -> None:
+def _work(messages: Connection, job: SegmentJob, threads: int) -> None:
     """What a worker does."""
     import torch
 
     torch.set_num_threads(threads)
     signal.signal(signal.SIGINT, _stop_once)
     try:
-        messages.send(job.run(resume=resume, on_event=messages.send))
+        messages.send(job.run(on_event=messages.send))
     except (KeyboardInterrupt, BrokenPipeError):
         pass
     except UserError as error:

@@ -66,8 +66,8 @@ class SegmentJob:
     number: int = 0
     limit: int | None = None
 
-    def run(self, *, resume: bool = False, on_event: Callable[[Event], None] = lambda event: None) -> FittedSegment:
-        """Fit the segment, or what of it `resume` does not find in the checkpoint, and code it.
+    def run(self, on_event: Callable[[Event], None] = lambda event: None) -> FittedSegment:
+        """Fit the segment, or what of it is not yet in its checkpoint, and code it.
 
         The result depends on the job alone, on one machine with one number of threads. Raises `SettingsError` where a
         limit cannot be met, and what training raises.
@@ -75,7 +75,7 @@ class SegmentJob:
         from snerv_codec.compression.packing import pack_segment
         from snerv_codec.training.trainer import make_trainer
 
-        saved = self.checkpoint.load() if resume and self.checkpoint.exists() else None
+        saved = self.checkpoint.load() if self.checkpoint.exists() else None
         if saved is not None and ENDED in saved:
             return self._ended(saved)
         clip = self.footage.load(available_memory())

@@ -53,6 +53,11 @@ class WorkDirectory:
         """Whether there is anything to go on with."""
         return any(self.directory.glob(f"{SEGMENT}*.npz"))
 
+    def drop_states(self) -> None:
+        """Forget what an earlier run has left."""
+        for path in (*self.directory.glob(f"{SEGMENT}*.npz"), *self.directory.glob(f"{SEGMENT}*.tmp")):
+            path.unlink(missing_ok=True)
+
     def finish(self) -> None:
         """Let the block's end remove the states too, which nobody will need."""
         self._finished = True
@@ -75,10 +80,9 @@ class WorkDirectory:
 
     def _remove(self) -> None:
         """Delete what is ours, and the directory where nothing else is in it."""
-        for path in (*self.directory.glob(f"{SEGMENT}*.npz"), *self.directory.glob(f"{SEGMENT}*.tmp"), self._guard):
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
         with suppress(OSError):
+            self.drop_states()
+            self._guard.unlink(missing_ok=True)
             self.directory.rmdir()
 
 

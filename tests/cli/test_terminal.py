@@ -62,6 +62,13 @@ def test_a_strangers_text_moves_no_terminal(hostile, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["summary"] == HOSTILE.replace("\udce9", "")
 
 
+def _heed_signals():
+    """A shell's background job ignores Ctrl-C, nohup the end of its terminal, and so may whoever runs these tests."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def start(clip, folder, *options):
     """An encode that would take hours, in its first epochs."""
     command = [*SNERV, "encode", str(clip), "-o", "out.snrv", "--json", "--size", "40k", "--epochs", "100000"]
@@ -72,8 +79,7 @@ def start(clip, folder, *options):
         stderr=subprocess.PIPE,
         text=True,
         env=ENVIRONMENT,
-        # A shell's background job ignores Ctrl-C, and so may whoever runs these tests.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=_heed_signals,
     )
     while json.loads(process.stdout.readline())["event"] != "epoch":
         pass

@@ -137,12 +137,12 @@ def test_what_is_fitted_is_not_fitted_again(clip, tmp_path):
 def test_a_damaged_segment_that_was_done_is_told(clip, tmp_path):
     job = jobs_of(clip, tmp_path / "work")[1]
     fitted = job.run()
-    assert job.run(resume=True, on_event=lambda event: pytest.fail(str(event))) == fitted
+    assert job.run(on_event=lambda event: pytest.fail(str(event))) == fitted
     for ended in ("{}", "[", '{"counts": [1], "outcome": {}}', '{"counts": [1, 2], "outcome": {"x": 1}}'):
         state = job.checkpoint.load()
         job.checkpoint.save({**state, "ended": ended})
         with pytest.raises(InputError, match="not a usable state"):
-            job.run(resume=True)
+            job.run()
 
 
 @pytest.mark.parametrize("holdout", [None, "even"])
@@ -187,7 +187,7 @@ def test_where_one_segment_fails_the_others_are_kept(clip, tmp_path):
     broken = replace(jobs[1], limit=1)  # byte
     with pytest.raises(UserError, match="segment 1: .*; the other segments are kept: use `resume`"):
         run_jobs([jobs[0], broken], workers=2, on_event=lambda event: None)
-    assert jobs[0].run(resume=True, on_event=lambda event: pytest.fail(str(event)))
+    assert jobs[0].run(on_event=lambda event: pytest.fail(str(event)))
 
 
 def test_a_worker_that_is_lost_is_replaced_and_its_job_gone_on_with(clip, tmp_path):

@@ -1,0 +1,78 @@
+"""Jobs on a Ray cluster: a task for each, with a GPU of its own where the cluster has some.
+
+The machines need the input and the folder of the output under the same path, as on shared storage. Nodes may come and
+go: a task whose node is lost is run again from its last saved state.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from snerv_codec.encoding.runner import failures, longest_first
+from snerv_codec.encoding.segment_job import FittedSegment, SegmentJob
+from snerv_codec.errors import ResourceError, UserError
+from snerv_codec.events import Event, SegmentDone
+
+RETRIES = 3  # of a task whose worker or node is lost
+
+
+def run_on_ray(jobs: Sequence[SegmentJob], address: str, *, on_event: Callable[[Event], None]) -> list[FittedSegment]:
+    """The fitted segments in the order of their jobs; `address` is a cluster's, or "local" for this machine alone.
+
+    Where a job fails the others are carried on and kept; then `UserError` names the segment. Raises `ResourceError`
+    where Ray is not installed or the cluster cannot be reached.
+    """
+    ray = _connected(address)
+    fitted: dict[int, FittedSegment] = {}
+    failed: dict[int, str] = {}
+    waiting: dict[Any, SegmentJob] = {}
+    try:
+        gpus = int(jobs[0].settings.device != "cpu" and ray.cluster_resources().get("GPU", 0) > 0)
+        task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=RETRIES)(_fit)
+        waiting.update((task.remote(job), job) for job in longest_first(jobs))
+        while waiting:
+            (done,), _ = ray.wait(list(waiting), num_returns=1)
+            job = waiting.pop(done)
+            try:
+                fitted[job.number] = ray.get(done)
+                on_event(SegmentDone(job.number, len(jobs)))
+            except ray.exceptions.RayTaskError as error:
+                failed[job.number] = str(error.cause)
+            except ray.exceptions.RayError as error:
+                failed[job.number] = str(error).strip().splitlines()[0]
+    finally:
+        for each in waiting:
+            with suppress(Exception):
+                ray.cancel(each)  # as Ctrl-C does, so that it saves its state
+        ray.shutdown()
+    if failed:
+        raise failures(failed)
+    return [fitted[job.number] for job in jobs]
+
+
+def _connected(address: str) -> Any:
+    """The module, at work on the cluster."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise ResourceError("`ray` needs the package of that name; pip install 'snerv-codec[ray]'") from error
+    known = {} if address == "local" else {"address": address}
+    try:
+        ray.init(**known, include_dashboard=None if known else False, log_to_driver=False, configure_logging=False)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ResourceError(f"no Ray cluster at {address}: {reason}; start one, or give its address") from error
+    return ray
+
+
+def _fit(job: SegmentJob) -> FittedSegment:
+    """What a task does."""
+    import torch
+
+    torch.set_num_threads(1)
+    try:
+        return job.run()
+    except UserError as error:
+        raise UserError(str(error)) from None  # its kind, and what it came from, may not travel

@@ -1,0 +1,52 @@
+"""Segments on a Ray cluster come out as they do here; nothing that is done is done twice."""
+
+import builtins
+
+import pytest
+import torch
+from test_segments import CUT, jobs_of
+
+from snerv_codec import encode
+from snerv_codec.encoding.runner import run_jobs
+from snerv_codec.errors import ResourceError, SettingsError, UserError
+from snerv_codec.events import SegmentDone
+
+
+def test_without_ray_one_is_told_how_to_get_it(clip, tmp_path, monkeypatch):
+    found = builtins.__import__
+
+    def without(name, *arguments, **named):
+        if name == "ray":
+            raise ImportError(name)
+        return found(name, *arguments, **named)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(ResourceError, match=r"`ray` needs the package of that name; pip install 'snerv-codec\[ray\]'"):
+        encode(clip, tmp_path / "a.snrv", CUT, ray="local")
+    with pytest.raises(SettingsError, match="choose one"):
+        run_jobs([], workers=2, ray="local", on_event=lambda event: None)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_cluster_gives_the_same_file(clip, tmp_path):
+    pytest.importorskip("ray", reason="needs Ray, of the extra `ray`")
+    torch.set_num_threads(1)  # as in tasks
+    encode(clip, tmp_path / "here.snrv", CUT)
+    told = []
+    encode(clip, tmp_path / "there.snrv", CUT, ray="local", on_event=told.append)
+    assert (tmp_path / "there.snrv").read_bytes() == (tmp_path / "here.snrv").read_bytes()
+    assert {event.segment for event in told if isinstance(event, SegmentDone)} == {0, 1}
+
+
+@pytest.mark.slow
+def test_a_task_that_fails_is_named_and_the_others_are_kept(clip, tmp_path):
+    from dataclasses import replace
+
+    pytest.importorskip("ray", reason="needs Ray, of the extra `ray`")
+    jobs = jobs_of(clip, tmp_path / "work")
+    with pytest.raises(UserError, match="segment 1: .*target leaves.*; the other segments are kept"):
+        run_jobs([jobs[0], replace(jobs[1], limit=1)], ray="local", on_event=lambda event: None)
+    assert jobs[0].run(on_event=lambda event: pytest.fail(str(event)))
+    with pytest.raises(ResourceError, match="no Ray cluster at 127"):
+        run_jobs(jobs, ray="127.0.0.1:1", on_event=lambda event: None)
