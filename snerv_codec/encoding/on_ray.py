@@ -5,6 +5,7 @@ go: a task whose node is lost is run again from its last saved state.
 """
 
 import os
+import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -15,6 +16,7 @@ from snerv_codec.errors import ResourceError, UserError
 from snerv_codec.events import Event, SegmentDone
 
 RETRIES = 3  # of a task whose worker or node is lost
+PATIENCE = 10.0  # seconds to wait for a cluster
 
 
 def run_on_ray(jobs: Sequence[SegmentJob], address: str, *, on_event: Callable[[Event], None]) -> list[FittedSegment]:
@@ -60,11 +62,19 @@ def _connected(address: str) -> Any:
         raise ResourceError("`ray` needs the package of that name; pip install 'snerv-codec[ray]'") from error
     known = {} if address == "local" else {"address": address}
     try:
+        _knock(address)
         ray.init(**known, include_dashboard=None if known else False, log_to_driver=False, configure_logging=False)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise ResourceError(f"no Ray cluster at {address}: {reason}; start one, or give its address") from error
     return ray
+
+
+def _knock(address: str) -> None:
+    """Raise `OSError` where nobody listens at host:port, for which Ray would wait for minutes."""
+    host, _, port = address.rpartition(":")
+    if port.isdecimal() and "/" not in host:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE).close()
 
 
 def _fit(job: SegmentJob) -> FittedSegment:

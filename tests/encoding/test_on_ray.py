@@ -48,5 +48,10 @@ def test_a_task_that_fails_is_named_and_the_others_are_kept(clip, tmp_path):
     with pytest.raises(UserError, match="segment 1: .*target leaves.*; the other segments are kept"):
         run_jobs([jobs[0], replace(jobs[1], limit=1)], ray="local", on_event=lambda event: None)
     assert jobs[0].run(on_event=lambda event: pytest.fail(str(event)))
-    with pytest.raises(ResourceError, match="no Ray cluster at 127"):
-        run_jobs(jobs, ray="127.0.0.1:1", on_event=lambda event: None)
+
+
+@pytest.mark.slow
+def test_a_cluster_that_is_not_there_is_told():
+    pytest.importorskip("ray", reason="needs Ray, of the extra `ray`")
+    with pytest.raises(ResourceError, match="no Ray cluster at 127.0.0.1:1: .*refused"):
+        run_jobs([], ray="127.0.0.1:1", on_event=lambda event: None)
