@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from snerv_codec.bitstream.extras import MAX_TAG_NAME, MAX_TAG_VALUE, MAX_TAGS, Tags
-from snerv_codec.bitstream.types import Role, in_role_order
+from snerv_codec.bitstream.types import Role, SideTrack, in_role_order
 
 NAMED = 3  # examples in a message
 # FFmpeg's bits of a stream's disposition
@@ -57,6 +57,12 @@ def tags_of(metadata: Mapping[str, str]) -> tuple[Tags, tuple[str, ...]]:
     found = [(name, value) for name, value in metadata.items() if not OF_THE_FILE.fullmatch(name)]
     fit = [(name, value) for name, value in found if _fits(name, value)][:MAX_TAGS]
     return tuple(fit), tuple(name for name, value in found if (name, value) not in fit)
+
+
+def titled(track: SideTrack) -> str:
+    """A track in a few words: audio aac fra "Commentary"."""
+    title = dict(track.tags).get("title", "")
+    return " ".join(filter(None, (track.kind, track.codec, track.language, f'"{title}"' if title else "")))
 
 
 def some(texts: Sequence[str]) -> str:

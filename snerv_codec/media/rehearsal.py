@@ -13,7 +13,7 @@ import av.error
 from snerv_codec.bitstream.extras import Attachment, Chapter, Extras, Tags
 from snerv_codec.bitstream.types import SideTrack, VideoInfo
 from snerv_codec.media.extras import TIMECODE
-from snerv_codec.media.labels import roles_of, some
+from snerv_codec.media.labels import roles_of, some, titled
 from snerv_codec.media.tracks import MATROSKA, TEE, TrackWriter
 
 MUXERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
@@ -165,14 +165,13 @@ def told_outputs(info: VideoInfo, tracks: Sequence[SideTrack], extras: Extras) -
     """A line about what not every output of `decode` with sound can hold; none where all hold all."""
     homes: dict[tuple[str, ...], list[str]] = {}
     for track in tracks:
-        title = dict(track.tags).get("title", "")
-        words = " ".join(filter(None, (track.codec, track.language, title and f'"{title}"')))
+        words = titled(track)
         fit = tuple(kind for kind in MUXERS if any(_takes(muxer, track) for muxer in _muxers(kind)))
-        homes.setdefault(fit, []).append(f"{track.kind} {words}")
+        homes.setdefault(fit, []).append(words)
         lacks = {kind: lost_words(kind, track) for kind in fit}
         for word in dict.fromkeys(word for each in lacks.values() for word in each):
             keeping = tuple(kind for kind in fit if word not in lacks[kind])
-            homes.setdefault(keeping, []).append(f"{word} of {track.kind} {words}")
+            homes.setdefault(keeping, []).append(f"{word} of {words}")
     for item in lost(extras, Extras()):
         fit = tuple(kind for kind in MUXERS if item not in lost(extras, held(MUXERS[kind], extras, info.rate)))
         homes.setdefault(fit, []).append(item)

@@ -21,7 +21,7 @@ from snerv_codec.bitstream.types import MAX_TRACKS, Color, SideTrack, VideoInfo
 from snerv_codec.errors import OutputError, SettingsError
 from snerv_codec.media import color
 from snerv_codec.media.interlacing import NUMBERS, PARITY
-from snerv_codec.media.labels import some
+from snerv_codec.media.labels import some, titled
 from snerv_codec.media.picture import Pixels
 from snerv_codec.media.rehearsal import held, lost, lost_end, lost_words, muxer_for, put
 from snerv_codec.media.tracks import MAX_SECONDS, TEE, TO_MATROSKA, TrackWriter
@@ -188,10 +188,10 @@ class _Container:
                 yield TrackWriter(self._container, track, self._shift * self._info.time_base)
             except (ValueError, av.error.FFmpegError) as error:
                 reason = getattr(error, "strerror", None) or error
-                self.warnings.append(f"{track.kind} track ({track.codec}) left out: {reason}")
+                self.warnings.append(f"{titled(track)} left out: {reason}")
                 continue
             if words := [*lost_words(suffix, track), *lost_end(suffix, track)]:
-                self.warnings.append(f"{track.kind} track ({track.codec}): {suffix} does not keep {', '.join(words)}")
+                self.warnings.append(f"{titled(track)}: {suffix} does not keep {', '.join(words)}")
 
     def write(self, frame: Pixels) -> None:
         info, number = self._info, self._number

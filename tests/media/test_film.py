@@ -66,7 +66,7 @@ def test_what_only_some_outputs_hold_is_told_in_one_line(tmp_path):
     assert 'comment of audio aac fra "Commentaire du réalisateur" (.mp4 and .mkv)' in line
     warnings = write(tmp_path / "out.mov", video)
     assert "left out, as .mov cannot hold it: 1 attachment" in warnings
-    assert "audio track (aac): .mov does not keep comment" in warnings
+    assert 'audio aac fra "Commentaire du réalisateur": .mov does not keep comment' in warnings
     plain = read_video(make_clip(tmp_path / "a.mp4", moving(3), sounds=[Sound()]))
     assert told_outputs(plain.info, plain.tracks, plain.extras) == ()
 
@@ -83,7 +83,7 @@ def test_g711_is_carried_as_it_is(tmp_path, codec):
         assert b"".join(p.data for p in back.tracks[0].packets) == b"".join(p.data for p in video.tracks[0].packets)
         assert np.array_equal(back.frames, video.frames) == name.endswith(".mkv")
     assert write(tmp_path / "a.mp4", video) == [
-        f"audio track ({codec}) left out: 'mp4' format does not support '{codec}' codec"
+        f"audio {codec} left out: 'mp4' format does not support '{codec}' codec"
     ]
     assert f"audio {codec} (.mov and .mkv)" in told_outputs(video.info, video.tracks, video.extras)[0]
 

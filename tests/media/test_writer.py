@@ -282,7 +282,7 @@ def test_subtitles_go_where_they_fit_and_the_rest_is_named(tmp_path):
     assert kept == packets_of(source, "subtitle")
     warnings = write(tmp_path / "a.mp4", video.frames, video.info, tracks=video.tracks)
     assert len(warnings) == 1
-    assert warnings[0].startswith("subtitle track (srt) left out: ")
+    assert warnings[0].startswith("subtitle srt left out: ")
     assert [track.codec for track in read_video(tmp_path / "a.mp4").tracks] == ["aac"]
 
 
