@@ -2,11 +2,11 @@
 
 import time
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from snerv_codec.bitstream import nnc
 from snerv_codec.bitstream.container import Source, StreamWriter
@@ -15,7 +15,7 @@ from snerv_codec.bitstream.segmentsection import CodedSegment
 from snerv_codec.encoding.footage import Footage, read_footage
 from snerv_codec.encoding.planning import make_plan
 from snerv_codec.encoding.prediction import track_bytes
-from snerv_codec.encoding.segmentation import plan_segments
+from snerv_codec.encoding.segmentation import SegmentPlan, plan_segments
 from snerv_codec.encoding.workdir import open_work
 from snerv_codec.errors import OutputError, SettingsError
 from snerv_codec.evaluation import vmaf
@@ -32,6 +32,9 @@ from snerv_codec.runtime.files import atomic_path, check_target
 from snerv_codec.runtime.machine import available_cores, available_memory, memory_refused
 from snerv_codec.runtime.precision import Precision
 from snerv_codec.settings import EncodeSettings
+
+if TYPE_CHECKING:
+    from snerv_codec.encoding.segment_job import Outcome
 
 OnEvent = Callable[[Event], None]
 
@@ -95,38 +98,15 @@ def encode(
             on_event(Warned(f"{work.directory}: holds no interrupted run; starting from the beginning"))
         jobs = make_jobs(footage, segments, settings, work, rest)
         fitted = run_jobs(jobs, workers=workers, ray=ray, on_event=on_event)
-        outcome = in_all(fitted)
         trained = time.perf_counter()
         with atomic_path(output, overwrite=overwrite) as beside:
             _write(beside, open_stream, (each.coded for each in fitted))
-            quality, interpolated, decoding = _measure(beside, footage, settings.device, on_event)
+            measured = _measure(beside, footage, settings.device, on_event)
         work.finish()
-    ended, size = time.perf_counter(), output.stat().st_size
-    short = shortfall(settings.target, outcome)
-    if short:
-        on_event(Warned(short))
-    return EncodeReport(
-        output=str(output),
-        source=name_of(source),
-        config=segments[0].config,
-        target=settings.target,
-        reached=outcome.reached,
-        frames=info.frame_count,
-        bytes_total=size,
-        bytes_tracks=track_bytes(footage.tracks, footage.extras),
-        bpp=bits_per_pixel(size, info.width, info.height, info.frame_count),
-        bitrate=bits_per_second(size, info.duration),
-        quality=quality,
-        interpolated=interpolated,
-        known=1.0 if footage.known is None else float(footage.known.mean()),
-        fitted_psnr=outcome.results["fit"],
-        pruned_psnr=outcome.results["prune"],
-        estimated_bytes=outcome.estimated_bytes,
-        bytes_symbols=outcome.symbol_bytes,
-        seconds_fitting=trained - started,
-        seconds_decoding=decoding,
-        seconds_total=ended - started,
-    )
+    outcome, seconds = in_all(fitted), {"fitting": trained - started, "total": time.perf_counter() - started}
+    for message in shortfall(settings.target, outcome):
+        on_event(Warned(message))
+    return _report(output, footage, segments, outcome, measured, seconds)
 
 
 @memory_refused("decoding", "use a machine with more memory")
@@ -212,24 +192,67 @@ def _write(path: Path, open_stream: Callable[..., StreamWriter], segments: Itera
         stream.finish()
 
 
-def _measure(path: Path, footage: Footage, device: str, on_event: OnEvent) -> tuple[Quality, Quality | None, float]:
-    """Quality of the file on disk against the frames that were fitted, and against those between them.
+class _Measured(NamedTuple):
+    """Quality of the fitted frames, and of those between them if there are some; `seconds` of decoding the former."""
 
-    The seconds are those of decoding the fitted frames, from opening the file on, without measuring them.
+    quality: Quality
+    interpolated: Quality | None
+    seconds: float
+
+
+def _measure(path: Path, footage: Footage, device: str, on_event: OnEvent) -> _Measured:
+    """The file on disk against the frames that were fitted, and against those between them.
+
+    The seconds are counted from opening the file on, without those of measuring.
     """
     from snerv_codec.decoding import Decoder
 
-    known, start = footage.known, time.perf_counter()
+    start = time.perf_counter()
     with Decoder(path, device=device, precision="float32") as decoder:
         decoded = Timed(decoder)
         decoded.seconds = time.perf_counter() - start
         told = _teller("measure", len(footage.numbers), on_event)
-        fitted = mean_quality(footage.pictures(), decoded, known=known, on_frame=told)
+        fitted = mean_quality(footage.pictures(), decoded, known=footage.known, on_frame=told)
         if footage.gaps == 0:
-            return fitted, None, decoded.seconds
+            return _Measured(fitted, None, decoded.seconds)
         inserted = decoder.frames(range(1, 2 * footage.gaps, 2), rate=2)
         told = _teller("interpolate", footage.gaps, on_event)
-        return fitted, mean_quality(footage.between(), inserted, on_frame=told), decoded.seconds
+        between = mean_quality(footage.between(), inserted, on_frame=told)
+        return _Measured(fitted, between, decoded.seconds)
+
+
+def _report(
+    output: Path,
+    footage: Footage,
+    segments: Sequence[SegmentPlan],
+    outcome: "Outcome",
+    measured: _Measured,
+    seconds: Mapping[str, float],
+) -> EncodeReport:
+    """What came of an encode; the configuration is that of the longest segment."""
+    info, size = footage.info, output.stat().st_size
+    return EncodeReport(
+        output=str(output),
+        source=name_of(footage.source),
+        config=max(segments, key=lambda segment: len(segment.numbers)).config,
+        target=footage.settings.target,
+        reached=outcome.reached,
+        frames=info.frame_count,
+        bytes_total=size,
+        bytes_tracks=track_bytes(footage.tracks, footage.extras),
+        bpp=bits_per_pixel(size, info.width, info.height, info.frame_count),
+        bitrate=bits_per_second(size, info.duration),
+        quality=measured.quality,
+        interpolated=measured.interpolated,
+        known=1.0 if footage.known is None else float(footage.known.mean()),
+        fitted_psnr=outcome.results["fit"],
+        pruned_psnr=outcome.results["prune"],
+        estimated_bytes=outcome.estimated_bytes,
+        bytes_symbols=outcome.symbol_bytes,
+        seconds_fitting=seconds["fitting"],
+        seconds_decoding=measured.seconds,
+        seconds_total=seconds["total"],
+    )
 
 
 def _teller(task: str, frames: int, on_event: OnEvent) -> Callable[[int], None]:

@@ -2,7 +2,7 @@
 
 import json
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -202,12 +202,11 @@ def in_all(fitted: Sequence[FittedSegment]) -> Outcome:
     )
 
 
-def shortfall(target: Target | None, outcome: Outcome) -> str:
-    """What to tell where a target of quality was not reached; else nothing."""
-    if target is None or outcome.reached is None or outcome.reached >= target.value - TOLERANCE:
-        return ""
-    reached = f"is out of this fit's reach, which came to {outcome.reached:.2f}"
-    return f"the target, {target}, {reached}; raise `size` or `epochs`"
+def shortfall(target: Target | None, outcome: Outcome) -> Iterator[str]:
+    """What to tell where a target of quality was not reached."""
+    if target is not None and outcome.reached is not None and outcome.reached < target.value - TOLERANCE:
+        reached = f"is out of this fit's reach, which came to {outcome.reached:.2f}"
+        yield f"the target, {target}, {reached}; raise `size` or `epochs`"
 
 
 def _identity(
