@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from snerv_codec.cli.help import Option
 from snerv_codec.errors import InputError
 
 
@@ -45,3 +46,15 @@ def _as_default(option: click.Option, value: Any) -> Any:
             raise click.UsageError(f"{option.opts[-1]} is true or false, not {value!r}.")
         return value != (option.flag_value is False)  # --no-audio = true makes `audio` false
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+# Gives a command the option.
+config_option = click.option(
+    "--config",
+    cls=Option,
+    type=click.Path(path_type=Path),
+    is_eager=True,
+    expose_value=False,
+    callback=read_config,
+    help="Options from a TOML file, such as frames = '0:100'; those on the command line come first.",
+)

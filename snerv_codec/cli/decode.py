@@ -6,6 +6,7 @@ from typing import get_args
 import click
 
 from snerv_codec.cli import options
+from snerv_codec.cli.config import config_option
 from snerv_codec.cli.help import Command, option, section
 from snerv_codec.cli.jobs import for_each, pair_up, require_name
 from snerv_codec.cli.progress import View, watched
@@ -36,6 +37,7 @@ OUTPUT = section(
     option("--crf", type=int, help="H.264 quality of .mp4 and .mov, lower is better.  [default: visually lossless]"),
     option("--preset", help="H.264 preset of .mp4 and .mov: ultrafast ... veryslow."),
     option("--json", "as_json", is_flag=True, help="One JSON object a line instead of text."),
+    config_option,
 )
 MACHINE = section(
     "Machine",

@@ -11,7 +11,7 @@ import click
 from snerv_codec.bitstream import nnc
 from snerv_codec.bitstream.models import LAYOUTS
 from snerv_codec.cli import options
-from snerv_codec.cli.config import read_config
+from snerv_codec.cli.config import config_option
 from snerv_codec.cli.help import Command, option, section
 from snerv_codec.cli.jobs import for_each, pair_up
 from snerv_codec.cli.progress import View, watched
@@ -59,14 +59,7 @@ OUTPUT = section(
     option("--dry-run", is_flag=True, help="Show the plan and stop."),
     option("--report", "page", is_flag=True, help="Make a page of the result too, as `snerv report` does."),
     option("--json", "as_json", is_flag=True, help="One JSON object a line instead of text."),
-    option(
-        "--config",
-        type=click.Path(path_type=Path),
-        is_eager=True,
-        expose_value=False,
-        callback=read_config,
-        help="Options from a TOML file, such as size = '1M'; those on the command line come first.",
-    ),
+    config_option,
 )
 SIZE = section(
     "How big, or how good",
@@ -246,9 +239,11 @@ def command(
             report = codec.encode(
                 source, target, settings, overwrite=overwrite, resume=resume, on_event=watch, **places
             )
+            rows, values = report_rows(report), report.to_json()
             if page:
-                make_page(source, target, settings, overwrite, view)
-            view.done(report_rows(report), report.to_json())
+                made = make_page(source, target, settings, overwrite, view)
+                rows, values = {**rows, "page": f"{made}: open it in a browser"}, {**values, "page": str(made)}
+            view.done(rows, values)
 
         for_each(jobs, work, view)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from snerv_codec.cli import options
+from snerv_codec.cli.config import config_option
 from snerv_codec.cli.help import Command
 from snerv_codec.cli.progress import View, watched
 from snerv_codec.cli.render import table
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 @click.option("--csv", "csv_file", type=click.Path(path_type=Path), help="Write a line a frame to this file.")
 @click.option("-y", "--overwrite", is_flag=True, help="Replace the file of --csv.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON object, frames included, instead of text.")
+@config_option
 @watched
 def command(
     reference: str,

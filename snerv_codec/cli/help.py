@@ -6,6 +6,8 @@ from typing import Any
 import click
 
 SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+BESIDE = 86  # columns in which an example and its purpose stand side by side
+HELP = {"--help", "--help-all"}
 ALL = "snerv.help_all"  # in a context's `meta`: whether hidden sections are shown too
 
 
@@ -38,21 +40,28 @@ class Command(click.Command):
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """What it does, then how it is used."""
         super().format_help_text(ctx, formatter)
-        if self.examples:
-            with formatter.section("Examples"):
+        if not self.examples:
+            return
+        with formatter.section("Examples"):
+            if formatter.width >= BESIDE:
                 formatter.write_dl(self.examples, col_max=48)
+                return
+            for line, purpose in self.examples:
+                formatter.write(f"{'':{formatter.current_indent}}{line}\n")  # whole, so that it can be copied
+                with formatter.indentation():
+                    formatter.write_text(purpose)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The options, by heading in the order of their first one; those without a heading last."""
-        sections: dict[str, list[tuple[str, str]]] = {}
+        """The options, by heading in the order of their first one, after those without a heading; help comes last."""
+        sections: dict[str, list[tuple[str, str]]] = {"Options": []}
         for option in self.get_params(ctx):
             record = option.get_help_record(ctx) if isinstance(option, click.Option) else None
             hidden = isinstance(option, Option) and option.research and ALL not in ctx.meta
             if record is None or hidden:
                 continue
-            heading = option.heading if isinstance(option, Option) else ""
+            heading = getattr(option, "heading", "") or ("Help" if HELP.intersection(option.opts) else "Options")
             sections.setdefault(heading, []).append(record)
-        rest = sections.pop("", [])
+        rest = sections.pop("Help")
         for heading, records in [*sections.items(), ("Help", rest)]:
             if records:
                 with formatter.section(heading):

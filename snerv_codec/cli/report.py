@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from snerv_codec.cli import options
+from snerv_codec.cli.config import config_option
 from snerv_codec.cli.help import Command
 from snerv_codec.cli.progress import View, watched
 from snerv_codec.media.source import Selection
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--no-vmaf", is_flag=True, help="Leave VMAF out.")
 @click.option("-y", "--overwrite", is_flag=True, help="Replace the page.")
+@config_option
 @watched
 def command(
     reference: str,

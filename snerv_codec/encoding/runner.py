@@ -1,26 +1,30 @@
 """Where jobs run: one after the other in this process, or side by side in processes of their own.
 
 A worker runs one job. It is told to stop as a user would tell it, so that it saves its state; it ends by itself where
-nobody listens any more; and where it is lost, its job is tried once more from what it saved.
+nobody listens any more; and where it is lost, its job is tried once more from what it saved. A signal to all of them,
+such as Ctrl-C on a terminal, stops each once.
 """
 
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Literal, NoReturn
+from types import FrameType
+from typing import Literal
 
 from snerv_codec.encoding.segment_job import FittedSegment, SegmentJob
-from snerv_codec.errors import SettingsError, UserError
+from snerv_codec.errors import OutputError, SettingsError, UserError
 from snerv_codec.events import Event, SegmentDone
-from snerv_codec.runtime.machine import available_cores, cuda_devices
+from snerv_codec.runtime.machine import available_cores, cuda_devices, memory_refused
 
 ATTEMPTS = 2  # of a job whose worker is lost
 PATIENCE = 30.0  # seconds that a worker has to save its state
+STOPS = ("SIGINT", "SIGTERM", "SIGHUP")  # what users, systems and closed terminals stop a program with
 
 OnEvent = Callable[[Event], None]
 
@@ -35,7 +39,8 @@ def run_jobs(
 
     "auto" is one for each CUDA device, or for each core. With one worker, or one job, all happens in this process, and
     an error ends it. With more, the other jobs are carried on and kept where one fails; then `UserError` names the
-    segment. `ray` is the address of a cluster to run them on instead (`encoding.on_ray`).
+    segment. What cannot be written for one cannot for the others: `OutputError` ends all. Raises `SettingsError` for
+    no worker at all. `ray` is the address of a cluster to run them on instead (`encoding.on_ray`).
     """
     if ray is not None:
         from snerv_codec.encoding.on_ray import run_on_ray
@@ -46,6 +51,8 @@ def run_jobs(
     if workers == "auto":
         on_cpu = jobs[0].settings.device == "cpu"
         workers = (0 if on_cpu else len(cuda_devices())) or available_cores()
+    if workers < 1:
+        raise SettingsError(f"`workers` {workers}: at least one process has to fit; give 1 or more, or auto")
     if min(workers, len(jobs)) == 1:
         return [_here(job, len(jobs), on_event) for job in jobs]
     return _SideBySide(jobs, workers, on_event).run()
@@ -64,8 +71,17 @@ def longest_first(jobs: Sequence[SegmentJob]) -> list[SegmentJob]:
 
 
 def failures(failed: Mapping[int, str]) -> UserError:
-    """What to say of segments that failed, by their numbers, while others did not."""
-    told = "; ".join(f"segment {number}: {why}" for number, why in sorted(failed.items()))
+    """What to say of segments that failed, by their numbers from 0, while others did not.
+
+    They are told from 1 on, as progress counts them, those of one reason together.
+    """
+    reasons: dict[str, list[int]] = {}
+    for number, why in sorted(failed.items()):
+        reasons.setdefault(why, []).append(number + 1)
+    told = "; ".join(
+        f"segment{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}: {why}"
+        for why, numbers in reasons.items()
+    )
     return UserError(f"{told}; the other segments are kept: use `resume` to go on with them")
 
 
@@ -75,6 +91,7 @@ class _Worker:
     attempt: int
     process: BaseProcess
     messages: Connection
+    device: str
 
 
 class _SideBySide:
@@ -83,7 +100,6 @@ class _SideBySide:
     def __init__(self, jobs: Sequence[SegmentJob], workers: int, on_event: OnEvent) -> None:
         self._jobs, self._on_event = jobs, on_event
         self._most = min(workers, len(jobs))
-        self._devices: list[str] = []
         self._waiting = longest_first(jobs)[::-1]
         self._at_work: list[_Worker] = []
         self._fitted: dict[int, FittedSegment] = {}
@@ -106,21 +122,21 @@ class _SideBySide:
     def _start(self, job: SegmentJob, attempt: int) -> None:
         spawn = multiprocessing.get_context("spawn")
         ours, theirs = spawn.Pipe()
-        threads = max(1, available_cores() // self._most)
-        process = spawn.Process(target=_work, args=(theirs, self._placed(job), threads), daemon=True)
-        process.start()
+        threads, placed = max(1, available_cores() // self._most), self._placed(job)
+        process = spawn.Process(target=_work, args=(theirs, placed, threads), daemon=True)
+        resource_tracker.ensure_running()  # whose start lets signals in
+        with _stops_held():  # a worker hears of them once it can answer
+            process.start()
         theirs.close()  # so that its end is seen here
-        self._at_work.append(_Worker(job, attempt, process, ours))
+        self._at_work.append(_Worker(job, attempt, process, ours, placed.settings.device))
 
     def _placed(self, job: SegmentJob) -> SegmentJob:
-        """The job on a device of its own, where it may choose and there are several."""
-        if job.settings.device not in ("auto", "cuda"):
+        """The job on the device with the fewest workers, where it may choose and there are several."""
+        devices = cuda_devices() if job.settings.device in ("auto", "cuda") else []
+        if not devices:
             return job
-        if not self._devices:
-            self._devices = cuda_devices()
-        if not self._devices:
-            return job
-        return replace(job, settings=replace(job.settings, device=self._devices.pop()))
+        busy = [worker.device for worker in self._at_work]
+        return replace(job, settings=replace(job.settings, device=min(devices, key=busy.count)))
 
     def _listen(self) -> None:
         """Take what workers tell, until one of them has ended."""
@@ -134,6 +150,8 @@ class _SideBySide:
             if isinstance(message, FittedSegment):
                 self._fitted[worker.job.number] = message
                 self._on_event(SegmentDone(worker.job.number, len(self._jobs)))
+            elif isinstance(message, OutputError):
+                raise message
             elif isinstance(message, Exception):
                 self._failed[worker.job.number] = str(message)
             elif message is not None:
@@ -151,7 +169,7 @@ class _SideBySide:
         if worker.attempt < ATTEMPTS:
             self._start(worker.job, worker.attempt + 1)
         else:
-            self._failed[number] = f"its process was lost (exit code {worker.process.exitcode})"
+            self._failed[number] = _loss(worker.process.exitcode)
 
     def _stop(self) -> None:
         """Let workers save their states and end."""
@@ -164,23 +182,60 @@ class _SideBySide:
             worker.process.kill()
 
 
+def _loss(exit_code: int | None) -> str:
+    if exit_code == -signal.SIGKILL:
+        return "its process was killed twice, perhaps for want of memory: use fewer `workers`, or a smaller `segment`"
+    return f"its process was lost twice (exit code {exit_code})"
+
+
+@contextmanager
+def _stops_held() -> Iterator[None]:
+    """Let signals that stop wait for the block's end, here and in what it starts, where `_stoppable` lets them in."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [getattr(signal, name) for name in STOPS])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _stoppable() -> None:
+    """Be stopped by the first signal; none that follows disturbs the saving."""
+    numbers, stopped = [getattr(signal, name) for name in STOPS if hasattr(signal, name)], False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal stopped
+        if not stopped:
+            stopped = True
+            raise KeyboardInterrupt
+
+    for number in numbers:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, stop)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
+
+
 def _work(messages: Connection, job: SegmentJob, threads: int) -> None:
     """What a worker does."""
+    with suppress(KeyboardInterrupt, ConnectionError):  # told to end, or nobody listens any more
+        _stoppable()
+        messages.send(_fit(messages, job, threads))
+
+
+def _fit(messages: Connection, job: SegmentJob, threads: int) -> "FittedSegment | Exception":
+    """What comes of the job: the segment, or an error to tell."""
     import torch
 
     torch.set_num_threads(threads)
-    signal.signal(signal.SIGINT, _stop_once)
     try:
-        messages.send(job.run(on_event=messages.send))
-    except (KeyboardInterrupt, BrokenPipeError):
-        pass
+        with memory_refused("fitting", "use fewer `workers`, a smaller `segment`, or lower `size` or `batch`"):
+            return job.run(on_event=messages.send)
+    except ConnectionError:
+        raise
     except UserError as error:
-        messages.send(error)
+        return error
     except Exception as error:
-        messages.send(RuntimeError(f"unexpected {type(error).__name__}: {error}"))
-
-
-def _stop_once(number: int, frame: object) -> NoReturn:
-    """Ctrl-C reaches a worker twice, from the terminal and from the encode; the second is not to disturb its saving."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    raise KeyboardInterrupt
+        return RuntimeError(f"unexpected {type(error).__name__}: {error}")

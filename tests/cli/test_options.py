@@ -39,6 +39,28 @@ def test_help_has_headings_and_leaves_research_to_those_who_ask(capsys, monkeypa
     assert max(map(len, full.splitlines())) <= 100
 
 
+def test_narrow_help_keeps_examples_whole(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = run(capsys, "encode", "--help").out.splitlines()
+    for line, purpose in command.examples:
+        assert lines[lines.index(f"  {line}") + 1] == f"    {purpose}"
+
+
+@pytest.mark.parametrize("name", ["decode", "eval", "report"])
+def test_each_option_stands_under_a_heading_of_its_kind(name, capsys):
+    help_part = run(capsys, name, "--help").out.partition("\nHelp:\n")[2]
+    assert re.findall(r"--[a-z-]+", help_part) == ["--help"]
+
+
+def test_decoding_and_measuring_take_options_from_a_file_too(coded, tmp_path, capsys):
+    config = tmp_path / "snerv.toml"
+    config.write_text('frames = "1:3"\ndevice = "cpu"\n')
+    run(capsys, "decode", coded, "-o", tmp_path / "frames", "--config", config)
+    assert len(list((tmp_path / "frames").iterdir())) == 2
+    config.write_text('no-vmaf = true\ndevice = "cpu"\n')
+    assert "VMAF" not in run(capsys, "eval", coded, coded, "--config", config).out
+
+
 def test_an_example_is_a_command_that_parses():
     for line, _ in command.examples:
         arguments = line.removeprefix("snerv encode ").replace("*.mp4", "a.mp4 b.mp4").split()

@@ -45,7 +45,7 @@ def test_a_task_that_fails_is_named_and_the_others_are_kept(clip, tmp_path):
 
     pytest.importorskip("ray", reason="needs Ray, of the extra `ray`")
     jobs = jobs_of(clip, tmp_path / "work")
-    with pytest.raises(UserError, match="segment 1: .*target leaves.*; the other segments are kept"):
+    with pytest.raises(UserError, match="segment 2: .*target leaves.*; the other segments are kept"):
         run_jobs([jobs[0], replace(jobs[1], limit=1)], ray="local", on_event=lambda event: None)
     assert jobs[0].run(on_event=lambda event: pytest.fail(str(event)))
 

@@ -1,6 +1,11 @@
 """Segments as jobs: shared out, run anywhere, gone on with, and put together to one file."""
 
+import json
 import multiprocessing
+import os
+import signal
+import subprocess
+import sys
 import zlib
 from dataclasses import replace
 from fractions import Fraction
@@ -22,11 +27,12 @@ from snerv_codec.encoding.runner import run_jobs
 from snerv_codec.encoding.segment_job import make_jobs
 from snerv_codec.encoding.segmentation import MOST_BYTES, SegmentPlan, cuts, plan_segments, shares
 from snerv_codec.encoding.workdir import WorkDirectory
-from snerv_codec.errors import InputError, SettingsError, UserError
+from snerv_codec.errors import InputError, OutputError, SettingsError, UserError
 from snerv_codec.events import EpochDone, SegmentDone
 from snerv_codec.media.source import Selection
 from snerv_codec.media.writer import write_image
 from snerv_codec.rate_control.targets import Target
+from snerv_codec.training.checkpoint import Checkpoint
 from snerv_codec.training.settings import FitSettings
 
 WHOLE = replace(QUICK, size="120k")
@@ -134,6 +140,15 @@ def test_what_is_fitted_is_not_fitted_again(clip, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cut.snrv", "whole.snrv"]
 
 
+def test_an_interrupted_run_that_is_dropped_leaves_nothing_that_is_gone_on_with(clip, tmp_path):
+    output, other = tmp_path / "out.snrv", replace(CUT, size="100k")
+    half = epochs_of(clip, tmp_path / "whole.snrv", other) // 2
+    epochs_of(clip, output, stop_after=half + 1)  # within the second segment
+    epochs_of(clip, output, other, stop_after=1, overwrite=True)  # within the first one
+    assert not (tmp_path / "out.snrv.work" / "segment-1.npz").exists()
+    assert epochs_of(clip, output, other, resume=True) >= 2 * half - 1
+
+
 def test_a_damaged_segment_that_was_done_is_told(clip, tmp_path):
     job = jobs_of(clip, tmp_path / "work")[1]
     fitted = job.run()
@@ -185,9 +200,38 @@ def test_segments_come_out_the_same_side_by_side(clip, tmp_path, monkeypatch):
 def test_where_one_segment_fails_the_others_are_kept(clip, tmp_path):
     jobs = jobs_of(clip, tmp_path / "work")
     broken = replace(jobs[1], limit=1)  # byte
-    with pytest.raises(UserError, match="segment 1: .*; the other segments are kept: use `resume`"):
+    with pytest.raises(UserError, match="segment 2: .*; the other segments are kept: use `resume`"):
         run_jobs([jobs[0], broken], workers=2, on_event=lambda event: None)
     assert jobs[0].run(on_event=lambda event: pytest.fail(str(event)))
+
+
+def test_somebody_has_to_fit(clip, tmp_path):
+    with pytest.raises(SettingsError, match="`workers` 0: at least one process"):
+        encode(clip, tmp_path / "out.snrv", CUT, workers=0)
+
+
+def test_what_cannot_be_written_ends_all_at_once(clip, tmp_path):
+    jobs = jobs_of(clip, tmp_path / "work")
+    (tmp_path / "file").write_bytes(b"")
+    lost = replace(jobs[0], checkpoint=Checkpoint(tmp_path / "file", {}))
+    with pytest.raises(OutputError, match="the state of the fit cannot be saved"):
+        run_jobs([lost, jobs[1]], workers=2, on_event=lambda event: None)
+
+
+def test_a_signal_to_all_stops_each_once_and_loses_nothing(clip, tmp_path):
+    command = [sys.executable, "-m", "snerv_codec", "encode", clip, "-o", tmp_path / "out.snrv"]
+    options = ["--size", "120k", "--epochs", "100000", "--segment", "3", "--workers", "2", "--json", "--device", "cpu"]
+    process = subprocess.Popen(
+        [*map(str, command), *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0
+    )
+    seen = (json.loads(line)["event"] for line in process.stdout)
+    assert "epoch" in seen  # so that there is something to keep
+    os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C on a terminal does
+    os.killpg(process.pid, signal.SIGTERM)
+    errors = process.communicate()[1]
+    assert process.returncode < 0
+    assert "Traceback" not in errors
+    assert list((tmp_path / "out.snrv.work").glob("segment-*.npz"))
 
 
 def test_a_worker_that_is_lost_is_replaced_and_its_job_gone_on_with(clip, tmp_path):
