@@ -85,7 +85,7 @@ def make_plan(
     weights, embeddings = (
         sum(getattr(each, f"{part}_parameters") for each in costs) for part in ("decoder", "embedding")
     )
-    taken = predicted_bytes(weights, embeddings, info, tracks, settings, extras)
+    taken = predicted_bytes(weights, embeddings, info, tracks, settings, extras, len(segments))
     given = input_bytes(source)
     return Plan(
         source=name_of(source),

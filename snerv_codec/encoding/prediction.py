@@ -10,7 +10,7 @@ from snerv_codec.bitstream import nnc
 from snerv_codec.bitstream.extras import NO_EXTRAS, Extras
 from snerv_codec.bitstream.types import SideTrack, VideoInfo
 from snerv_codec.model.architectures import ARCHITECTURES
-from snerv_codec.rate_control.budget import DOUBLING_PSNR, SUITING, SUITING_PSNR
+from snerv_codec.rate_control.budget import DOUBLING_PSNR, SUITING, SUITING_PSNR, wanted_psnr
 from snerv_codec.settings import EncodeSettings
 
 # Bits a weight that entropy coding saves, and those of an NNC bitstream at its default QP; four QPs are twice the step.
@@ -22,7 +22,7 @@ RD_BITS, RD_BITS_SIZE, RD_BITS_WEIGHT, RD_BITS_DB = 4.1, 0.65, 1.2, 1.0
 RD_WEIGHT, RD_EMBEDDING = 0.01, 0.3
 LEAST_RD_BITS, MOST_RD_BITS = 0.5, 6.0
 
-FILE_BYTES, FRAME_BYTES = 2500, 8  # of grids, directory, times and headers; of a frame's range and checksum
+FILE_BYTES, FRAME_BYTES = 2500, 8  # of a segment's grids and directory; of a frame's range and checksum
 GRID_TIME = 1.2  # an epoch on learned grids beside one without
 
 
@@ -33,16 +33,22 @@ def predicted_bytes(
     tracks: Sequence[SideTrack],
     settings: EncodeSettings,
     extras: Extras = NO_EXTRAS,
+    segments: int = 1,
 ) -> int:
-    """Bytes of the file: of the values, of what goes with the video, of times and headers; a target's if it is one."""
+    """Bytes of the file: of the values, of what goes with the video, of times and headers; a target's if it is one.
+
+    `weights` and `embeddings` are those of all segments, which are taken to be alike.
+    """
     limit = settings.target_bytes(info)
     if limit is not None:
         return limit
     if settings.fit.recipe == "rd":
-        bits = (weights + RD_EMBEDDING * embeddings) * _learned_bits(weights, info, settings)
+        bits = (weights + RD_EMBEDDING * embeddings) * _learned_bits(
+            weights / segments, info.frame_count / segments, info, settings
+        )
     else:
         bits = weights * _weight_bits(settings) + embeddings * settings.fit.bits[1]
-    return round(bits / 8) + track_bytes(tracks, extras) + FILE_BYTES + FRAME_BYTES * info.frame_count
+    return round(bits / 8) + track_bytes(tracks, extras) + FILE_BYTES * segments + FRAME_BYTES * info.frame_count
 
 
 def track_bytes(tracks: Sequence[SideTrack], extras: Extras = NO_EXTRAS) -> int:
@@ -63,12 +69,12 @@ def _weight_bits(settings: EncodeSettings) -> float:
     return settings.fit.bits[0] - ENTROPY_GAIN
 
 
-def _learned_bits(weights: int, info: VideoInfo, settings: EncodeSettings) -> float:
-    """Bits a weight where training weighs them: fewer for more weights, and as many as a target of quality takes."""
-    doublings = math.log2(weights / (SUITING * math.sqrt(info.width * info.height * info.frame_count)))
-    bits = RD_BITS - RD_BITS_SIZE * doublings
-    if settings.target is not None and settings.target.kind == "psnr":
-        bits += RD_BITS_DB * (settings.target.value - SUITING_PSNR - DOUBLING_PSNR * doublings)
+def _learned_bits(weights: float, frames: float, info: VideoInfo, settings: EncodeSettings) -> float:
+    """Bits a weight of a segment where training weighs them: fewer for more weights, more for a target of quality."""
+    doublings = math.log2(weights / (SUITING * math.sqrt(info.width * info.height * frames)))
+    bits, wanted = RD_BITS - RD_BITS_SIZE * doublings, wanted_psnr(settings.target)
+    if wanted is not None:
+        bits += RD_BITS_DB * (wanted - SUITING_PSNR - DOUBLING_PSNR * doublings)
     elif settings.fit.rate_weight > 0:
         bits -= RD_BITS_WEIGHT * math.log2(settings.fit.rate_weight / RD_WEIGHT)
     return min(MOST_RD_BITS, max(LEAST_RD_BITS, bits * ARCHITECTURES[settings.model].bits))

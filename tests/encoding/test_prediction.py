@@ -15,7 +15,8 @@ from snerv_codec.cli.main import main
 from snerv_codec.encoding.prediction import GRID_TIME, predicted_bytes, predicted_seconds
 from snerv_codec.events import Planned, Warned
 from snerv_codec.media.reader import read_video
-from snerv_codec.rate_control.budget import suiting_size
+from snerv_codec.rate_control.budget import suiting_size, wanted_psnr
+from snerv_codec.rate_control.targets import Target
 
 QUICK = ("--size", "40k", "--epochs", "1", "--prune-epochs", "0", "--device", "cpu")
 
@@ -86,6 +87,29 @@ def test_what_was_measured_would_have_been_foretold(model, info, weights, embedd
     """Files on record in benchmarks/results, trained for rate."""
     settings = EncodeSettings.of(size=weights, model=model, recipe="rd", rate_weight=rate_weight)
     assert predicted_bytes(weights, embeddings, info, (), settings) == pytest.approx(measured, rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("vmaf", "measured"),  # what fits of `bikes-small`, `bunny-small` and `bunny-tiny` on record came to
+    [(71.7, 29.2), (79.4, 31.1), (83.8, 32.4), (78.9, 29.4), (87.1, 32.1), (80.0, 29.6), (90.4, 33.1)],
+)
+def test_a_target_of_vmaf_stands_for_the_psnr_that_came_with_it(vmaf, measured):
+    assert wanted_psnr(Target("vmaf", vmaf)) == pytest.approx(measured, abs=1.5)
+
+
+def test_a_higher_vmaf_takes_more_parameters_and_more_bytes():
+    plans = [EncodeSettings.of(target_vmaf=goal) for goal in (60, 75, 90, 97)]
+    sizes = [suiting_size(SMALL, settings) for settings in plans]
+    assert sizes == sorted(set(sizes))
+    taken = [predicted_bytes(200_000, 4_000, SMALL, (), settings) for settings in plans]
+    assert taken == sorted(taken)
+    assert taken[-1] > 2 * taken[0]
+
+
+def test_a_video_in_segments_takes_as_much_as_its_segments():
+    settings = EncodeSettings.of(size=240_000, recipe="rd")
+    whole = predicted_bytes(240_000, 8_000, video(384, 192, 66), (), settings, segments=2)
+    assert whole == pytest.approx(2 * predicted_bytes(120_000, 4_000, SMALL, (), settings), rel=1e-4)
 
 
 def test_epochs_on_learned_grids_take_longer():
