@@ -32,9 +32,9 @@ def plan_rows(plan: Plan) -> Rows:
 
 def _segments(plan: Plan) -> str:
     lengths = [frames for _, frames in plan.segments]
-    return (
-        f"{len(lengths)}, of {min(lengths):,} to {max(lengths):,} frames each; the decoder above is the longest one's"
-    )
+    least, most = f"{min(lengths):,}", f"{max(lengths):,}"
+    frames = least if least == most else f"{least} to {most}"
+    return f"{len(lengths)}, of {frames} frames each; the decoder above is the longest one's"
 
 
 def _share(plan: Plan) -> str:

@@ -15,7 +15,8 @@ SEGMENT = "segment-"  # what names of states begin with; the number of the segme
 class WorkDirectory:
     """The states of the segments of one encode, from the start of a `with` block until it ends in success.
 
-    The block's end removes a directory without a state.
+    The block's end removes a directory without a state, and an interruption or an `OutputError` that ends it tells of
+    one with states.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -45,9 +46,13 @@ class WorkDirectory:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if self._finished or not self.holds_states():
             self._remove()
-        elif isinstance(error, KeyboardInterrupt):
-            error.add_note(f"{self.directory} holds what was fitted: use `resume` to go on with it")
         self._release()
+        if self.holds_states():
+            kept = f"{self.directory} holds what was fitted: use `resume` to go on with it"
+            if isinstance(error, KeyboardInterrupt):
+                error.add_note(kept)
+            elif isinstance(error, OutputError):  # whose advice may be to overwrite, which alone would drop that
+                raise OutputError(f"{error}; {kept}") from error
 
     def holds_states(self) -> bool:
         """Whether there is anything to go on with."""

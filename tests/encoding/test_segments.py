@@ -205,6 +205,20 @@ def test_where_one_segment_fails_the_others_are_kept(clip, tmp_path):
     assert jobs[0].run(on_event=lambda event: pytest.fail(str(event)))
 
 
+def test_where_the_output_is_taken_meanwhile_what_was_fitted_is_not_lost(clip, tmp_path):
+    output = tmp_path / "out.snrv"
+
+    def take(event):
+        if isinstance(event, EpochDone):
+            output.write_bytes(b"another's")
+
+    with pytest.raises(OutputError, match=r"exists already.*out\.snrv\.work holds what was fitted: use `resume`"):
+        encode(clip, output, CUT, on_event=take)
+    assert output.read_bytes() == b"another's"
+    assert epochs_of(clip, output, resume=True, overwrite=True) == 0
+    assert Decoder(output)
+
+
 def test_somebody_has_to_fit(clip, tmp_path):
     with pytest.raises(SettingsError, match="`workers` 0: at least one process"):
         encode(clip, tmp_path / "out.snrv", CUT, workers=0)
