@@ -1,6 +1,8 @@
 """`snerv demo`: the main job on a real clip, with a picture to look at."""
 
 import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -59,7 +61,7 @@ def _run(source: Path, folder: Path, size: str, epochs: int, overwrite: bool) ->
             check_target(each, overwrite=overwrite, source=source)
     folder.mkdir(parents=True, exist_ok=True)
     settings = EncodeSettings.of(size=size, epochs=epochs)
-    with View(as_json=False) as view:
+    with _kept_if_used(folder), View(as_json=False) as view:
         report = codec.encode(source, coded, settings, overwrite=overwrite, on_event=view)
         codec.decode(coded, decoded, overwrite=overwrite, on_event=view)
         make_page(source, coded, settings, overwrite, view)
@@ -70,6 +72,17 @@ def _run(source: Path, folder: Path, size: str, epochs: int, overwrite: bool) ->
             "page": f"{page} (open it in a browser)",
         }
         view.done({**report_rows(report), **made}, report.to_json())
+
+
+@contextmanager
+def _kept_if_used(folder: Path) -> Iterator[None]:
+    """Remove the folder where an error leaves nothing in it."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            folder.rmdir()
+        raise
 
 
 def _compare(source: Path, coded: Path, picture: Path, overwrite: bool) -> None:

@@ -339,6 +339,11 @@ def test_the_demo_leaves_a_video_and_a_picture(clip, tmp_path, capsys):
     assert np.array_equal(picture[:, :34], read_video(clip).frames[3])
 
 
+def test_a_demo_that_fails_leaves_no_empty_folder(clip, tmp_path, capsys):
+    assert "is too small" in fails(capsys, "demo", clip, "--size", "10", "--output", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_demo_replaces_nothing_unasked(clip, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     quick = ("--size", "40k", "--epochs", "1")
