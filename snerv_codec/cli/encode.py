@@ -239,7 +239,7 @@ def command(
             report = codec.encode(
                 source, target, settings, overwrite=overwrite, resume=resume, on_event=watch, **places
             )
-            rows, values = report_rows(report), report.to_json()
+            rows, values = report_rows(report), {**report.to_json(), "page": None}
             if page:
                 made = make_page(source, target, settings, overwrite, view)
                 rows, values = {**rows, "page": f"{made}: open it in a browser"}, {**values, "page": str(made)}
