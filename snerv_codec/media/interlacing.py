@@ -4,10 +4,8 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
-import av.error
-import av.filter
-
 from snerv_codec.bitstream.types import Scan
+from snerv_codec.media.filters import make_graph, ready
 from snerv_codec.media.source import Damage, Unsupported
 
 FIELD_ORDERS: dict[int, Scan] = {
@@ -41,7 +39,7 @@ def deinterlaced(frames: Iterator[Any], order: int, codec: str) -> Iterator[Any]
             if graph is None:
                 base = frame.time_base or Fraction(1, 25)
                 parity = "auto" if frame.interlaced_frame else PARITY[scan_of(frame, order, codec)]
-                graph = _graph(frame, parity, base)
+                graph = make_graph(frame, base, [("bwdif", f"mode=send_frame:deint=all:parity={parity}")])
             graph.push(frame)
             yield from _ready(graph, base)
     except (Damage, Unsupported) as error:
@@ -53,20 +51,8 @@ def deinterlaced(frames: Iterator[Any], order: int, codec: str) -> Iterator[Any]
         raise problem
 
 
-def _graph(frame: Any, parity: str, base: Fraction) -> Any:
-    graph = av.filter.Graph()
-    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=base)
-    filters = graph.add("bwdif", f"mode=send_frame:deint=all:parity={parity}")
-    graph.link_nodes(source, filters, graph.add("buffersink")).configure()
-    return graph
-
-
 def _ready(graph: Any, base: Fraction) -> Iterator[Any]:
-    while True:
-        try:
-            frame = graph.pull()
-        except (av.error.BlockingIOError, av.error.EOFError):
-            return
+    for frame in ready(graph):
         if frame.pts is not None:  # the filter counts in half the unit
             frame.pts = round(frame.pts * frame.time_base / base)
         frame.duration = round((frame.duration or 0) * frame.time_base / base)

@@ -3,9 +3,9 @@
 from fractions import Fraction
 from typing import Any
 
-import av
-import av.filter
 from av.sidedata.sidedata import Type
+
+from snerv_codec.media.filters import make_graph
 
 LAST = 64  # number beyond FFmpeg's kinds of side data
 
@@ -31,12 +31,8 @@ def _found(frame: Any) -> Any:
 def _known_alone(frame: Any) -> Any:
     """The frame without what PyAV does not know."""
     known: set[Any] = {kind.value for kind in Type}
-    graph = av.filter.Graph()
-    source = graph.add_buffer(
-        width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base or Fraction(1, 25)
-    )
     unknown = (number for number in range(LAST) if number not in known)
-    filters = [graph.add("sidedata", f"mode=delete:type={number}") for number in unknown]
-    graph.link_nodes(source, *filters, graph.add("buffersink")).configure()
+    filters = [("sidedata", f"mode=delete:type={number}") for number in unknown]
+    graph = make_graph(frame, frame.time_base or Fraction(1, 25), filters)
     graph.push(frame)
     return graph.pull()
