@@ -116,9 +116,9 @@ def test_more_tracks_than_a_file_holds_are_left_out_and_told(tmp_path, monkeypat
     read = read_video(path)
     assert [track.kind for track in read.tracks] == ["audio"] * 2
     assert read.warnings == ("1 tracks left out: a file holds 2 of sound and subtitles",)
-    with open_writer(tmp_path / "out.mkv", video.info, tracks=[video.tracks[0]] * 1100) as writer:
+    with open_writer(tmp_path / "out.mkv", video.info, tracks=[video.tracks[0]] * 270) as writer:
         for frame in video.frames:
             writer.write(frame)
-    assert writer.warnings == ["844 tracks left out: 256 are written at most"]
+    assert writer.warnings == ["14 tracks left out: 256 are written at most"]
     with av.open(str(tmp_path / "out.mkv")) as container:
         assert len(container.streams) == 257
