@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from itertools import combinations_with_replacement
 from math import ceil, gcd, log2, prod
 
@@ -33,6 +33,7 @@ LIBRARIES = 80 << 20
 # Widths whose totals differ by less than this share of the budget are equally close: the widest stem is taken.
 # (On Bunny at 3M, 110 and 111 channels differ by 2,317 parameters; the paper has 111.)
 TIE = 0.001
+KEPT = 256  # models whose cost is remembered: walking through one takes longer than all the rest of a short plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +216,7 @@ def _stride_choices(model: Model) -> Iterable[tuple[int, ...]]:
     return combinations_with_replacement(STRIDE_CHOICES, ARCHITECTURES[model].proportions.stages)
 
 
+@lru_cache(maxsize=KEPT)
 def model_cost(config: DecoderConfig, frames: int, variant: Variant = FORMAT) -> ModelCost:
     """Count parameters and multiply-accumulates of `config` without allocating it."""
     height, width = config.padded_size
@@ -238,6 +240,7 @@ def decoding_memory(config: DecoderConfig, values: int, batch: int) -> int:
     return max(UNPACKING * values, 4 * values + features) + LIBRARIES
 
 
+@lru_cache(maxsize=KEPT)
 def fitting_memory(config: DecoderConfig, batch: int, variant: Variant = FORMAT) -> int:
     """Bytes that a step on `batch` frames takes, the video itself left out.
 
