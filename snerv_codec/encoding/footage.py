@@ -17,6 +17,8 @@ from snerv_codec.errors import InputError, ResourceError
 from snerv_codec.media.mask import Mask, read_mask
 from snerv_codec.media.picture import RGB8, Pixels
 from snerv_codec.media.reader import Video, open_video, read_video
+from snerv_codec.media.run import Run
+from snerv_codec.media.seek import read_run
 from snerv_codec.media.timeline import cut, odd_frames
 from snerv_codec.settings import EncodeSettings
 
@@ -40,6 +42,7 @@ class Footage:
     `info` describes these alone, and `numbers` are theirs among all that are to be fitted of the `source`. `left_out`
     holds the frames between them that are not fitted, of which there may be none, where frames are held. `warnings`
     says what of the source could not be taken; `scenes` are the frames that begin a new scene, where somebody looked.
+    `run` finds frames that are not held in their source again, without reading all before them.
     """
 
     source: Any
@@ -50,6 +53,7 @@ class Footage:
     warnings: tuple[str, ...] = ()
     extras: Extras = NO_EXTRAS
     scenes: tuple[int, ...] = ()
+    run: Run | None = None
     held: Clip | None = None
     left_out: Pixels | None = None
 
@@ -64,18 +68,15 @@ class Footage:
         else:
             source, left_out = self.source, None
         own = self.numbers[numbers.start : numbers.stop]
-        return Footage(source, self.settings, info, own, held=held, left_out=left_out)
+        run = None if self.run is None or held is not None else self.run.part(*self._of_source(own))
+        return Footage(source, self.settings, info, own, run=run, held=held, left_out=left_out)
 
     def load(self, memory: int | None = None) -> Clip:
         """The frames in memory. Raises as `read_video` does, and `InputError` where the source has changed."""
         if self.held is not None:
             return self.held
-        step, numbers = self.step, self.numbers
-        selection = replace(
-            self.settings.source, frames=self._of_source(numbers), audio=False, subtitles=False, attachments=False
-        )
-        frames = np.ascontiguousarray(read_video(self.source, selection, memory=memory).frames[::step])
-        if frames.shape != (len(numbers), self.info.height, self.info.width, 3):
+        frames = np.ascontiguousarray(self._read(memory)[:: self.step])
+        if frames.shape != (len(self.numbers), self.info.height, self.info.width, 3):
             raise InputError(f"{self.source}: has changed since it was planned")
         return Clip(self.info, frames)
 
@@ -114,6 +115,14 @@ class Footage:
         """How many frames of the source there are to one that is fitted."""
         return 1 if self.settings.holdout is None else 2
 
+    def _read(self, memory: int | None) -> Pixels:
+        """The frames of the source from the first to the last of these."""
+        if self.run is not None:
+            return read_run(self.source, self.settings.source, self.run, memory=memory)
+        frames = self._of_source(self.numbers)
+        selection = replace(self.settings.source, frames=frames, audio=False, subtitles=False, attachments=False)
+        return read_video(self.source, selection, memory=memory).frames
+
     def _of_source(self, numbers: range) -> tuple[int, int]:
         """The frames of the source from the first to the last of these, as a selection has them."""
         first = (self.settings.source.frames or (0, None))[0]
@@ -130,29 +139,37 @@ def read_footage(source: Any, settings: EncodeSettings, *, memory: int | None = 
     Frames are held where they are asked for (`keep`) and are to share a network, or cannot be read again; else they are
     looked through. Raises as `read_video` and `read_mask` do.
     """
-    again = isinstance(source, str | os.PathLike) and str(source) != "-" and settings.mask is None
+    again = _lasts(source) and settings.mask is None
     if not keep or (again and settings.segment not in (None, "auto")):
-        return _survey(source, settings, memory)
+        return _survey(source, settings, memory, noted=keep)
     if not again or settings.segment is None:
         return _hold(source, settings, memory)
     try:
         return _hold(source, settings, min(memory or MOST_BYTES, MOST_BYTES))
     except ResourceError:  # too much for one network, or for the memory, which a survey tells
-        return _survey(source, settings, memory)
+        return _survey(source, settings, memory, noted=True)
 
 
-def _survey(source: Any, settings: EncodeSettings, memory: int | None) -> Footage:
-    """What is there, by decoding it once."""
+def _lasts(source: Any) -> bool:
+    """Whether a source can be read again, as no pipe and no device can; what is not there will be told of."""
+    if not isinstance(source, str | os.PathLike) or str(source) == "-":
+        return False
+    return os.path.isfile(source) or os.path.isdir(source) or not os.path.exists(source)
+
+
+def _survey(source: Any, settings: EncodeSettings, memory: int | None, *, noted: bool) -> Footage:
+    """What is there, by decoding it once; frames that are `noted` are found again faster."""
     if not isinstance(source, str | os.PathLike):
         return _described(source, settings, read_video(source, settings.source, keep=False))
-    with open_video(os.fspath(source), settings.source, memory=memory) as stream:
+    with open_video(os.fspath(source), settings.source, memory=memory, noted=noted) as stream:
         scenes: list[int] = []
         if settings.segment == "auto":
             scenes = stream.scene_cuts()
         stream.skip()
         video = Video(stream.info(), RGB8.empty(0), stream.tracks(), stream.warnings(), stream.extras())
+        run = stream.run() if noted else None
     footage = _described(source, settings, video)
-    return replace(footage, scenes=tuple(sorted({-(-number // footage.step) for number in scenes})))
+    return replace(footage, run=run, scenes=tuple(sorted({-(-number // footage.step) for number in scenes})))
 
 
 def _described(source: Any, settings: EncodeSettings, video: Video) -> Footage:

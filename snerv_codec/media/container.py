@@ -5,7 +5,7 @@ A source is always a file: never a URL, and never a list of other files.
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from functools import cached_property
 from itertools import takewhile
@@ -26,7 +26,7 @@ from snerv_codec.media.alone import IMAGES, OPTIONS, address, image_format, list
 from snerv_codec.media.complaints import MUTE, Complaints
 from snerv_codec.media.extent import missing_bytes
 from snerv_codec.media.extras import ExtrasReader
-from snerv_codec.media.source import Damage, Selection, Source, Unsupported
+from snerv_codec.media.source import Damage, Landmark, Selection, Source, Unsupported
 from snerv_codec.media.timing import DEFAULT_RATE, RESTARTING, Clock, Timeline, make_timeline
 from snerv_codec.media.tracks import TrackReader
 
@@ -36,6 +36,7 @@ NO_TIMES = 0x0080  # FFmpeg's flag of formats that hold bare frames, without tim
 DEFAULT_STREAM = 5_000_000  # pixels that being the default counts for, as in ffmpeg's own choice
 SAME_RATE = Fraction(1, 1000)
 MAX_Y4M_HEADER = 1 << 16
+HELD_BACK = 32  # frames that a decoder may have taken in and not given out
 
 
 @contextmanager
@@ -104,6 +105,7 @@ class ContainerSource(Source):
         self._extras = ExtrasReader(container, attachments=tracks and selection.attachments)
         self._clock = Clock(self._stream.index, restarting=self._format in RESTARTING)
         self._seen = 0  # packets of the video
+        self._given = 0  # frames
         self._end = 0  # of the last one in the file
         self._complaints: Complaints | None = None
 
@@ -117,12 +119,15 @@ class ContainerSource(Source):
             for packet in self._container.demux(
                 self._stream, *(side.stream for side in self._sides), *self._extras.covers
             ):
+                self._mark(packet)
                 self._clock.align(packet)
                 side = sides.get(packet.stream.index)  # packet.stream_index is 0 in those that flush a decoder
                 if side is not None:
                     side.add(packet)
                 elif not self.done:
-                    yield from self._decoded(packet)
+                    for frame in self._decoded(packet):
+                        self._given += 1
+                        yield frame
                 elif not sides:
                     return
         except av.error.FFmpegError as error:
@@ -132,6 +137,18 @@ class ContainerSource(Source):
                 self._complaints.close()
         if not self.done:
             self._check_end()
+
+    def frames_from(self, landmark: Landmark) -> Iterator[Any]:
+        """Frames from about a landmark on; what cannot be decoded is passed over."""
+        by_place = landmark.place is not None and (self._format in RESTARTING or landmark.time is None)
+        goal = landmark.place if by_place else landmark.time
+        if goal is None:
+            return
+        with suppress(av.error.FFmpegError, OSError, ValueError):
+            self._container.seek(goal, stream=self._stream, unsupported_byte_offset=by_place)
+            for packet in self._container.demux(self._stream):
+                with suppress(av.error.FFmpegError):
+                    yield from packet.decode()
 
     def timeline(self, times: list[int | None], last: int, end: int | None, start: int) -> Timeline:
         """By the container's own times; frames that it tells no time of go by the order in which they are decoded."""
@@ -220,6 +237,13 @@ class ContainerSource(Source):
             if isinstance(error, av.error.PatchWelcomeError) or not context.width:
                 raise Unsupported(f"this kind of {context.codec.long_name} is not supported") from error
             raise Damage(f"damaged at frame {self._seen - 1} ({error.strerror})") from error
+
+    def _mark(self, packet: Any) -> None:
+        """Remember where a packet lies that can be decoded without those before it."""
+        if packet.is_keyframe and packet.size and packet.stream.index == self._stream.index:
+            # Packets count frames, but for those that show none or half a frame.
+            number = min(self._seen, self._given + HELD_BACK)
+            self.mark(Landmark(number, packet.dts if packet.pts is None else packet.pts, packet.pos))
 
     def _before_the_cut(self, frame: Any) -> bool:
         """Whether a frame that a decoder held back until the end of a cut file comes before all that were lost.

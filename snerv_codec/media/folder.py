@@ -14,7 +14,7 @@ from snerv_codec.errors import InputError
 from snerv_codec.media import color
 from snerv_codec.media.alone import IMAGES, OPTIONS, address, image_format
 from snerv_codec.media.labels import some
-from snerv_codec.media.source import Selection, Source
+from snerv_codec.media.source import Landmark, Selection, Source
 
 
 class FolderSource(Source):
@@ -28,11 +28,16 @@ class FolderSource(Source):
 
     def frames(self) -> Iterator[Any]:
         """A frame from each image."""
-        for path in self._paths:
+        for number, path in enumerate(self._paths):
             if self.done:
                 return
+            self.mark(Landmark(number))
             self.part = str(path)
             yield self._read(path)
+
+    def frames_from(self, landmark: Landmark) -> Iterator[Any]:
+        """A frame from each image after those that come before the landmark."""
+        return map(self._read, self._paths[landmark.number :])
 
     def _read(self, path: Path) -> Any:
         try:

@@ -1,6 +1,7 @@
 """Videos, folders of images, raw samples and arrays in, as uint8 RGB frames with everything that goes with them."""
 
 import os
+from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from snerv_codec.media.folder import FolderSource
 from snerv_codec.media.interlacing import OTHER_FIELD, deinterlaced, scan_of
 from snerv_codec.media.orientation import STORED, orientation
 from snerv_codec.media.picture import RGB8, PictureFormat, Pixels
+from snerv_codec.media.run import Checker, Run
 from snerv_codec.media.scenes import scene_cuts
 from snerv_codec.media.source import Damage, Selection, Source, Unsupported, name_of
 from snerv_codec.media.timing import Timeline
@@ -63,23 +65,37 @@ def read_video(
 
 @contextmanager
 def open_video(
-    source: str | Path, selection: Selection | None = None, *, tracks: bool = True, memory: int | None = None
+    source: str | Path,
+    selection: Selection | None = None,
+    *,
+    tracks: bool = True,
+    memory: int | None = None,
+    noted: bool = False,
 ) -> Iterator["VideoStream"]:
     """`source` open for reading its selected frames one at a time, so that memory does not grow with their count.
 
-    With `tracks` false, sound and subtitles are passed over. Raises as `read_video` does, here or while reading.
+    With `tracks` false, sound and subtitles are passed over; frames that are `noted` can be found again by their `run`.
+    Raises as `read_video` does, here or while reading.
     """
-    selection = selection or Selection()
+    with open_source(source, selection or Selection(), tracks=tracks, memory=memory) as opened:
+        yield VideoStream(opened, Checker() if noted else None)
+
+
+@contextmanager
+def open_source(
+    source: str | Path, selection: Selection, *, tracks: bool = True, memory: int | None = None
+) -> Iterator[Source]:
+    """`source` open for decoding, by `open_video` and those who want its frames as they are decoded."""
     start, stop = selection.frames or (0, None)
     if start < 0 or (stop is not None and stop <= start):
         raise SettingsError(f"frames {start}:{stop} select nothing")
     most = MAX_FRAME_SIDE**2 if memory is None else min(MAX_FRAME_SIDE**2, memory // (RGB8.size * FRAMES_IN_FLIGHT))
     pixels = max(1, most)  # of a frame that may be decoded
     if str(source) != "-" and os.path.isdir(source):
-        yield VideoStream(FolderSource(Path(source), selection, pixels))
+        yield FolderSource(Path(source), selection, pixels)
         return
     with open_container(source, name_of(source), selection, pixels, tracks=tracks) as container:
-        yield VideoStream(container)
+        yield container
 
 
 def _collect(video: "VideoStream", memory: int | None) -> Pixels:
@@ -90,15 +106,20 @@ def _collect(video: "VideoStream", memory: int | None) -> Pixels:
             most = count + 1 + count // 8
             capacity = most if memory is None else min(most, memory // video.format.size)
             if capacity <= count:
-                raise ResourceError(
-                    f"{video.name}: more than {count} frames do not fit the {(memory or 0) / 1e9:.1f} GB of memory "
-                    "left; select fewer with `frames`, or crop them with `crop`"
-                )
+                raise too_many(video.name, count, memory or 0)
             frames.resize((capacity, *frame.shape), refcheck=False)
         frames[count] = frame
         count += 1
     frames.resize((count, *frames.shape[1:]), refcheck=False)
     return frames
+
+
+def too_many(name: str, count: int, memory: int) -> ResourceError:
+    """What to say of a source with more frames than this many, which have room in `memory` bytes."""
+    return ResourceError(
+        f"{name}: more than {count} frames do not fit the {memory / 1e9:.1f} GB of memory left; "
+        "select fewer with `frames`, or crop them with `crop`"
+    )
 
 
 class VideoStream:
@@ -108,8 +129,9 @@ class VideoStream:
     Raises `SettingsError` at the end where the selection reaches beyond it.
     """
 
-    def __init__(self, source: Source) -> None:
-        """Reads up to the first selected frame."""
+    def __init__(self, source: Source, checker: Checker | None = None) -> None:
+        """Reads up to the first selected frame. With a `checker` the frames are noted."""
+        self._checker, self._checksums = checker, array("L")
         self._source, self._selection, self.name = source, source.selection, source.name
         self._start, self._stop = source.selection.frames or (0, None)
         self._seen = 0
@@ -128,6 +150,10 @@ class VideoStream:
         rows, columns = centred(*self.source_size, (self.height, self.width))
         for frame in self._chosen:
             yield self._orientation.upright(self._converter.to_rgb(frame))[rows, columns]
+
+    def run(self) -> Run:
+        """The frames that were read so far, where they are noted, as what they can be found by again."""
+        return Run(self._start, tuple(self._checksums), tuple(self._source.landmarks))
 
     def scene_cuts(self) -> list[int]:
         """Read what is left without converting it; the numbers of the frames that begin a new scene."""
@@ -247,6 +273,8 @@ class VideoStream:
             raise Damage(f"frame {number} is damaged")
         if self.count >= MAX_FRAMES:
             raise InputError(f"{self.name}: has more than {MAX_FRAMES} frames; select some with `frames`")
+        if self._checker is not None:
+            self._checksums.append(self._checker(frame))
         self._times.append(frame.pts)
         self._last = frame.duration or 0
         self._source.done = self.full and frame.pts is None  # else the next frame tells when this one ends

@@ -5,12 +5,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 from snerv_codec.bitstream.extras import NO_EXTRAS, Extras
 from snerv_codec.bitstream.types import SideTrack
 from snerv_codec.errors import ResourceError
 from snerv_codec.media.timing import Timeline, make_timeline
+
+SPACING = 32  # frames that lie between two landmarks at least
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,18 @@ class Unsupported(Exception):
     """What comes next of a source is sound, but cannot be decoded; the message says what it is."""
 
 
+class Landmark(NamedTuple):
+    """Where a decoder can begin, a little before or after frame `number`.
+
+    `time` is in units of the stream's time base and `place` in bytes from the start of the file, as its container tells
+    them; None where it does not.
+    """
+
+    number: int
+    time: int | None = None
+    place: int | None = None
+
+
 class Source(ABC):
     """Frames, as decoded, with what their container says of them.
 
@@ -68,10 +82,23 @@ class Source(ABC):
     def __init__(self, name: str, selection: Selection, max_pixels: int) -> None:
         self.name, self.selection, self.max_pixels = name, selection, max_pixels
         self.notes: list[str] = []
+        self.landmarks: list[Landmark] = []  # that `frames` has come by, not all of them
 
     @abstractmethod
     def frames(self) -> Iterator[Any]:
         """All frames in the order in which they are shown. Raises `Damage`, `Unsupported` or `InputError`."""
+
+    def frames_from(self, landmark: Landmark) -> Iterator[Any]:
+        """Frames from about a landmark on, on a source that is just open; none where it cannot go there.
+
+        They may begin earlier or later, and the first ones need not be sound.
+        """
+        return iter(())
+
+    def mark(self, landmark: Landmark) -> None:
+        """Remember a landmark, unless there is one shortly before."""
+        if not self.landmarks or landmark.number >= self.landmarks[-1].number + SPACING:
+            self.landmarks.append(landmark)
 
     def timeline(self, times: list[int | None], last: int, end: int | None, start: int) -> Timeline:
         """When the frames from number `start` on are shown, by their own `times`, the last frame's duration (0 where
