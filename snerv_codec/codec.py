@@ -121,6 +121,7 @@ def decode(
     device: str = "auto",
     batch: int | None = None,
     precision: Precision = "auto",
+    workers: int | Literal["auto"] = 1,
     crf: int | None = None,
     preset: str | None = None,
     overwrite: bool = False,
@@ -129,21 +130,24 @@ def decode(
     """Turn the `.snrv` file `source`, a path, bytes or a file object, into a video; `frames` selects (start, stop).
 
     `rate` 2 inserts a frame between any two, 3 inserts two, and so on, by blending their embeddings; the
-    duration stays, and the sound in step. `audio` and `subtitles` false leave these out. `output`
+    duration stays, and the sound in step. So many `workers` compute frames side by side, "auto" for one on each CUDA
+    device, or on each core. `audio` and `subtitles` false leave these out. `output`
     decides the kind: see `media.writer.open_writer`. Raises `BitstreamError` for a bad file and `UserError` and its
     kinds; nothing half-written is left.
     """
-    from snerv_codec.decoding import CUDA_BATCH, Decoder
+    from snerv_codec.decoding import CUDA_BATCH
+    from snerv_codec.teamwork import open_team
 
     started = time.perf_counter()
     if str(output) != "-":
         path = source if isinstance(source, str | PathLike) else None
         check_target(Path(output), overwrite=overwrite, folder=Path(output).suffix == "", source=path)
     batch = CUDA_BATCH if batch is None else batch
-    with Decoder(source, device=device, batch=batch, precision=precision) as decoder:
+    with open_team(source, workers, device=device, batch=batch, precision=precision) as team:
+        decoder = team.first
         chosen = select(frames, len(decoder))
         writing = writing_memory(output, decoder.info, preset, available_cores())
-        decoder.require_memory(chosen, besides=writing + decoder.tracks_memory)
+        team.require_memory(chosen, besides=writing + decoder.tracks_memory)
         wanted = {"audio": audio, "subtitle": subtitles}
         damage: list[str] = []
         tracks = tuple(track for track in decoder.tracks(damage) if wanted[track.kind])
@@ -157,7 +161,7 @@ def decode(
         with open_writer(
             output, info, tracks=tracks, extras=extras, crf=crf, preset=preset, overwrite=overwrite
         ) as writer:
-            for done, frame in enumerate(ahead(decoder.frames(numbers, rate)), start=1):
+            for done, frame in enumerate(ahead(team.frames(numbers, rate)), start=1):
                 writer.write(frame)
                 on_event(FrameDone("decode", done, len(numbers)))
         for message in writer.warnings:

@@ -34,8 +34,15 @@ from snerv_codec.media.picture import PictureFormat, Pixels
 from snerv_codec.model.blocks import place
 from snerv_codec.model.decoder import to_pixels
 from snerv_codec.model.sizing import decoding_memory
+from snerv_codec.runtime.ahead import ahead
 from snerv_codec.runtime.capture import Captured, Work
-from snerv_codec.runtime.machine import choose_device, keep_freed_memory, memory_refused, require_memory
+from snerv_codec.runtime.machine import (
+    available_memory,
+    choose_device,
+    keep_freed_memory,
+    memory_refused,
+    require_memory,
+)
 from snerv_codec.runtime.precision import Precision, computing
 
 CUDA_BATCH = 4
@@ -48,8 +55,8 @@ class Decoder:
 
     `source` is a path, the bytes of a file, or a binary file object that can seek. `output` "torch" gives tensors,
     `layout` "NCHW" channels first. Opening reads the header only; a segment's network is built when a frame of it is
-    first asked for. `len(d)`, `d[i]`, `d[-1]`, `d[a:b:c]` (N, ...) and iteration all give the same frames; the methods
-    `get_frame...` give them with their times.
+    first asked for, or while the one before plays, where frames of both are asked for. `len(d)`, `d[i]`, `d[-1]`,
+    `d[a:b:c]` (N, ...) and iteration all give the same frames; the methods `get_frame...` give them with their times.
 
     Threads may share a decoder, and it can be pickled: the copy, as in a worker process, opens the file again. On a
     CPU frames are computed one by one, as convolutions may round differently in batches; `batch` is for CUDA, where it
@@ -96,17 +103,18 @@ class Decoder:
         attached = sum(2 * section.size for section in header.sections if section.name == "atch")
         return attached + sum(2 * track.data_size + PACKET_MEMORY * track.packet_count for track in header.tracks)
 
-    def require_memory(self, numbers: range, besides: int = 0) -> None:
+    def require_memory(self, numbers: range, besides: int = 0, decoders: int = 1) -> None:
         """Raise `ResourceError` where decoding the frames `numbers`, and `besides` bytes, take more than is left.
 
-        The latter are of the machine's own memory. A segment is decoded at a time, so that of the largest counts.
+        The latter are of the machine's own memory. A segment is decoded at a time, so that of the largest counts, for
+        each of so many `decoders` that work on the same device.
         """
         entries = [
             entry
             for entry in self._file.header.segments
             if entry.first_frame < numbers.stop and numbers.start < entry.first_frame + entry.frame_count
         ]
-        need = max(map(self._segment_memory, entries), default=0)
+        need = decoders * max(map(self._segment_memory, entries), default=0)
         if self._device.type != "cpu":
             require_memory(need, self._device, "decoding", _advice(self._device, self._batch))
             need = 0
@@ -228,11 +236,29 @@ class Decoder:
             yield from self._play_segments(numbers, rate)
 
     def _play_segments(self, numbers: Sequence[int], rate: int) -> Iterator[Pixels]:
+        players = self._players(numbers, rate)
+        if numbers and self._prepares(range(min(numbers) // rate, max(numbers) // rate + 1)):
+            players = ahead(players)
+        for player, part in players:
+            yield from player.play(part, rate)
+
+    def _players(self, numbers: Sequence[int], rate: int) -> Iterator[tuple["SegmentPlayer", Sequence[int]]]:
+        """The players of these frames one after the other, each with those that it is to play."""
         while numbers:
             player = self._player_of(numbers[0] // rate)
             here = sum(1 for _ in takewhile(player.numbers.__contains__, (number // rate for number in numbers)))
-            yield from player.play(numbers[:here], rate)
+            yield player, numbers[:here]
             numbers = numbers[here:]
+
+    def _prepares(self, numbers: range) -> bool:
+        """Whether the next network is made while one plays: where there is a next one, and memory for both."""
+        first, last = self._index_of(numbers.start), self._index_of(numbers.stop - 1)
+        entries = self._file.header.segments[first : last + 1]
+        return first < last and 2 * max(map(self._segment_memory, entries)) <= available_memory(self._device)
+
+    def _index_of(self, number: int) -> int:
+        """The segment that frame `number` is of."""
+        return bisect_right(self._file.header.segments, number, key=lambda entry: entry.first_frame) - 1
 
     def _segment_memory(self, entry: SegmentEntry) -> int:
         """Bytes that decoding a segment takes; none where nobody knows its model, as reading it then says."""
@@ -241,13 +267,12 @@ class Decoder:
         return decoding_memory(entry.config, entry.value_count, _frames_at_once(self._device, self._batch))
 
     def _player_of(self, number: int) -> "SegmentPlayer":
-        """The player of the segment that frame `number` is of; one at a time is kept."""
+        """The player of the segment that frame `number` is of; the last one is kept."""
         with self._turn:
             self._require_open()
             if self._player is None or number not in self._player.numbers:
-                self._player = None  # free the old network before the new one is built
-                starts = [entry.first_frame for entry in self._file.header.segments]
-                index = bisect_right(starts, number) - 1
+                self._player = None  # frees the old network, unless that plays, before the new one is built
+                index = self._index_of(number)
                 entry = self._file.header.segments[index]
                 advice = _advice(self._device, self._batch)
                 require_memory(self._segment_memory(entry), self._device, "decoding", advice)

@@ -1,7 +1,7 @@
 """`snerv decode`."""
 
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
 import click
 
@@ -42,6 +42,13 @@ OUTPUT = section(
 MACHINE = section(
     "Machine",
     option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
+    option(
+        "--workers",
+        type=options.WORKERS,
+        default=1,
+        show_default=True,
+        help="How many compute frames side by side; auto: one a GPU, or a core.",
+    ),
     option("--batch", type=int, help="Frames computed at once on a GPU."),
     option(
         "--precision",
@@ -70,6 +77,7 @@ def command(
     preset: str | None,
     as_json: bool,
     device: str,
+    workers: int | Literal["auto"],
     batch: int | None,
     precision: Precision,
 ) -> None:
@@ -98,6 +106,7 @@ def command(
                 crf=crf,
                 preset=preset,
                 device=device,
+                workers=workers,
                 batch=batch,
                 precision=precision,
                 overwrite=overwrite,

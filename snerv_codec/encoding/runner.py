@@ -20,7 +20,7 @@ from typing import Literal
 from snerv_codec.encoding.segment_job import FittedSegment, SegmentJob
 from snerv_codec.errors import OutputError, SettingsError, UserError
 from snerv_codec.events import Event, SegmentDone
-from snerv_codec.runtime.machine import available_cores, cuda_devices, memory_refused
+from snerv_codec.runtime.machine import available_cores, cuda_devices, memory_refused, worker_count
 
 ATTEMPTS = 2  # of a job whose worker is lost
 PATIENCE = 30.0  # seconds that a worker has to save its state
@@ -48,11 +48,7 @@ def run_jobs(
         if workers != 1:
             raise SettingsError("`workers` and `ray` are two ways to run jobs; choose one of them")
         return run_on_ray(jobs, ray, on_event=on_event)
-    if workers == "auto":
-        on_cpu = jobs[0].settings.device == "cpu"
-        workers = (0 if on_cpu else len(cuda_devices())) or available_cores()
-    if workers < 1:
-        raise SettingsError(f"`workers` {workers}: at least one process has to fit; give 1 or more, or auto")
+    workers = worker_count(workers, jobs[0].settings.device)
     if min(workers, len(jobs)) == 1:
         return [_here(job, len(jobs), on_event) for job in jobs]
     return _SideBySide(jobs, workers, on_event).run()

@@ -1,6 +1,7 @@
 """How close a distorted video is to its reference, frame by frame."""
 
 import csv
+from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -137,16 +138,19 @@ def _measure(pair: Pair, meter: VmafMeter | None, on_event: OnEvent) -> dict[str
     """All figures of all frames but VMAF, on which `meter` works meanwhile."""
     color, converter, expected = pair.reference.yuv, Converter(), pair.expected or 0
     vmaf_color = replace(color, full_range=False)  # what its model was trained on
-    rows: list[dict[str, float]] = []
+    columns: dict[str, array[float]] = {}  # eight bytes a figure, as films are long
     for frames in pair:
         if meter:
             meter.add(*(converter.to_planes(frame, vmaf_color) for frame in frames))
         error, (similarity, multiscale) = mse(*frames), similarities(*frames)
         y, u, v = psnr_planes(*(converter.to_planes(frame, color) for frame in frames))
         row = {"psnr": psnr_of_mse(error), "mse": error, "psnr_y": y, "psnr_u": u, "psnr_v": v, "ssim": similarity}
-        rows.append(row if multiscale is None else row | {"ms_ssim": multiscale})
-        on_event(FrameDone("evaluate", len(rows), expected))
-    return {name: tuple(row[name] for row in rows) for name in rows[0]}
+        if multiscale is not None:
+            row["ms_ssim"] = multiscale
+        for name, figure in row.items():
+            columns.setdefault(name, array("d")).append(figure)
+        on_event(FrameDone("evaluate", len(columns["psnr"]), expected))
+    return {name: tuple(figures) for name, figures in columns.items()}
 
 
 def _summarise(per_frame: dict[str, tuple[float, ...]]) -> dict[str, float]:

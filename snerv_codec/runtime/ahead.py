@@ -1,14 +1,14 @@
 """Items that take time to be made: the next one while the last one is used, or with a watch on them."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 
-def ahead(items: Iterator[T]) -> Iterator[T]:
+def ahead(items: Iterator[T]) -> Generator[T, None, None]:
     """`items` in their order, each made by another thread while the one before is in use.
 
     An error among them is raised where its item would have come.

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from snerv_codec.errors import ResourceError, SettingsError
 
@@ -95,6 +95,18 @@ def require_compiler() -> None:
 def available_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def worker_count(workers: int | Literal["auto"], device: str) -> int:
+    """How many are to work side by side on `device`; "auto" is one for each CUDA device, or for each core.
+
+    Raises `SettingsError` for nobody at all.
+    """
+    if workers == "auto":
+        return (0 if device == "cpu" else len(cuda_devices())) or available_cores()
+    if workers < 1:
+        raise SettingsError(f"`workers` {workers}: at least one has to work; give 1 or more, or auto")
+    return workers
 
 
 def available_memory(device: "torch.device | None" = None) -> int:

@@ -202,7 +202,7 @@ def test_where_the_output_is_taken_meanwhile_what_was_fitted_is_not_lost(clip, t
 
 
 def test_somebody_has_to_fit(clip, tmp_path):
-    with pytest.raises(SettingsError, match="`workers` 0: at least one process"):
+    with pytest.raises(SettingsError, match="`workers` 0: at least one"):
         encode(clip, tmp_path / "out.snrv", CUT, workers=0)
 
 
