@@ -34,7 +34,7 @@ from snerv_codec.runtime.precision import Precision
 from snerv_codec.settings import EncodeSettings
 
 if TYPE_CHECKING:
-    from snerv_codec.encoding.segment_job import Outcome
+    from snerv_codec.encoding.outcome import Outcome
 
 OnEvent = Callable[[Event], None]
 
@@ -69,8 +69,9 @@ def encode(
     An interrupted run leaves its state in a work directory beside the output; `resume` goes on from there.
     Raises `UserError` and its kinds; no error leaves an output or harms an older one.
     """
+    from snerv_codec.encoding.outcome import settled, shortfall
     from snerv_codec.encoding.runner import run_jobs
-    from snerv_codec.encoding.segment_job import in_all, make_jobs, shortfall
+    from snerv_codec.encoding.segment_job import SegmentJob, make_jobs
 
     started, settings, output = time.perf_counter(), EncodeSettings.either(settings, choices), Path(output)
     check_target(output, overwrite=overwrite, source=source if isinstance(source, str | PathLike) else None)
@@ -98,13 +99,13 @@ def encode(
             on_event(Warned(f"{work.directory}: holds no interrupted run; starting from the beginning"))
         jobs = make_jobs(footage, segments, settings, work, rest)
         fitted = run_jobs(jobs, workers=workers, ray=ray, on_event=on_event)
-        trained = time.perf_counter()
+        trained, outcome = time.perf_counter(), settled(jobs, fitted, settings)
         with atomic_path(output, overwrite=overwrite) as beside:
-            _write(beside, open_stream, (each.coded for each in fitted))
+            _write(beside, open_stream, map(SegmentJob.coded, jobs, outcome.chosen))
             measured = _measure(beside, footage, settings.device, on_event)
         work.finish()
-    outcome, seconds = in_all(fitted), {"fitting": trained - started, "total": time.perf_counter() - started}
-    for message in shortfall(settings.target, outcome):
+    seconds = {"fitting": trained - started, "total": time.perf_counter() - started}
+    for message in shortfall(settings, outcome):
         on_event(Warned(message))
     return _report(output, footage, segments, outcome, measured, seconds)
 

@@ -14,7 +14,7 @@ from snerv_codec.bitstream.models import LAYOUTS, Model
 from snerv_codec.bitstream.types import MAX_FRAMES, VideoInfo
 from snerv_codec.errors import SettingsError
 from snerv_codec.media.source import Selection
-from snerv_codec.rate_control.targets import Target, TargetKind
+from snerv_codec.rate_control.targets import GREATEST, Target, TargetKind
 from snerv_codec.training.settings import RECIPES, FitSettings, Phase, PresetName, RecipeName
 
 SIZES = {"size", "channels", "blocks"}  # the settings that say how many parameters there are
@@ -37,9 +37,9 @@ class EncodeSettings:
     those of `fit`, `source` and `target` too.
 
     With a `target` in bytes the file is at most that large, and not much smaller; with one of quality it looks at
-    least that good, and not much better, where a model of this `size` can. Either takes recipe "rd". Without a
-    `size`, that of the target in bytes is taken, or what suits the video's pixels (`encoding.prediction`); and
-    recipe "rd", unless settings ask for the paper's.
+    least that good, and not much better, where a model of this `size` can; `min_psnr` is then a floor, in dB, of the
+    mean PSNR of each segment. Either takes recipe "rd". Without a `size`, that of the target in bytes is taken, or what
+    suits the video's pixels (`encoding.prediction`); and recipe "rd", unless settings ask for the paper's.
 
     `model` is the backbone "b", its temporal extension, with 3D ("t") or 2D convolutions ("t2d"), or "pixel", which
     makes pixels in place of subbands. `embedding` is the (channels, height, width) of a frame's embedding,
@@ -66,6 +66,7 @@ class EncodeSettings:
     rounding: Literal["plain", "rdo"] = "plain"
     device: str = "auto"
     target: Target | None = None
+    min_psnr: float | None = None
     fit: FitSettings = DEFAULT_FIT
     holdout: Literal["even"] | None = None
     mask: str | Path | None = None
@@ -131,8 +132,20 @@ class EncodeSettings:
             raise SettingsError("rounding rdo takes `recipe` paper and `entropy` range; others have their own grids")
         if self.target is not None and RECIPES[self.fit.recipe].grids != "learned":
             raise SettingsError(f"a target takes `recipe` rd, which trains for it; {self.fit.recipe} cannot")
+        if self.min_psnr is not None:
+            self._check_floor(self.min_psnr)
         if self.target is not None and self.target.kind == "vmaf" and self.mask is not None:
             raise SettingsError("VMAF counts pixels that `mask` leaves out; take `target_psnr` instead")
+
+    def _check_floor(self, floor: float) -> None:
+        if self.target is None or not self.target.of_quality:
+            raise SettingsError(
+                "`min_psnr` is a floor beside a target of quality; give `target_psnr` or `target_vmaf` too"
+            )
+        if not 0 < floor <= GREATEST["psnr"]:
+            raise SettingsError(f"`min_psnr` {floor:g} is not above 0 and at most {GREATEST['psnr']:g} dB")
+        if self.target.kind == "psnr" and floor > self.target.value:
+            raise SettingsError(f"`min_psnr` {floor:g} is above the target, {self.target}; raise that")
 
     def _default_recipe(self) -> RecipeName:
         """The one that trains for rate where a target asks for it, or where nothing asks for the paper's."""

@@ -71,6 +71,7 @@ SIZE = section(
     option("--target-bitrate", type=options.BITRATE, help="The same in bits a second: 800k."),
     option("--target-psnr", type=float, help="Mean RGB PSNR of the frames in dB, at least: 34."),
     option("--target-vmaf", type=float, help="Mean VMAF of the frames, at least: 90. Needs the extra vmaf."),
+    option("--min-psnr", type=float, help="Beside these two, PSNR of the worst segment in dB, at least: 31."),
     option("--tune", type=click.Choice(get_args(TuneName)), help="Fit for this metric.  [default: a balance]"),
 )
 TIME = section(

@@ -2,13 +2,13 @@
 
 import json
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
-from operator import mul
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from snerv_codec.bitstream.container import segment_bytes
 from snerv_codec.bitstream.models import DecoderConfig
 from snerv_codec.bitstream.segmentsection import CodedSegment
 from snerv_codec.bitstream.types import Segment
@@ -16,47 +16,52 @@ from snerv_codec.encoding.footage import Clip, Footage
 from snerv_codec.encoding.segmentation import SegmentPlan, shares
 from snerv_codec.encoding.workdir import SEGMENT, WorkDirectory
 from snerv_codec.events import EpochDone, Event, StateSaved, StepsDone
-from snerv_codec.rate_control.targets import Target
 from snerv_codec.runtime.machine import available_memory, choose_device, keep_freed_memory, require_memory
 from snerv_codec.settings import EncodeSettings
 from snerv_codec.training.checkpoint import MADE_BY, Checkpoint
 
 if TYPE_CHECKING:
     from snerv_codec.compression.rounding import Rounding
-    from snerv_codec.rate_control.control import Pack, RateControl
+    from snerv_codec.rate_control.control import Pack, Packed, RateControl
     from snerv_codec.training.frames import FrameSet
     from snerv_codec.training.loop import Trainer
 
-TOLERANCE = 0.1  # dB, or of VMAF, that a file may stay below its target
+SECTION = "section "  # of a state that is ended: what names of drafts begin with; the number of the draft follows
 ENDED = "ended"  # of a state: what the fit came to, which needs no more of it
 
 
-class Outcome(NamedTuple):
-    """What a fit came to: `results` is the PSNR in dB at the end of each phase of training.
+class PackedDraft(NamedTuple):
+    """A way in which a segment is packed: its bytes in the file, those of its symbols, and the CRC-32 of all.
 
-    `symbol_bytes` is what coded weights and embeddings take, `estimated_bytes` what training took them to come to,
-    where it knew. `reached` is the quality in the unit of a target that asks for one.
+    `quality` is in the unit of a target of quality, else the PSNR, and `psnr` in dB; None where nothing asks for them.
     """
 
-    results: dict[str, float]
+    size: int
     symbol_bytes: int
-    estimated_bytes: float | None
-    reached: float | None
+    checksum: int
+    quality: float | None
+    psnr: float | None
 
 
 class FittedSegment(NamedTuple):
-    """A segment with the checksums of its frames."""
+    """What a fit came to: `results` is the PSNR in dB at the end of each phase of training.
 
-    coded: CodedSegment
-    outcome: Outcome
+    The bytes of its `drafts` are in the job's checkpoint. The first meets the target by itself; the others are there
+    for a segment that shares it with others. `estimated_bytes` is what training took symbols to come to, where it knew.
+    """
+
+    results: dict[str, float]
+    estimated_bytes: float | None
+    drafts: tuple[PackedDraft, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentJob:
     """All that fitting one segment takes, and nothing else of the encode: it can be pickled and run in any process.
 
-    `settings` are those of the whole encode. `limit` is the most bytes that the segment may take of the file, None for
-    no limit. The state is kept in `checkpoint`, also once the segment is done. Events tell the `number`.
+    `settings` are those of the whole encode. `limit` is the segment's share of the file in bytes, None for no limit,
+    and `shared` says that others share its target. The state is kept in `checkpoint`, also once the segment is done.
+    Events tell the `number`.
     """
 
     footage: Footage
@@ -65,6 +70,7 @@ class SegmentJob:
     checkpoint: Checkpoint
     number: int = 0
     limit: int | None = None
+    shared: bool = False
 
     def run(self, on_event: Callable[[Event], None] = lambda event: None) -> FittedSegment:
         """Fit the segment, or what of it is not yet in its checkpoint, and code it.
@@ -89,11 +95,18 @@ class SegmentJob:
         control.plan(trainer.values())
         trainer.run(checkpoint=self.checkpoint, on_event=self._numbered(on_event))
         packed = control.pack(trainer.values(), self._rounding(trainer))
-        coded = packed.coded.with_checksums(self._checksums(packed.segment))
-        outcome = Outcome(trainer.results, coded.symbol_bytes, trainer.state.estimated_bytes, packed.quality)
-        fitted = FittedSegment(coded, outcome)
-        self._save(fitted)
-        return fitted
+        return self._save(trainer.results, trainer.state.estimated_bytes, packed)
+
+    def coded(self, draft: int = 0) -> CodedSegment:
+        """One of the drafts of the segment, which is done, as the file holds it. Raises as reading a state does."""
+        saved = self.checkpoint.load()
+        fitted = self._ended(saved)
+        with self.checkpoint.using():
+            section = saved[f"{SECTION}{draft}"].numpy().tobytes()  # type: ignore[union-attr]
+            if zlib.crc32(section) != fitted.drafts[draft].checksum:
+                raise ValueError("a damaged segment")
+            tensors, values = json.loads(str(saved["counts"]))
+            return CodedSegment(self.footage.info.frame_count, self.config, tensors, values, section)
 
     def _numbered(self, on_event: Callable[[Event], None]) -> Callable[[Event], None]:
         def tell(event: Event) -> None:
@@ -125,10 +138,11 @@ class SegmentJob:
         from snerv_codec.rate_control.judge import ClipJudge
 
         target, weight = self.settings.target, self.settings.fit.rate_weight
+        judge = ClipJudge(clip, choose_device(self.settings.device))
         if self.limit is not None:
-            return ToSize(self.limit, weight, pack)
+            return ToSize(self.limit, weight, pack, judge if self.shared else None)
         if target is not None and target.of_quality:
-            return ToQuality(target, ClipJudge(clip, choose_device(self.settings.device)), weight, pack)
+            return ToQuality(target, judge, weight, pack, floor=self.settings.min_psnr, shared=self.shared)
         return Free(weight, pack)
 
     def _rounding(self, trainer: "Trainer") -> "Rounding":
@@ -154,21 +168,33 @@ class SegmentJob:
         player = SegmentPlayer(segment, self.footage.info, choose_device(self.settings.device))
         return [zlib.crc32(frame.data) for frame in player.play(player.numbers)]
 
-    def _save(self, fitted: FittedSegment) -> None:
+    def _save(
+        self, results: dict[str, float], estimated_bytes: float | None, packed: "Sequence[Packed]"
+    ) -> FittedSegment:
+        """Keep what came of the fit in place of its state."""
         import torch
 
-        coded = fitted.coded
-        kept = {"counts": [coded.tensor_count, coded.value_count], "outcome": fitted.outcome._asdict()}
-        section = torch.frombuffer(bytearray(coded.section), dtype=torch.uint8)
-        self.checkpoint.save({ENDED: json.dumps(kept), "section": section})
+        coded = [each.coded.with_checksums(self._checksums(each.segment)) for each in packed]
+        drafts = tuple(
+            PackedDraft(
+                segment_bytes(each), each.symbol_bytes, zlib.crc32(each.section), measured.quality, measured.psnr
+            )
+            for each, measured in zip(coded, packed, strict=True)
+        )
+        sections = {
+            f"{SECTION}{number}": torch.frombuffer(bytearray(each.section), dtype=torch.uint8)
+            for number, each in enumerate(coded)
+        }
+        counts = json.dumps([coded[0].tensor_count, coded[0].value_count])
+        ended = json.dumps([results, estimated_bytes, drafts])
+        self.checkpoint.save({ENDED: ended, "counts": counts, **sections})
+        return FittedSegment(results, estimated_bytes, drafts)
 
     def _ended(self, saved: Mapping[str, Any]) -> FittedSegment:
         """What `_save` kept. Raises `InputError` where that is damaged."""
         with self.checkpoint.using():
-            kept, section = json.loads(saved[ENDED]), saved["section"].numpy().tobytes()
-            tensors, values = kept["counts"]
-            coded = CodedSegment(self.footage.info.frame_count, self.config, tensors, values, section)
-            return FittedSegment(coded, Outcome(**kept["outcome"]))
+            results, estimated_bytes, drafts = json.loads(saved[ENDED])
+            return FittedSegment(results, estimated_bytes, tuple(PackedDraft(*each) for each in drafts))
 
 
 def make_jobs(
@@ -181,32 +207,9 @@ def make_jobs(
     for number, (segment, limit) in enumerate(zip(segments, limits, strict=True)):
         part = footage.part(segment.numbers)
         checkpoint = Checkpoint(work.directory, _identity(part, segment.config, settings, limit), f"{SEGMENT}{number}")
-        jobs.append(SegmentJob(part, segment.config, settings, checkpoint, number, limit))
+        shared = len(segments) > 1
+        jobs.append(SegmentJob(part, segment.config, settings, checkpoint, number, limit, shared))
     return jobs
-
-
-def in_all(fitted: Sequence[FittedSegment]) -> Outcome:
-    """What several segments came to: quality as the mean over their frames, bytes as their sum."""
-    outcomes, frames = [each.outcome for each in fitted], [each.coded.frame_count for each in fitted]
-
-    def mean(values: Iterable[float]) -> float:
-        return float(sum(map(mul, values, frames)) / sum(frames))
-
-    estimates = [each.estimated_bytes for each in outcomes if each.estimated_bytes is not None]
-    reached = [each.reached for each in outcomes if each.reached is not None]
-    return Outcome(
-        results={phase: mean(each.results[phase] for each in outcomes) for phase in outcomes[0].results},
-        symbol_bytes=sum(each.symbol_bytes for each in outcomes),
-        estimated_bytes=sum(estimates) if estimates else None,
-        reached=mean(reached) if reached else None,
-    )
-
-
-def shortfall(target: Target | None, outcome: Outcome) -> Iterator[str]:
-    """What to tell where a target of quality was not reached."""
-    if target is not None and outcome.reached is not None and outcome.reached < target.value - TOLERANCE:
-        reached = f"is out of this fit's reach, which came to {outcome.reached:.2f}"
-        yield f"the target, {target}, {reached}; raise `size` or `epochs`"
 
 
 def _identity(
@@ -221,6 +224,7 @@ def _identity(
         "config": asdict(config),
         "target": None if settings.target is None else asdict(settings.target),
         "limit": limit,
+        "min_psnr": settings.min_psnr,
         **{name: getattr(settings, name) for name in ("entropy", "qp", "rounding")},
         **asdict(settings.fit),
     }

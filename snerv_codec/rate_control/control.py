@@ -5,7 +5,7 @@ by the weight of a bit; what it then misses its target by, rounding towards zero
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
@@ -38,21 +38,35 @@ MOST_BITS = 8  # bits a value, beyond which finer steps bring no quality
 PROBE = 6.0  # times coarser, to see how VMAF goes with PSNR
 VMAF_A_DB = (1.0, 10.0)  # assumed bounds of that slope
 CLOSE = 0.03  # dB, or of VMAF: this far above a target there is nothing left to search for
+# How far from a segment's own share of a file its drafts may be, and from each other, as shares of its bytes.
+NEAR, APART = 0.1, 0.0025
 
 Pack = Callable[[Values[Tensor], Rounding], Segment]  # puts all values of a fit on the grids of a file
 
 
 class Packed(NamedTuple):
-    """A segment, its bytes without checksums of frames, and its quality where a target asks for one, in its unit."""
+    """A segment, its bytes without checksums of frames, and how good it looks where that was measured.
+
+    `quality` is in the unit of a target of quality, else the PSNR; `psnr` is in dB.
+    """
 
     segment: Segment
     coded: CodedSegment
     quality: float | None = None
+    psnr: float | None = None
 
     @property
     def file_bytes(self) -> int:
         """What the segment will take of a file, with the checksums of its frames."""
         return segment_bytes(self.coded.with_checksums((0,) * self.coded.frame_count))
+
+
+class _Seen(NamedTuple):
+    """A segment that was looked at: the first and the last two fields of `Packed`."""
+
+    segment: Segment
+    quality: float
+    psnr: float | None
 
 
 class Judge(Protocol):
@@ -71,10 +85,12 @@ class RateControl(Controller, Protocol):
         Raises `SettingsError` where the target has no room for them.
         """
 
-    def pack(self, values: Values[Tensor], rounding: Rounding) -> Packed:
+    def pack(self, values: Values[Tensor], rounding: Rounding) -> tuple[Packed, ...]:
         """The segment of a fit that has ended, rounded as `rounding` does or, for a target, further towards zero.
 
-        Raises `SettingsError` for a target in bytes that cannot be met.
+        The first one meets the target by itself, as far as the fit can. What else is there, for a segment that shares
+        the target with others, takes a little more or less: a draft for `settling` to choose from. Raises
+        `SettingsError` for a target in bytes that cannot be met.
         """
 
 
@@ -88,16 +104,19 @@ class Free(ConstantRate):
     def plan(self, values: Values[Tensor]) -> None:
         """Nothing to find out."""
 
-    def pack(self, values: Values[Tensor], rounding: Rounding) -> Packed:
+    def pack(self, values: Values[Tensor], rounding: Rounding) -> tuple[Packed, ...]:
         """The segment, rounded as `rounding` does."""
-        return _packed(self._pack(values, rounding))
+        return (_packed(self._pack(values, rounding)),)
 
 
 class ToSize:
-    """At most `limit` bytes of a file, and not much less; `budget` is what the symbols of all values may take of it."""
+    """At most `limit` bytes of a file, and not much less; `budget` is what the symbols of all values may take of it.
 
-    def __init__(self, limit: int, rate_weight: float, pack: Pack) -> None:
-        self.limit, self.rate_weight, self._pack = limit, rate_weight, pack
+    A segment that shares a file with others has a `judge`, which measures its drafts.
+    """
+
+    def __init__(self, limit: int, rate_weight: float, pack: Pack, judge: Judge | None = None) -> None:
+        self.limit, self.rate_weight, self._pack, self._judge = limit, rate_weight, pack, judge
         self.budget: float | None = None
 
     def plan(self, values: Values[Tensor]) -> None:
@@ -114,18 +133,24 @@ class ToSize:
             self.rate_weight *= math.exp(POWER * approach(moment, self.budget))
         return self.rate_weight
 
-    def pack(self, values: Values[Tensor], rounding: Rounding) -> Packed:
-        """The segment of at most `limit` bytes with the least rounding towards zero that this takes."""
+    def pack(self, values: Values[Tensor], rounding: Rounding) -> tuple[Packed, ...]:
+        """The segment of at most `limit` bytes with the least rounding towards zero that this takes, and drafts."""
+        tried: list[Packed] = []
 
         def at(deadzone: float) -> Packed:
-            return _packed(self._pack(values, towards_zero(rounding, deadzone)))
+            tried.append(_packed(self._pack(values, towards_zero(rounding, deadzone))))
+            return tried[-1]
 
         def fits(packed: Packed) -> bool:
             return packed.file_bytes <= self.limit
 
-        as_learned = at(0)
-        if fits(as_learned):
-            return as_learned
+        best = at(0)
+        if not fits(best):
+            best = self._squeezed(at, fits)
+        return (best,) if self._judge is None else tuple(map(self._judged, drafts(best, tried)))
+
+    def _squeezed(self, at: Callable[[float], Packed], fits: Callable[[Packed], bool]) -> Packed:
+        """The largest that fits. Raises `SettingsError` where none does."""
         smallest = at(MAX_DEADZONE)
         if not fits(smallest):
             raise SettingsError(
@@ -133,6 +158,11 @@ class ToSize:
                 f"{smallest.file_bytes:,}; give fewer parameters or more epochs, or raise the target"
             )
         return bisect(at, MAX_DEADZONE, 0, smallest, holds=fits)
+
+    def _judged(self, packed: Packed) -> Packed:
+        assert self._judge is not None
+        psnr = self._judge.quality(packed.segment, "psnr")
+        return packed._replace(quality=psnr, psnr=psnr)
 
     def state(self) -> list[Any]:
         """What `restore` takes, for JSON."""
@@ -147,11 +177,22 @@ class ToSize:
 class ToQuality:
     """At least the quality of `target`, which `judge` measures, and not much more, where the model can.
 
-    `goal` is the PSNR (dB) to train for, known once the fit has come far enough to tell it.
+    Nor is its PSNR below `floor` (dB). A segment that has the target in common with others is `shared`, and gives
+    drafts. `goal` is the PSNR (dB) to train for, known once the fit has come far enough to tell it.
     """
 
-    def __init__(self, target: Target, judge: Judge, rate_weight: float, pack: Pack) -> None:
+    def __init__(
+        self,
+        target: Target,
+        judge: Judge,
+        rate_weight: float,
+        pack: Pack,
+        *,
+        floor: float | None = None,
+        shared: bool = False,
+    ) -> None:
         self.target, self.judge, self.rate_weight, self._pack = target, judge, rate_weight, pack
+        self.floor, self.shared = floor, shared
         self.goal: float | None = None
         self.seen: list[float] = []  # PSNR in dB before each epoch
 
@@ -172,29 +213,46 @@ class ToQuality:
             self.rate_weight *= math.exp(POWER * exponent)
         return self.rate_weight
 
-    def pack(self, values: Values[Tensor], rounding: Rounding) -> Packed:
-        """The segment with the most rounding towards zero whose quality is not below the target.
+    def pack(self, values: Values[Tensor], rounding: Rounding) -> tuple[Packed, ...]:
+        """The segment with the most rounding towards zero whose quality is not below the target, and drafts.
 
         Other steps than those of training would be no help: networks have learned to live with how their values
         are rounded, and finer ones round them otherwise.
         """
+        tried: list[_Seen] = []
 
-        def at(deadzone: float) -> tuple[Segment, float]:
-            segment = self._pack(values, towards_zero(rounding, deadzone))
-            return segment, self.judge.quality(segment, self.target.kind)
+        def at(deadzone: float) -> _Seen:
+            tried.append(self._look(self._pack(values, towards_zero(rounding, deadzone))))
+            return tried[-1]
 
-        target = self.target.value
-        segment, quality = bisect(
+        best = bisect(
             at,
             0,
             MAX_DEADZONE,
             at(0),
-            holds=lambda found: found[1] >= target,
-            enough=lambda found: found[1] <= target + CLOSE,
+            holds=lambda seen: self._surplus(seen) >= 0,
+            enough=lambda seen: self._surplus(seen) <= CLOSE,
         )
-        return _packed(segment, quality)
+        return drafts(_packed(*best), [_packed(*each) for each in tried]) if self.shared else (_packed(*best),)
+
+    def _look(self, segment: Segment) -> _Seen:
+        kind = self.target.kind
+        quality = self.judge.quality(segment, kind)
+        if kind != "psnr" and self.floor is not None:
+            return _Seen(segment, quality, self.judge.quality(segment, "psnr"))
+        return _Seen(segment, quality, quality if kind == "psnr" else None)
+
+    def _surplus(self, seen: _Seen) -> float:
+        """By how much it is above the target, or above the floor where that is less."""
+        above = seen.quality - self.target.value
+        return above if self.floor is None or seen.psnr is None else min(above, seen.psnr - self.floor)
 
     def _find_goal(self, moment: Moment) -> float:
+        """What to train for, not below the floor."""
+        goal = self._goal_of_target(moment)
+        return goal if self.floor is None else max(goal, self.floor + QUALITY_AIM)
+
+    def _goal_of_target(self, moment: Moment) -> float:
         """The target, or where that is VMAF, the PSNR that goes with it by a line through two points.
 
         These are the model as it is and a coarser one. How far off the line is shows in the end only, and packing
@@ -248,5 +306,15 @@ def towards_zero(rounding: Rounding, deadzone: float) -> Rounding:
     return Learned(rounding.steps, deadzone)
 
 
-def _packed(segment: Segment, quality: float | None = None) -> Packed:
-    return Packed(segment, write_segment(segment), quality)
+def drafts(best: Packed, tried: Sequence[Packed]) -> tuple[Packed, ...]:
+    """`best`, and of what else was tried what takes a little more or less than it, no two alike."""
+    kept, size = [best], best.file_bytes
+    for packed in sorted(tried, key=lambda each: abs(each.file_bytes - size)):
+        apart = min(abs(packed.file_bytes - other.file_bytes) for other in kept)
+        if apart >= APART * size and abs(packed.file_bytes - size) <= NEAR * size:
+            kept.append(packed)
+    return tuple(kept)
+
+
+def _packed(segment: Segment, quality: float | None = None, psnr: float | None = None) -> Packed:
+    return Packed(segment, write_segment(segment), quality, psnr)

@@ -23,8 +23,9 @@ from snerv_codec import Decoder, EncodeSettings, encode, plan
 from snerv_codec.bitstream.container import StreamFile, StreamWriter, read_header
 from snerv_codec.bitstream.types import VideoInfo
 from snerv_codec.encoding.footage import read_footage
+from snerv_codec.encoding.outcome import settled, shortfall
 from snerv_codec.encoding.runner import run_jobs
-from snerv_codec.encoding.segment_job import make_jobs
+from snerv_codec.encoding.segment_job import FittedSegment, PackedDraft, make_jobs
 from snerv_codec.encoding.segmentation import MOST_BYTES, SegmentPlan, cuts, plan_segments, shares
 from snerv_codec.encoding.workdir import WorkDirectory
 from snerv_codec.errors import InputError, OutputError, SettingsError, UserError
@@ -36,6 +37,7 @@ from snerv_codec.training.checkpoint import Checkpoint
 from snerv_codec.training.settings import FitSettings
 
 WHOLE = replace(QUICK, size="120k")
+RD = FitSettings.preset("paper", recipe="rd", epochs=1, grid_epochs=6)
 CUT = replace(WHOLE, segment=4)  # 6 frames: two segments, of 4 and 2
 
 
@@ -88,7 +90,8 @@ def test_a_file_of_several_segments_shows_all_frames_in_order(clip, tmp_path):
         assert [zlib.crc32(frame.tobytes()) for frame in decoder] == list(decoder.checksums())
         one, other = decoder[:4], decoder[4:]
     for frames, job in zip((one, other), jobs_of(clip, tmp_path / "jobs"), strict=True):
-        assert [zlib.crc32(frame.tobytes()) for frame in frames] == frame_checksums(job.run().coded, tmp_path, header)
+        job.run()
+        assert [zlib.crc32(frame.tobytes()) for frame in frames] == frame_checksums(job.coded(), tmp_path, header)
     assert report.frames == 6
     assert report.bytes_symbols < report.bytes_total
 
@@ -104,11 +107,54 @@ def frame_checksums(coded, folder, header):
 
 
 def test_a_target_in_bytes_is_that_of_the_file(clip, tmp_path):
-    fit = FitSettings.preset("paper", recipe="rd", epochs=1, grid_epochs=6)
-    settings = replace(CUT, fit=fit, target=Target("size", 60_000))
+    settings = replace(CUT, fit=RD, target=Target("size", 60_000))
     report = encode(clip, tmp_path / "a.snrv", settings)
-    assert report.bytes_total <= 60_000
+    assert 0.98 * 60_000 <= report.bytes_total <= 60_000
     assert report.bytes_total == (tmp_path / "a.snrv").stat().st_size
+
+
+def test_a_target_of_quality_is_that_of_the_file(clip, tmp_path):
+    settings = replace(CUT, fit=replace(RD, grid_epochs=3), target=Target("psnr", 9), min_psnr=8)
+    report = encode(clip, tmp_path / "a.snrv", settings)
+    assert report.reached == pytest.approx(report.quality.psnr, abs=1e-6)  # as the file decodes, over all frames
+    assert report.reached >= 9
+
+
+def drafted(*drafts):
+    return FittedSegment({"fit": 30.0}, None, tuple(PackedDraft(size, size, 0, psnr, psnr) for size, psnr in drafts))
+
+
+def test_what_segments_leave_over_or_lack_is_made_up_for_whatever_their_order(clip, tmp_path):
+    short, able = drafted((100, 28.0)), drafted((100, 30.0), (110, 31.0), (130, 32.0), (90, 29.0))  # of 4, 2 frames
+    in_bytes = replace(CUT, fit=RD, target=Target("size", 10_000))
+    jobs = [replace(job, limit=105) for job in jobs_of(clip, tmp_path, in_bytes)]
+    outcome = settled(jobs, [short, able], in_bytes)
+    assert (outcome.chosen, outcome.symbol_bytes, outcome.reached) == ((0, 1), 210, None)
+
+    def told(target, floor, *fitted):
+        settings = replace(in_bytes, target=Target("psnr", target), min_psnr=floor)
+        outcome = settled(jobs, fitted, settings)
+        return outcome.chosen, list(shortfall(settings, outcome))
+
+    assert told(29, 28, short, able) == ((0, 1), [])  # (4 * 28 + 2 * 31) / 6
+    chosen, (mean, worst) = told(30, 29, short, able)
+    assert chosen == (0, 2)
+    assert "PSNR 30 dB, is out of this fit's reach, which came to 29.33" in mean
+    assert "PSNR 29 dB, is out of reach for segment 1, the worst, which came to 28.00" in worst
+
+
+@pytest.mark.parametrize(
+    ("choices", "problem"),
+    [
+        ({"min_psnr": 30}, "`min_psnr` is a floor beside a target of quality"),
+        ({"min_psnr": 30, "target_size": 1e6}, "`min_psnr` is a floor beside a target of quality"),
+        ({"min_psnr": 35, "target_psnr": 34}, "`min_psnr` 35 is above the target, PSNR 34 dB"),
+        ({"min_psnr": 101, "target_vmaf": 90}, "`min_psnr` 101 is not above 0 and at most 100 dB"),
+    ],
+)
+def test_a_floor_is_one_below_a_target_of_quality(choices, problem):
+    with pytest.raises(SettingsError, match=problem):
+        EncodeSettings.of(**choices)
 
 
 def test_what_is_fitted_is_not_fitted_again(clip, tmp_path):
@@ -135,11 +181,14 @@ def test_a_damaged_segment_that_was_done_is_told(clip, tmp_path):
     job = jobs_of(clip, tmp_path / "work")[1]
     fitted = job.run()
     assert job.run(on_event=lambda event: pytest.fail(str(event))) == fitted
-    for ended in ("{}", "[", '{"counts": [1], "outcome": {}}', '{"counts": [1, 2], "outcome": {"x": 1}}'):
-        state = job.checkpoint.load()
+    state = job.checkpoint.load()
+    for ended in ("{}", "[", "[1, 2]", "[{}, null, [[1]]]"):
         job.checkpoint.save({**state, "ended": ended})
         with pytest.raises(InputError, match="not a usable state"):
             job.run()
+    job.checkpoint.save({**state, "section 0": state["section 0"] ^ 1})
+    with pytest.raises(InputError, match="not a usable state"):
+        job.coded()
 
 
 @pytest.mark.parametrize("holdout", [None, "even"])
@@ -170,9 +219,10 @@ def test_a_source_that_changes_meanwhile_is_told(clip, tmp_path):
 
 def test_segments_come_out_the_same_side_by_side(clip, tmp_path, monkeypatch):
     monkeypatch.setattr("snerv_codec.encoding.runner.available_cores", lambda: 2 * torch.get_num_threads())
-    encode(clip, tmp_path / "one.snrv", CUT)
+    settings = replace(CUT, fit=replace(RD, grid_epochs=3), target=Target("size", 60_000))
+    encode(clip, tmp_path / "one.snrv", settings)
     told = []
-    encode(clip, tmp_path / "two.snrv", CUT, workers=2, on_event=told.append)
+    encode(clip, tmp_path / "two.snrv", settings, workers=2, on_event=told.append)
     assert (tmp_path / "two.snrv").read_bytes() == (tmp_path / "one.snrv").read_bytes()
     assert {event.segment for event in told if isinstance(event, SegmentDone)} == {0, 1}
     assert {event.segment for event in told if isinstance(event, EpochDone)} == {0, 1}
@@ -242,7 +292,8 @@ def test_a_worker_that_is_lost_is_replaced_and_its_job_gone_on_with(clip, tmp_pa
 
     fitted = run_jobs(jobs, workers=2, on_event=kill)
     assert killed
-    assert [each.coded.frame_count for each in fitted] == [4, 2]
+    assert len(fitted) == 2
+    assert [job.coded().frame_count for job in jobs] == [4, 2]
 
 
 SHOTS = VideoInfo(

@@ -114,13 +114,13 @@ def test_vmaf_is_trained_for_by_the_psnr_that_goes_with_it(monkeypatch):
 @pytest.mark.parametrize("target", [("psnr", 31.7), ("vmaf", 68.5), ("psnr", 32.99)])
 def test_the_search_ends_just_above_the_target(monkeypatch, target):
     monkeypatch.setattr("snerv_codec.rate_control.control.write_segment", lambda segment: None)
-    packed = controlled(*target).pack(Values({}, {}), Learned(Values({}, {})))
+    (packed,) = controlled(*target).pack(Values({}, {}), Learned(Values({}, {})))
     assert target[1] <= packed.quality <= target[1] + max(CLOSE, 5 * 0.5 * 4 / 2**8)
 
 
 def test_a_fit_below_its_target_stays_as_it_is(monkeypatch):
     monkeypatch.setattr("snerv_codec.rate_control.control.write_segment", lambda segment: None)
-    packed = controlled("psnr", 34).pack(Values({}, {}), Learned(Values({}, {})))
+    (packed,) = controlled("psnr", 34).pack(Values({}, {}), Learned(Values({}, {})))
     assert packed.segment.psnr == packed.quality == 33
 
 
@@ -161,11 +161,11 @@ def test_a_budget_leaves_room_for_what_is_not_symbols():
 def test_a_segment_is_packed_into_its_limit_with_the_least_rounding():
     values = model()
     steps = Learned(first_steps(values))
-    whole = sized(10**6).pack(values, steps)
+    (whole,) = sized(10**6).pack(values, steps)
     limit = whole.file_bytes - 50
-    packed = sized(limit).pack(values, steps)
+    (packed,) = sized(limit).pack(values, steps)
     assert limit - 50 < packed.file_bytes <= limit
-    assert sized(whole.file_bytes).pack(values, steps).coded == whole.coded
+    assert sized(whole.file_bytes).pack(values, steps)[0].coded == whole.coded
     with pytest.raises(SettingsError, match="the target leaves 1 bytes for 5 frames, whose model takes"):
         sized(1).pack(values, steps)
     with pytest.raises(TypeError, match="only a training for rate"):
