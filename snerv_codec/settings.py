@@ -51,7 +51,8 @@ class EncodeSettings:
     `holdout` "even" leaves out the second, fourth ... frame; decoding at twice the rate inserts them again.
     `mask` is a picture, a folder of pictures or a video, white where pixels are missing and to be filled in.
     `segment` says which frames share a network: so many ("900", 900), those of so many seconds ("30s"), all (None or
-    "none"), or as many as memory allows, from the start of a scene where that can be ("auto").
+    "none"), or as many as memory allows, from the start of a scene where that can be ("auto"). Of so many segments in a
+    row as `chain` says, each starts with the network of the one before, and so is fitted after it.
     """
 
     size: str | int | float | None = None
@@ -71,6 +72,7 @@ class EncodeSettings:
     holdout: Literal["even"] | None = None
     mask: str | Path | None = None
     segment: Segmentation = "auto"
+    chain: int = 1
     source: Selection = field(default_factory=Selection)
 
     @classmethod
@@ -116,6 +118,8 @@ class EncodeSettings:
         if self.model not in LAYOUTS:
             raise SettingsError(f"model {self.model!r} is not one of {', '.join(LAYOUTS)}")
         object.__setattr__(self, "segment", _segmentation(self.segment))
+        if self.chain < 1:
+            raise SettingsError(f"`chain` {self.chain}: a chain has at least one segment")
         if self.holdout not in ("even", None):
             raise SettingsError(f"holdout {self.holdout!r} is not 'even'")
         if self.holdout is not None and self.mask is not None:

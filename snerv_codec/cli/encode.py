@@ -101,6 +101,14 @@ PART = section(
         help="Which frames share a network: so many (900), some seconds (30s), all (none), or what memory allows, from "
         "scene to scene (auto).",
     ),
+    option(
+        "--chain",
+        type=int,
+        default=1,
+        show_default=True,
+        help="So many segments in a row start with the network of the one before: better after few epochs, but fitted "
+        "one after the other.",
+    ),
     option("--mask", type=click.Path(path_type=Path), help="PNG, folder of PNGs or video: white gets filled in."),
     option("--holdout", type=click.Choice(["even"]), help="Leave out every second frame; decode --rate 2x inserts it."),
 )

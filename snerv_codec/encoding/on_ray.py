@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from snerv_codec.encoding.runner import failures, longest_first
+from snerv_codec.encoding.runner import failures, longest_first, take_ready
 from snerv_codec.encoding.segment_job import FittedSegment, SegmentJob
 from snerv_codec.errors import ResourceError, UserError
 from snerv_codec.events import Event, SegmentDone
@@ -29,11 +29,15 @@ def run_on_ray(jobs: Sequence[SegmentJob], address: str, *, on_event: Callable[[
     fitted: dict[int, FittedSegment] = {}
     failed: dict[int, str] = {}
     waiting: dict[Any, SegmentJob] = {}
+    unready = longest_first(jobs)
     try:
         gpus = int(jobs[0].settings.device != "cpu" and ray.cluster_resources().get("GPU", 0) > 0)
         task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=RETRIES)(_fit)
-        waiting.update((task.remote(job), job) for job in longest_first(jobs))
-        while waiting:
+        while True:
+            while (job := take_ready(unready, fitted, failed)) is not None:
+                waiting[task.remote(job)] = job
+            if not waiting:
+                break
             (done,), _ = ray.wait(list(waiting), num_returns=1)
             job = waiting.pop(done)
             try:

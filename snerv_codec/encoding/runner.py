@@ -49,7 +49,7 @@ def run_jobs(
             raise SettingsError("`workers` and `ray` are two ways to run jobs; choose one of them")
         return run_on_ray(jobs, ray, on_event=on_event)
     workers = worker_count(workers, jobs[0].settings.device)
-    if min(workers, len(jobs)) == 1:
+    if min(workers, _chains(jobs)) == 1:
         return [_here(job, len(jobs), on_event) for job in jobs]
     return _SideBySide(jobs, workers, on_event).run()
 
@@ -61,9 +61,31 @@ def _here(job: SegmentJob, total: int, on_event: OnEvent) -> FittedSegment:
     return fitted
 
 
+def _chains(jobs: Sequence[SegmentJob]) -> int:
+    """How many can be fitted at a time."""
+    return sum(job.after is None for job in jobs)
+
+
 def longest_first(jobs: Sequence[SegmentJob]) -> list[SegmentJob]:
     """The order to begin them in, so that no long one is left for the end."""
     return sorted(jobs, key=lambda job: -len(job.footage.numbers))
+
+
+def take_ready(
+    waiting: list[SegmentJob], fitted: Mapping[int, FittedSegment], failed: dict[int, str]
+) -> SegmentJob | None:
+    """The first of the `waiting` jobs that may begin, taken from them; None where each waits for another one.
+
+    Those that wait for one that has failed are taken too, and noted as failed.
+    """
+    for job in sorted(waiting, key=lambda job: job.number):
+        if job.after in failed:
+            waiting.remove(job)
+            failed[job.number] = f"not begun, as segment {job.number} that it starts from failed"
+    ready = next((job for job in waiting if job.after is None or job.after in fitted), None)
+    if ready is not None:
+        waiting.remove(ready)
+    return ready
 
 
 def failures(failed: Mapping[int, str]) -> UserError:
@@ -95,8 +117,8 @@ class _SideBySide:
 
     def __init__(self, jobs: Sequence[SegmentJob], workers: int, on_event: OnEvent) -> None:
         self._jobs, self._on_event = jobs, on_event
-        self._most = min(workers, len(jobs))
-        self._waiting = longest_first(jobs)[::-1]
+        self._most = min(workers, _chains(jobs))
+        self._waiting = longest_first(jobs)
         self._at_work: list[_Worker] = []
         self._fitted: dict[int, FittedSegment] = {}
         self._failed: dict[int, str] = {}
@@ -104,9 +126,11 @@ class _SideBySide:
     def run(self) -> list[FittedSegment]:
         """All of them, or an error that names those that failed."""
         try:
-            while self._waiting or self._at_work:
-                while self._waiting and len(self._at_work) < self._most:
-                    self._start(self._waiting.pop(), 1)
+            while True:
+                while len(self._at_work) < self._most and (job := self._ready()) is not None:
+                    self._start(job, 1)
+                if not self._at_work:
+                    break
                 self._listen()
         except BaseException:
             self._stop()
@@ -114,6 +138,9 @@ class _SideBySide:
         if self._failed:
             raise failures(self._failed)
         return [self._fitted[job.number] for job in self._jobs]
+
+    def _ready(self) -> SegmentJob | None:
+        return take_ready(self._waiting, self._fitted, self._failed)
 
     def _start(self, job: SegmentJob, attempt: int) -> None:
         spawn = multiprocessing.get_context("spawn")

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from snerv_codec.training.loop import Trainer
 
 SECTION = "section "  # of a state that is ended: what names of drafts begin with; the number of the draft follows
+NETWORKS = "networks:"  # what names of tensors begin with that are those of networks
 ENDED = "ended"  # of a state: what the fit came to, which needs no more of it
 
 
@@ -61,7 +62,8 @@ class SegmentJob:
 
     `settings` are those of the whole encode. `limit` is the segment's share of the file in bytes, None for no limit,
     and `shared` says that others share its target. The state is kept in `checkpoint`, also once the segment is done.
-    Events tell the `number`.
+    Events tell the `number`. In a chain the fit starts with the networks that the segment before it has left in the
+    checkpoint `start`, and where a segment is `followed`, it leaves its own.
     """
 
     footage: Footage
@@ -71,6 +73,13 @@ class SegmentJob:
     number: int = 0
     limit: int | None = None
     shared: bool = False
+    start: Checkpoint | None = None
+    followed: bool = False
+
+    @property
+    def after(self) -> int | None:
+        """The number of the segment that has to be done before, where there is one."""
+        return None if self.start is None else self.number - 1
 
     def run(self, on_event: Callable[[Event], None] = lambda event: None) -> FittedSegment:
         """Fit the segment, or what of it is not yet in its checkpoint, and code it.
@@ -92,10 +101,14 @@ class SegmentJob:
         if saved is not None:
             with self.checkpoint.using():
                 trainer.load(saved)
+        elif self.start is not None:
+            left = self.start.load()
+            with self.start.using():
+                trainer.networks.load_state_dict(_under(NETWORKS, left))
         control.plan(trainer.values())
         trainer.run(checkpoint=self.checkpoint, on_event=self._numbered(on_event))
         packed = control.pack(trainer.values(), self._rounding(trainer))
-        return self._save(trainer.results, trainer.state.estimated_bytes, packed)
+        return self._save(trainer, packed)
 
     def coded(self, draft: int = 0) -> CodedSegment:
         """One of the drafts of the segment, which is done, as the file holds it. Raises as reading a state does."""
@@ -168,11 +181,11 @@ class SegmentJob:
         player = SegmentPlayer(segment, self.footage.info, choose_device(self.settings.device))
         return [zlib.crc32(frame.data) for frame in player.play(player.numbers)]
 
-    def _save(
-        self, results: dict[str, float], estimated_bytes: float | None, packed: "Sequence[Packed]"
-    ) -> FittedSegment:
+    def _save(self, trainer: "Trainer", packed: "Sequence[Packed]") -> FittedSegment:
         """Keep what came of the fit in place of its state."""
         import torch
+
+        results, estimated_bytes = trainer.results, trainer.state.estimated_bytes
 
         coded = [each.coded.with_checksums(self._checksums(each.segment)) for each in packed]
         drafts = tuple(
@@ -187,7 +200,9 @@ class SegmentJob:
         }
         counts = json.dumps([coded[0].tensor_count, coded[0].value_count])
         ended = json.dumps([results, estimated_bytes, drafts])
-        self.checkpoint.save({ENDED: ended, "counts": counts, **sections})
+        left = trainer.networks.state_dict() if self.followed else {}
+        networks = {f"{NETWORKS}{name}": each for name, each in left.items() if not name.startswith("quantizer.")}
+        self.checkpoint.save({ENDED: ended, "counts": counts, **sections, **networks})
         return FittedSegment(results, estimated_bytes, drafts)
 
     def _ended(self, saved: Mapping[str, Any]) -> FittedSegment:
@@ -203,12 +218,14 @@ def make_jobs(
     """The jobs of an encode, in the order of their frames; `rest` is what the file takes besides segments, in bytes."""
     target = settings.target_bytes(footage.info)
     limits = [None] * len(segments) if target is None else shares(target - rest, segments)
-    jobs = []
+    jobs: list[SegmentJob] = []
     for number, (segment, limit) in enumerate(zip(segments, limits, strict=True)):
         part = footage.part(segment.numbers)
         checkpoint = Checkpoint(work.directory, _identity(part, segment.config, settings, limit), f"{SEGMENT}{number}")
+        start = jobs[-1].checkpoint if number % settings.chain else None
+        followed = (number + 1) % settings.chain > 0 and number + 1 < len(segments)
         shared = len(segments) > 1
-        jobs.append(SegmentJob(part, segment.config, settings, checkpoint, number, limit, shared))
+        jobs.append(SegmentJob(part, segment.config, settings, checkpoint, number, limit, shared, start, followed))
     return jobs
 
 
@@ -224,7 +241,13 @@ def _identity(
         "config": asdict(config),
         "target": None if settings.target is None else asdict(settings.target),
         "limit": limit,
+        "chain": settings.chain,
         "min_psnr": settings.min_psnr,
         **{name: getattr(settings, name) for name in ("entropy", "qp", "rounding")},
         **asdict(settings.fit),
     }
+
+
+def _under(prefix: str, saved: Mapping[str, Any]) -> dict[str, Any]:
+    """What is saved under names that start so, by the rest of them."""
+    return {name.removeprefix(prefix): value for name, value in saved.items() if name.startswith(prefix)}

@@ -30,13 +30,15 @@ class SegmentPlan:
 def plan_segments(info: VideoInfo, settings: EncodeSettings, scenes: Sequence[int] = ()) -> tuple[SegmentPlan, ...]:
     """The segments of a video, in order: parameters and bytes are shared out by frames.
 
-    `scenes` are the frames that begin a new scene. Raises `SettingsError` where a segment's share is too small for any
-    network.
+    `scenes` are the frames that begin a new scene. Where segments are chained, all have the architecture that suits one
+    of mean length. Raises `SettingsError` where a segment's share is too small for any network.
     """
     planned, starts = [], [*cuts(info, settings.segment, scenes), info.frame_count]
+    mean = ceil(info.frame_count / (len(starts) - 1))
+    common = None if settings.chain == 1 else decoder_config(cut(info, (), range(mean))[0], settings, whole=info)
     for numbers in map(range, starts, starts[1:]):
         part, _ = cut(info, (), numbers)
-        planned.append(SegmentPlan(numbers, part, decoder_config(part, settings, whole=info)))
+        planned.append(SegmentPlan(numbers, part, common or decoder_config(part, settings, whole=info)))
     return tuple(planned)
 
 

@@ -1,6 +1,10 @@
 """Segments on a Ray cluster come out as they do here; nothing that is done is done twice."""
 
 import builtins
+import sys
+from dataclasses import replace
+from functools import partial
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
@@ -28,6 +32,42 @@ def test_without_ray_one_is_told_how_to_get_it(clip, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+class Tasks(ModuleType):
+    """What we ask of Ray, done in this process once it is waited for, the task submitted last first."""
+
+    exceptions = SimpleNamespace(RayError=OSError, RayTaskError=LookupError)
+
+    def init(self, **options):
+        """Nothing to connect to."""
+
+    cancel = shutdown = lambda self, *_: None
+
+    def cluster_resources(self):
+        return {"CPU": 2}
+
+    def remote(self, **options):
+        return lambda work: SimpleNamespace(remote=partial(partial, work))
+
+    def wait(self, references, num_returns):
+        return references[-1:], references[:-1]
+
+    def get(self, reference):
+        return reference()
+
+
+def test_tasks_of_a_chain_wait_for_those_they_start_from(clip, tmp_path, monkeypatch):
+    settings = replace(CUT, segment=2, chain=2)
+    torch.set_num_threads(1)  # as in tasks
+    encode(clip, tmp_path / "here.snrv", settings)
+    monkeypatch.setitem(sys.modules, "ray", Tasks("ray"))
+    told = []
+    encode(clip, tmp_path / "there.snrv", settings, ray="local", on_event=told.append)
+    assert (tmp_path / "there.snrv").read_bytes() == (tmp_path / "here.snrv").read_bytes()
+    done = [event.segment for event in told if isinstance(event, SegmentDone)]
+    assert sorted(done) == [0, 1, 2]
+    assert done.index(0) < done.index(1)
+
+
 @pytest.mark.slow
 def test_a_cluster_gives_the_same_file(clip, tmp_path):
     pytest.importorskip("ray", reason="needs Ray, of the extra `ray`")
@@ -41,8 +81,6 @@ def test_a_cluster_gives_the_same_file(clip, tmp_path):
 
 @pytest.mark.slow
 def test_a_task_that_fails_is_named_and_the_others_are_kept(clip, tmp_path):
-    from dataclasses import replace
-
     pytest.importorskip("ray", reason="needs Ray, of the extra `ray`")
     jobs = jobs_of(clip, tmp_path / "work")
     with pytest.raises(UserError, match="segment 2: .*target leaves.*; the other segments are kept"):

@@ -1,0 +1,84 @@
+"""Chains of segments, each started with the network of the one before."""
+
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from clips import moving_picture
+from conftest import QUICK
+
+from snerv_codec import EncodeSettings, encode
+from snerv_codec.bitstream.container import read_header
+from snerv_codec.encoding.footage import read_footage
+from snerv_codec.encoding.runner import run_jobs
+from snerv_codec.encoding.segment_job import make_jobs
+from snerv_codec.encoding.segmentation import plan_segments
+from snerv_codec.encoding.workdir import WorkDirectory
+from snerv_codec.errors import SettingsError, UserError
+from snerv_codec.events import EpochDone
+from snerv_codec.media.source import Selection
+from snerv_codec.training.settings import FitSettings
+
+CHAINED = replace(QUICK, size="240k", segment=2, chain=2)  # 6 frames: two segments, and one by itself
+
+
+def jobs_of(clip, folder, settings=CHAINED):
+    footage = read_footage(clip, settings)
+    return make_jobs(footage, plan_segments(footage.info, settings), settings, WorkDirectory(folder), 0)
+
+
+def test_a_chain_comes_out_the_same_however_it_is_run(clip, tmp_path, monkeypatch):
+    monkeypatch.setattr("snerv_codec.encoding.runner.available_cores", lambda: 2 * torch.get_num_threads())
+    encode(clip, tmp_path / "one.snrv", CHAINED)
+    encode(clip, tmp_path / "two.snrv", CHAINED, workers=2)
+    assert (tmp_path / "two.snrv").read_bytes() == (tmp_path / "one.snrv").read_bytes()
+    seen = []
+
+    def stop(event):
+        if isinstance(event, EpochDone):
+            seen.append(event.segment)
+            if seen.count(1) == 2:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        encode(clip, tmp_path / "three.snrv", CHAINED, on_event=stop)
+    encode(clip, tmp_path / "three.snrv", CHAINED, resume=True)
+    assert (tmp_path / "three.snrv").read_bytes() == (tmp_path / "one.snrv").read_bytes()
+
+
+@pytest.mark.parametrize("chain", [1, 2])
+def test_what_was_learned_is_not_learned_again(tmp_path, chain):
+    """The same two frames twice: in a chain the second fit begins where the first one has ended."""
+    frames, psnr = np.tile(moving_picture(2, 18, 34), (2, 1, 1, 1)), ([], [])
+
+    def watch(event):
+        if isinstance(event, EpochDone):
+            psnr[event.segment].append(event.psnr)
+
+    fit = FitSettings.preset("paper", epochs=12, prune=0, prune_epochs=0, optimizer="muon")
+    settings = replace(QUICK, size="160k", segment=2, chain=chain, fit=fit, source=Selection(rate=Fraction(25)))
+    run_jobs(jobs_of(frames, tmp_path, settings), on_event=watch)
+    first, second = psnr
+    assert (second[0] > first[0] + 1) == (chain == 2)
+
+
+def test_segments_of_a_chain_have_one_architecture(clip, tmp_path):
+    encode(clip, tmp_path / "a.snrv", replace(CHAINED, segment=4))  # of 4 and 2 frames
+    one, other = read_header(tmp_path / "a.snrv").segments
+    assert one.config == other.config
+    assert (one.frame_count, other.frame_count) == (4, 2)
+
+
+def test_where_one_fails_those_that_start_from_it_are_not_begun(clip, tmp_path):
+    jobs = jobs_of(clip, tmp_path / "work")
+    broken = replace(jobs[0], limit=1)  # byte
+    with pytest.raises(UserError, match="segment 1: .*; segment 2: not begun, as segment 1 that it starts from failed"):
+        run_jobs([broken, *jobs[1:]], workers=2, on_event=lambda event: None)
+    assert jobs[2].run(on_event=lambda event: pytest.fail(str(event)))
+
+
+def test_a_chain_has_a_segment_at_least():
+    with pytest.raises(SettingsError, match="`chain` 0"):
+        EncodeSettings.of(chain=0)
