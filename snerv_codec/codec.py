@@ -242,6 +242,7 @@ def _report(
         config=max(segments, key=lambda segment: len(segment.numbers)).config,
         target=footage.settings.target,
         reached=outcome.reached,
+        worst_psnr=outcome.worst_psnr,
         frames=info.frame_count,
         bytes_total=size,
         bytes_tracks=track_bytes(footage.tracks, footage.extras),

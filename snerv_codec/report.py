@@ -69,7 +69,7 @@ class EncodeReport:
     `interpolated` is that of the frames left out of the fit, as decoding at twice the rate inserts them; None
     where none were, or none lies between two others. `known` is the share of pixels that a mask leaves, over
     which alone `quality` is then measured (without MS-SSIM); 1 without a mask. `reached` is what came of a `target`
-    of quality, in its unit.
+    of quality, in its unit, and `worst_psnr` the mean PSNR of the worst of several segments, where they were measured.
     `fitted_psnr` is the model's before pruning and `pruned_psnr` before quantisation and what a recipe trains
     for it, both with frames rounded to 8 bits. `bytes_tracks` is what sound and subtitles take of `bytes_total`,
     and `bytes_symbols` what coded weights and embeddings take; where training knew the rate, `estimated_bytes`
@@ -81,6 +81,7 @@ class EncodeReport:
     config: DecoderConfig
     target: Target | None
     reached: float | None
+    worst_psnr: float | None
     frames: int
     bytes_total: int
     bytes_tracks: int

@@ -1,6 +1,6 @@
 """How plans and results look to people."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import IO, Any
 
 from snerv_codec.cli.terminal import printable
@@ -31,10 +31,16 @@ def plan_rows(plan: Plan) -> Rows:
 
 
 def _segments(plan: Plan) -> str:
+    """How many, and about what each gets of parameters and bytes: by its frames."""
     lengths = [frames for _, frames in plan.segments]
-    least, most = f"{min(lengths):,}", f"{max(lengths):,}"
-    frames = least if least == most else f"{least} to {most}"
-    return f"{len(lengths)}, of {frames} frames each; the decoder above is the longest one's"
+
+    def each(total: int, show: Callable[[int], str]) -> str:
+        least, most = (show(total * frames // plan.frames) for frames in (min(lengths), max(lengths)))
+        return least if least == most else f"{least} to {most}"
+
+    frames, parameters = each(plan.frames, "{:,}".format), each(plan.total_parameters, "{:,}".format)
+    gets = f"about {parameters} parameters and {each(plan.predicted_bytes - plan.track_bytes, size)}"
+    return f"{len(lengths)} of {frames} frames, {gets} each; the decoder above is the longest one's"
 
 
 def _share(plan: Plan) -> str:
@@ -60,7 +66,8 @@ def report_rows(report: EncodeReport) -> Rows:
         f"decoding {report.frames / max(report.seconds_decoding, 1e-9):.1f} frames/s",
     }
     if report.target is not None and report.reached is not None:
-        rows["target"] = f"{report.target}; reached {report.reached:.2f}"
+        worst = "" if report.worst_psnr is None else f", the worst segment {report.worst_psnr:.2f} dB"
+        rows["target"] = f"{report.target}; reached {report.reached:.2f}{worst}"
     if report.estimated_bytes is not None:
         gap = report.bytes_symbols / report.estimated_bytes - 1
         rows["rate"] = f"{report.bytes_symbols:,} bytes of symbols, {gap:+.2%} off the estimate of the training"

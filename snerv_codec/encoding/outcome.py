@@ -26,6 +26,12 @@ class Outcome(NamedTuple):
     chosen: tuple[int, ...]
     psnr: tuple[float | None, ...]
 
+    @property
+    def worst_psnr(self) -> float | None:
+        """That of the worst of several segments, where they were measured."""
+        measured = [psnr for psnr in self.psnr if psnr is not None]
+        return min(measured) if len(measured) > 1 else None
+
 
 def settled(jobs: Sequence[SegmentJob], fitted: Sequence[FittedSegment], settings: EncodeSettings) -> Outcome:
     """The drafts that meet the target together, and what they come to: quality as the mean over frames."""

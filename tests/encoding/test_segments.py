@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from hypothesis import strategies as st
 from snerv_codec import Decoder, EncodeSettings, encode, plan
 from snerv_codec.bitstream.container import StreamFile, StreamWriter, read_header
 from snerv_codec.bitstream.types import VideoInfo
+from snerv_codec.cli.render import plan_rows
 from snerv_codec.encoding.footage import read_footage
 from snerv_codec.encoding.outcome import settled, shortfall
 from snerv_codec.encoding.runner import run_jobs
@@ -29,7 +31,9 @@ from snerv_codec.encoding.segment_job import FittedSegment, PackedDraft, make_jo
 from snerv_codec.encoding.segmentation import MOST_BYTES, SegmentPlan, cuts, plan_segments, shares
 from snerv_codec.encoding.workdir import WorkDirectory
 from snerv_codec.errors import InputError, OutputError, SettingsError, UserError
+from snerv_codec.evaluation.metrics import psnr
 from snerv_codec.events import EpochDone, SegmentDone
+from snerv_codec.media.reader import read_video
 from snerv_codec.media.source import Selection
 from snerv_codec.media.writer import write_image
 from snerv_codec.rate_control.targets import Target
@@ -78,6 +82,9 @@ def test_segments_share_the_parameters(clip):
     assert whole.segments == ((0, 6),)
     assert parts.segments == ((0, 4), (4, 2))
     assert parts.total_parameters == pytest.approx(whole.total_parameters, rel=0.1)
+    assert re.match(
+        r"2 of 2 to 4 frames, about [\d,]+ to [\d,]+ parameters and \S+ kB to \S+ kB", plan_rows(parts)["segments"]
+    )
     with pytest.raises(SettingsError, match="segments of 0 frames"):
         replace(QUICK, segment=0)
 
@@ -118,6 +125,9 @@ def test_a_target_of_quality_is_that_of_the_file(clip, tmp_path):
     report = encode(clip, tmp_path / "a.snrv", settings)
     assert report.reached == pytest.approx(report.quality.psnr, abs=1e-6)  # as the file decodes, over all frames
     assert report.reached >= 9
+    with Decoder(tmp_path / "a.snrv", device="cpu") as decoder:
+        figures = [psnr(a, b) for a, b in zip(read_video(clip).frames, decoder, strict=True)]
+    assert report.worst_psnr == pytest.approx(min(np.mean(figures[:4]), np.mean(figures[4:])), abs=1e-6)
 
 
 def drafted(*drafts):
