@@ -3,8 +3,8 @@
     python -m benchmarks.scale [--frames 1000 10000] [--size 128x192] [--segment 500] [--record]
 
 A film of shots of a hundred frames is made, encoded for one epoch in segments, decoded and evaluated, each by a process
-of its own whose peak memory is told. The shortest film is also encoded by two workers and by one, in turns. From how
-long its segments took, the time of a thousand on 8 and on 256 workers is simulated.
+of its own whose peak memory is told. The shortest film is also encoded and decoded by two workers and by one, in turns.
+From how long its segments took, the time of a thousand on 8 and on 256 workers is simulated.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from heapq import heapify, heapreplace
 from itertools import pairwise
 from pathlib import Path
@@ -93,8 +93,18 @@ def simulated(durations: Sequence[float]) -> dict[str, dict[str, float]]:
     return result
 
 
+def speed_up(way: Callable[[int], float]) -> float:
+    """How many times as fast two workers are as one, by the seconds that `way` takes with so many."""
+    seconds: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(REPEATS):
+        for workers, taken in seconds.items():
+            taken.append(way(workers))
+    return statistics.median(seconds[1]) / statistics.median(seconds[2])
+
+
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """All figures. Memory is in bytes, `speed_up` a ratio of medians of runs in turn."""
+    """All figures. Memory is in bytes, `growth` its ratio from the shortest film to the longest, and `speed_up` a ratio
+    of medians of runs in turn."""
     height, width = map(int, options.size.split("x"))
     memory: dict[str, dict[str, int]] = {}
     durations: list[float] = []
@@ -106,14 +116,16 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         decoding, *_ = run("decode", coded, "-o", folder / "again.mp4", "--overwrite", "-q")
         evaluating, *_ = run("eval", film, coded, "--no-vmaf", "--json")
         memory[str(frames)] = {"encode": encoding, "decode": decoding, "eval": evaluating}
-    shortest = next(iter(films))
-    seconds: dict[int, list[float]] = {1: [], 2: []}
-    for _ in range(REPEATS):
-        for workers, taken in seconds.items():
-            taken.append(encode(films[shortest], folder / "w.snrv", shortest, options.segment, workers)[1])
+    shortest, longest = min(films), max(films)
+    first = folder / f"{shortest}.snrv"
+    ways: dict[str, Callable[[int], float]] = {
+        "encode": lambda workers: encode(films[shortest], folder / "w.snrv", shortest, options.segment, workers)[1],
+        "decode": lambda workers: run("decode", first, "-o", folder / "w.y4m", "--workers", workers, "-y", "-q")[1],
+    }
     return {
         "memory": memory,
-        "speed_up": statistics.median(seconds[1]) / statistics.median(seconds[2]),
+        "growth": {name: peak / memory[str(shortest)][name] for name, peak in memory[str(longest)].items()},
+        "speed_up": {name: speed_up(way) for name, way in ways.items()},
         "segment_seconds": {"mean": statistics.fmean(durations), "spread": statistics.pstdev(durations)},
         "simulated": simulated(durations),
     }
@@ -131,7 +143,10 @@ def main() -> None:
         values = measure(options, Path(folder))
     for frames, peaks in values["memory"].items():
         print(f"{int(frames):,} frames: " + ", ".join(f"{name} {peak / 1e6:,.0f} MB" for name, peak in peaks.items()))
-    print(f"two workers: {values['speed_up']:.2f} times as fast as one")
+    for name, growth in values["growth"].items():
+        print(f"{name}: {growth:.2f} times the memory for the longest")
+    for name, ratio in values["speed_up"].items():
+        print(f"{name}: two workers {ratio:.2f} times as fast as one")
     for workers, used in values["simulated"].items():
         print(f"{workers} workers: " + ", ".join(f"{name} {share:.1%}" for name, share in used.items()))
     if options.record:

@@ -139,7 +139,7 @@ def read_footage(source: Any, settings: EncodeSettings, *, memory: int | None = 
     Frames are held where they are asked for (`keep`) and are to share a network, or cannot be read again; else they are
     looked through. Raises as `read_video` and `read_mask` do.
     """
-    again = _lasts(source) and settings.mask is None
+    again = isinstance(source, str | os.PathLike) and str(source) != "-" and settings.mask is None
     if not keep or (again and settings.segment not in (None, "auto")):
         return _survey(source, settings, memory, noted=keep)
     if not again or settings.segment is None:
@@ -148,13 +148,6 @@ def read_footage(source: Any, settings: EncodeSettings, *, memory: int | None = 
         return _hold(source, settings, min(memory or MOST_BYTES, MOST_BYTES))
     except ResourceError:  # too much for one network, or for the memory, which a survey tells
         return _survey(source, settings, memory, noted=True)
-
-
-def _lasts(source: Any) -> bool:
-    """Whether a source can be read again, as no pipe and no device can; what is not there will be told of."""
-    if not isinstance(source, str | os.PathLike) or str(source) == "-":
-        return False
-    return os.path.isfile(source) or os.path.isdir(source) or not os.path.exists(source)
 
 
 def _survey(source: Any, settings: EncodeSettings, memory: int | None, *, noted: bool) -> Footage:

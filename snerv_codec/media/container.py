@@ -52,6 +52,8 @@ def open_container(
         if sys.stdin is None:
             raise InputError("standard input is closed; pipe a video into it, or give a file")
         target, kind = _Pipe(sys.stdin.buffer), Y4M
+    elif path.is_fifo():  # which would be opened more than once
+        raise InputError(f"{name}: a named pipe; give - and let it be standard input, in y4m format")
     elif path.suffix.lower() in RAW:
         kind = "rawvideo"
         options |= _raw_options(path, selection)

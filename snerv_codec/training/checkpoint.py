@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -34,7 +35,7 @@ class Checkpoint:
     def __init__(self, directory: Path, identity: Mapping[str, object], name: str = "state") -> None:
         self.directory = directory
         self.identity = json.loads(json.dumps(identity))
-        self.path, self._beside = directory / f"{name}.npz", directory / f"{name}.tmp"
+        self.path = directory / f"{name}.npz"
         self._made = False
 
     def save(self, state: State) -> None:
@@ -42,7 +43,8 @@ class Checkpoint:
         arrays: dict[str, Any] = {key: value.cpu().numpy() for key, value in state.items() if isinstance(value, Tensor)}
         plain = {key: value for key, value in state.items() if not isinstance(value, Tensor)}
         header = json.dumps({"identity": self.identity, "state": plain}).encode()
-        beside, archive = self._beside, BytesIO()
+        # A worker whose driver was lost may still be at it, so each writes to a name of its own.
+        beside, archive = self.path.with_suffix(f".{secrets.token_hex(4)}.tmp"), BytesIO()
         np.savez(archive, header=np.frombuffer(header, np.uint8), **arrays)  # a zip on a full disk fails noisily
         try:
             if not self._made:  # once it was there, its loss is an error
@@ -99,7 +101,7 @@ class Checkpoint:
 
     def remove(self) -> None:
         """Delete the state, and the directory where nothing else is in it."""
-        for path in (self.path, self._beside):
+        for path in (self.path, *self.directory.glob(f"{self.path.stem}.*.tmp")):
             with suppress(OSError):
                 path.unlink(missing_ok=True)
         with suppress(OSError):

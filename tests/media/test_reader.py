@@ -94,6 +94,13 @@ def test_standard_input_that_is_no_y4m(monkeypatch, data):
         read_video("-")
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_named_pipe_is_told_where_to_go(tmp_path):
+    os.mkfifo(tmp_path / "a.y4m")
+    with pytest.raises(InputError, match="a named pipe; give - and let it be standard input"):
+        read_video(tmp_path / "a.y4m")
+
+
 def test_folders_are_read_in_natural_order(tmp_path):
     names = ["f10.png", "f9.PNG", "f1.png", "f2.png", "f01.png"]
     write_images(tmp_path / "in", moving(5), names)

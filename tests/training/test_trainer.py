@@ -3,6 +3,7 @@ import gc
 import math
 import os
 import random
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -265,7 +266,8 @@ def test_a_full_disk_leaves_the_state_before(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_a_full_disk_is_one_error_and_no_noise(tmp_path, monkeypatch):
-    (tmp_path / "state.tmp").symlink_to("/dev/full")
+    monkeypatch.setattr("secrets.token_hex", lambda size: "0")
+    (tmp_path / "state.0.tmp").symlink_to("/dev/full")
     noise: list[object] = []
     monkeypatch.setattr("sys.unraisablehook", noise.append)
     with pytest.raises(OutputError, match="No space left on device"):
@@ -284,6 +286,23 @@ def test_a_state_taken_away_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr("os.fsync", take_away)
     with pytest.raises(OutputError, match="No such file or directory; the directory has been removed"):
         checkpoint.save({"epoch": 1})
+
+
+def test_two_who_save_the_same_state_at_once_leave_one_of_theirs_whole(tmp_path):
+    """As a worker does whose driver was lost, while the next run goes on."""
+    checkpoints = [Checkpoint(tmp_path / "work", {}) for _ in range(3)]
+    checkpoints[0].save({"values": torch.zeros(20_000)})
+
+    def save(number):
+        for _ in range(10):
+            checkpoints[number].save({"values": torch.full((20_000,), float(number))})
+
+    with ThreadPoolExecutor(3) as threads:
+        at_work = [threads.submit(save, number) for number in range(3)]
+        while not all(each.done() for each in at_work):
+            assert len(np.unique(checkpoints[0].load()["values"])) == 1
+    assert [each.result() for each in at_work] == [None] * 3
+    assert [path.name for path in (tmp_path / "work").iterdir()] == ["state.npz"]
 
 
 def test_removing_a_state_spares_what_is_not_ours(tmp_path):
