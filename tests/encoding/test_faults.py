@@ -1,0 +1,120 @@
+"""Workers and whole encodes that are killed again and again: nothing that was finished is fitted twice."""
+
+import json
+import multiprocessing
+import subprocess
+import sys
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+
+import pytest
+import torch
+from clips import write_clip
+from conftest import QUICK
+
+from snerv_codec import Decoder, encode
+from snerv_codec.errors import UserError
+from snerv_codec.events import EpochDone, SegmentDone
+from snerv_codec.training.settings import FitSettings
+
+KILLS = 20
+SEGMENTS, FRAMES = 8, 2  # and so many of each
+EPOCHS = 12
+SETTINGS = replace(
+    QUICK, size=f"{40 * SEGMENTS}k", segment=FRAMES, fit=FitSettings.preset("paper", epochs=EPOCHS, prune_epochs=0)
+)
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass
+class Tally:
+    """Which epochs were fitted how often, and which segments were told to be done."""
+
+    epochs: Counter[tuple[int, int]] = field(default_factory=Counter)  # by segment and epoch
+    done: set[int] = field(default_factory=set)
+
+    def epoch(self, segment, epoch):
+        assert segment not in self.done, f"segment {segment} was done, and is fitted again"
+        self.epochs[segment, epoch] += 1
+
+    @property
+    def again(self):
+        """Epochs that were fitted more than once, counted as often."""
+        return sum(count - 1 for count in self.epochs.values())
+
+    def check(self, record, killed):
+        """All was fitted, and each kill cost at most what two workers had at hand."""
+        record(f"epochs of {SEGMENTS * EPOCHS} fitted again where {KILLS} {killed} were killed", self.again)
+        assert len(self.epochs) == SEGMENTS * EPOCHS
+        assert self.again <= 2 * KILLS * EPOCHS
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    path = tmp_path_factory.mktemp("source") / "in.mp4"
+    return write_clip(path, width=34, height=18, frames=SEGMENTS * FRAMES)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(source):
+    """The bytes of the file that comes out where nobody is killed."""
+    torch.set_num_threads(1)  # as in workers here
+    encode(source, source.with_name("whole.snrv"), SETTINGS)
+    return source.with_name("whole.snrv").read_bytes()
+
+
+def test_workers_that_are_killed(source, undisturbed, tmp_path, monkeypatch, record_testsuite_property):
+    monkeypatch.setattr("snerv_codec.encoding.runner.available_cores", lambda: 2)
+    tally, killed = Tally(), 0
+
+    def watch(event):
+        nonlocal killed
+        if isinstance(event, SegmentDone):
+            tally.done.add(event.segment)
+        if isinstance(event, EpochDone):
+            tally.epoch(event.segment, event.epoch)
+            if killed < KILLS and sum(tally.epochs.values()) % 3 == 0:
+                for child in multiprocessing.active_children():
+                    child.kill()
+                    killed += 1
+
+    ended = False
+    while not ended:
+        with suppress(UserError):  # of a job whose worker is lost twice
+            encode(source, tmp_path / "out.snrv", SETTINGS, workers=2, resume=True, on_event=watch)
+            ended = True
+    assert killed >= KILLS
+    assert (tmp_path / "out.snrv").read_bytes() == undisturbed
+    tally.check(record_testsuite_property, "workers")
+
+
+def test_an_encode_that_is_killed(source, undisturbed, tmp_path, record_testsuite_property):
+    output, tally = tmp_path / "out.snrv", Tally()
+    fit = ["--preset", "paper", "--epochs", EPOCHS, "--prune-epochs", 0, "--size", SETTINGS.size, "--segment", FRAMES]
+    command = [sys.executable, "-m", "snerv_codec", "encode", source, "-o", output, *fit]
+    command += ["--device", "cpu", "--json", "--resume", "--force"]
+    for attempt in range(KILLS + 1):
+        process = subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, text=True)
+        seen = 0
+        for line in process.stdout:
+            event = json.loads(line)
+            if event.get("event") == "segment":
+                tally.done.add(event["segment"])
+            if event.get("event") == "epoch":
+                tally.epoch(event["segment"], event["epoch"])
+                seen += 1
+            if attempt < KILLS and seen == 1 + attempt % 5:
+                process.kill()
+                break
+        process.stdout.close()
+        process.wait()
+        if output.exists():
+            break
+    assert process.returncode == 0
+    assert not (tmp_path / "out.snrv.work").exists()
+    with Decoder(output, device="cpu") as decoder:
+        assert len(list(decoder)) == SEGMENTS * FRAMES
+    assert output.read_bytes() == undisturbed
+    tally.check(record_testsuite_property, "encodes")
