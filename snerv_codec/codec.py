@@ -85,7 +85,8 @@ def encode(
     info, segments = footage.info, plan_segments(footage.info, settings, footage.scenes)
     if settings.target is not None and settings.target.kind == "vmaf":
         vmaf.require(info.width, info.height)
-    on_event(Planned(make_plan(source, info, footage.tracks, segments, settings, footage.extras)))
+    on_event(Planned(make_plan(source, info, footage.tracks, segments, settings, footage.extras, workers)))
+    planned = time.perf_counter()
 
     open_stream = partial(
         StreamWriter, video=info, tracks=footage.tracks, extras=footage.extras, summary=settings.summary()
@@ -104,7 +105,7 @@ def encode(
             _write(beside, open_stream, map(SegmentJob.coded, jobs, outcome.chosen))
             measured = _measure(beside, footage, settings.device, on_event)
         work.finish()
-    seconds = {"fitting": trained - started, "total": time.perf_counter() - started}
+    seconds = {"fitting": trained - planned, "total": time.perf_counter() - started}
     for message in shortfall(settings, outcome):
         on_event(Warned(message))
     return _report(output, footage, segments, outcome, measured, seconds)

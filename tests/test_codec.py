@@ -355,7 +355,9 @@ def test_a_target_chooses_the_architecture_and_one_that_is_too_small_says_so(cli
     small, large = (replace(QUICK, size=None, fit=fit, target=Target("size", n)) for n in (30_000, 60_000))
     assert plan(clip, large).decoder_parameters > 1.5 * plan(clip, small).decoder_parameters
     assert plan(clip, large).predicted_bytes == 60_000
-    with pytest.raises(SettingsError, match="the target leaves .* bytes for 6 frames, whose model takes"):
+    with pytest.raises(
+        SettingsError, match="for the model of 6 frames, which after so few epochs still takes .* raise `epochs`"
+    ):
         encode(clip, tmp_path / "out.snrv", replace(QUICK, fit=fit, target=Target("size", 9_500)))
     with pytest.raises(SettingsError, match="leaves 500 bytes, 0.* bits .* values, too few for any picture"):
         plan(clip, replace(QUICK, fit=fit, target=Target("size", 500)))

@@ -224,7 +224,7 @@ def command(
         raise click.UsageError(f"--video-size and --pix-fmt are for raw samples ({', '.join(RAW)}).")
     settings = settings_of(chosen)
     if dry_run:
-        _show_plans(sources, settings, as_json)
+        _show_plans(sources, settings, workers, as_json)
         return
     if page and ("-" in sources or settings.holdout or settings.mask):
         raise click.UsageError(
@@ -280,10 +280,12 @@ def think_twice(plan: Plan, on_event: Callable[[Event], None]) -> None:
     on_event(Warned("; ".join(doubts)))
 
 
-def _show_plans(sources: tuple[str, ...], settings: EncodeSettings, as_json: bool) -> None:
+def _show_plans(
+    sources: tuple[str, ...], settings: EncodeSettings, workers: int | Literal["auto"], as_json: bool
+) -> None:
     from snerv_codec.encoding import planning
 
     for source in sources:
         with View(as_json=False) as view:  # warnings go to standard error
-            plan = planning.plan(source, settings, on_event=view)
+            plan = planning.plan(source, settings, workers=workers, on_event=view)
         echo(json.dumps(plan.to_json()) if as_json else table(plan_rows(plan), sys.stdout))

@@ -90,7 +90,7 @@ def _render(values: dict[str, Any]) -> str:
         "source": f"{values['source_bit_depth']}-bit {values['source_chroma']}, colour "
         + "/".join(str(values["color"][key]) for key in ("primaries", "transfer", "matrix")),
     }
-    for number, segment in enumerate(values["segments"]):
+    for number, segment in enumerate(values["segments"], start=1):
         rows[f"segment {number}"] = (
             f"frames {segment['first_frame']}..{segment['first_frame'] + segment['frames'] - 1}, "
             f"{segment['bytes']:,} bytes, {segment['values']:,} values; {show_decoder(segment)}"

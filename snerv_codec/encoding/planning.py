@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from snerv_codec.bitstream.extras import NO_EXTRAS, Extras
 from snerv_codec.bitstream.models import DecoderConfig
@@ -18,7 +18,13 @@ from snerv_codec.media.picture import PictureFormat
 from snerv_codec.media.rehearsal import told_outputs
 from snerv_codec.media.source import name_of
 from snerv_codec.report import Plan
-from snerv_codec.runtime.machine import available_memory, choose_device
+from snerv_codec.runtime.machine import (
+    available_cores,
+    available_memory,
+    choose_device,
+    cuda_devices,
+    worker_count,
+)
 from snerv_codec.settings import EncodeSettings
 
 TRIAL_HEIGHT, TRIAL_WIDTH, TRIAL_SIZE = 192, 384, 300_000  # of a model to time on a CPU
@@ -29,20 +35,27 @@ def plan(
     source: Any,
     settings: EncodeSettings | None = None,
     *,
+    workers: int | Literal["auto"] = 1,
     on_event: Callable[[Event], None] = lambda event: None,
     **choices: Any,
 ) -> Plan:
-    """What `encode` would do with `source`, without fitting anything; settings as there. `on_event` hears warnings."""
+    """What `encode` would do with `source`, without fitting anything; settings as there. `on_event` hears warnings.
+
+    The time is that of so many `workers`.
+    """
     settings = EncodeSettings.either(settings, choices)
     footage = read_footage(source, settings, memory=available_memory(), keep=False)
     for message in (*footage.warnings, *told_outputs(footage.info, footage.tracks, footage.extras)):
         on_event(Warned(message))
     segments = plan_segments(footage.info, settings, footage.scenes)
-    return make_plan(source, footage.info, footage.tracks, segments, settings, footage.extras)
+    return make_plan(source, footage.info, footage.tracks, segments, settings, footage.extras, workers)
 
 
-def seconds_a_frame(config: DecoderConfig, settings: EncodeSettings) -> float:
-    """What fitting a frame once takes here, by timing a few steps: on a CPU of a small model, with its arithmetic."""
+def seconds_a_frame(config: DecoderConfig, settings: EncodeSettings, threads: int | None = None) -> float:
+    """What fitting a frame once takes here, by timing a few steps: on a CPU of a small model, with its arithmetic.
+
+    `threads` are those of a worker, None for those of this process.
+    """
     import torch
 
     from snerv_codec.model.sizing import choose_config, model_cost
@@ -60,10 +73,15 @@ def seconds_a_frame(config: DecoderConfig, settings: EncodeSettings) -> float:
             trial, tried = small, cost
     frames = torch.zeros(batch, *trial.padded_size, 3, dtype=torch.uint8, device=device)
     trainer, taken = make_trainer(FrameSet(frames, trial), trial, settings.fit), []
-    for _ in range(TRIAL_STEPS):
-        start = time.perf_counter()
-        trainer.advance(torch.arange(batch, device=device)).tolist()  # waits for the device
-        taken.append(time.perf_counter() - start)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        for _ in range(TRIAL_STEPS):
+            start = time.perf_counter()
+            trainer.advance(torch.arange(batch, device=device)).tolist()  # waits for the device
+            taken.append(time.perf_counter() - start)
+    finally:
+        torch.set_num_threads(before)
     share = (whole.decoder_macs + whole.encoder_macs) / (tried.decoder_macs + tried.encoder_macs)
     return min(taken) / batch * share
 
@@ -75,8 +93,9 @@ def make_plan(
     segments: Sequence[SegmentPlan],
     settings: EncodeSettings,
     extras: Extras = NO_EXTRAS,
+    workers: int | Literal["auto"] = 1,
 ) -> Plan:
-    """What fitting the segments of a video takes, and about what it gives."""
+    """What fitting the segments of a video takes, by so many `workers`, and about what it gives."""
     from snerv_codec.model.sizing import decoding_memory, fitting_memory, model_cost
 
     costs = [model_cost(segment.config, segment.info.frame_count) for segment in segments]
@@ -86,7 +105,9 @@ def make_plan(
         sum(getattr(each, f"{part}_parameters") for each in costs) for part in ("decoder", "embedding")
     )
     taken = predicted_bytes(weights, embeddings, info, tracks, settings, extras, len(segments))
-    given = input_bytes(source)
+    given, lengths = input_bytes(source), [segment.info.frame_count for segment in segments]
+    side_by_side, threads = _side_by_side(len(segments), settings, workers)
+    pace = seconds_a_frame(config, settings, threads)
     return Plan(
         source=name_of(source),
         width=info.width,
@@ -119,11 +140,22 @@ def make_plan(
         track_bytes=track_bytes(tracks, extras),
         predicted_bytes=taken,
         predicted_share=None if given is None else taken / given,
-        predicted_seconds=predicted_seconds(info, settings, seconds_a_frame(config, settings)),
+        predicted_seconds=predicted_seconds(lengths, settings, pace, side_by_side),
         video_memory=PictureFormat(info.height, info.width).size * longest.info.frame_count,
         fitting_memory=fitting_memory(config, min(batch, longest.info.frame_count)),
         decoding_memory=decoding_memory(config, cost.total_parameters, 1),
     )
+
+
+def _side_by_side(segments: int, settings: EncodeSettings, workers: int | Literal["auto"]) -> tuple[int, int | None]:
+    """How many segments are fitted at a time, and with how many threads each (None: all that there are).
+
+    Workers on one GPU share its time, so they count as one.
+    """
+    count = min(worker_count(workers, settings.device), -(-segments // settings.chain))
+    if choose_device(settings.device).type != "cpu":
+        return max(1, min(count, len(cuda_devices()) if settings.device in ("auto", "cuda") else 1)), None
+    return count, None if count == 1 else max(1, available_cores() // count)
 
 
 def input_bytes(source: Any) -> int | None:

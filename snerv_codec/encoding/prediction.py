@@ -24,6 +24,7 @@ LEAST_RD_BITS, MOST_RD_BITS = 0.5, 6.0
 
 FILE_BYTES, FRAME_BYTES = 2500, 8  # of a segment's grids and directory; of a frame's range and checksum
 GRID_TIME = 1.2  # an epoch on learned grids beside one without
+MEASURE_TIME = 1 / 3  # decoding each frame, as each phase does to be measured, and checksums do, beside an epoch
 
 
 def predicted_bytes(
@@ -57,10 +58,20 @@ def track_bytes(tracks: Sequence[SideTrack], extras: Extras = NO_EXTRAS) -> int:
     return sum(len(packet.data) for track in tracks for packet in track.packets) + attached
 
 
-def predicted_seconds(info: VideoInfo, settings: EncodeSettings, seconds_a_frame: float) -> float:
-    """Time of the fit, in which each frame of a plain epoch takes `seconds_a_frame`."""
-    shares = (phase.epochs * (GRID_TIME if phase.grids else 1.0) for phase in settings.phases())
-    return sum(shares) * info.frame_count * seconds_a_frame
+def predicted_seconds(
+    lengths: Sequence[int], settings: EncodeSettings, seconds_a_frame: float, side_by_side: int = 1
+) -> float:
+    """Time of the fit of segments of so many frames, in which each frame of a plain epoch takes `seconds_a_frame`.
+
+    So many chains of segments are fitted `side_by_side`, each at that speed, the longest first.
+    """
+    phases = settings.phases()
+    epochs = sum(phase.epochs * (GRID_TIME if phase.grids else 1.0) for phase in phases)
+    chains = [sum(lengths[start : start + settings.chain]) for start in range(0, len(lengths), settings.chain)]
+    busy = [0] * side_by_side
+    for frames in sorted(chains, reverse=True):
+        busy[busy.index(min(busy))] += frames
+    return (epochs + MEASURE_TIME * (len(phases) + 1)) * max(busy) * seconds_a_frame
 
 
 def _weight_bits(settings: EncodeSettings) -> float:

@@ -154,8 +154,9 @@ class ToSize:
         smallest = at(MAX_DEADZONE)
         if not fits(smallest):
             raise SettingsError(
-                f"the target leaves {self.limit:,} bytes for {smallest.segment.frame_count} frames, whose model takes "
-                f"{smallest.file_bytes:,}; give fewer parameters or more epochs, or raise the target"
+                f"the target leaves {self.limit:,} bytes for the model of {smallest.segment.frame_count} frames, which "
+                f"after so few epochs still takes {smallest.file_bytes:,}; raise `epochs` or the target, or lower "
+                "`size`"
             )
         return bisect(at, MAX_DEADZONE, 0, smallest, holds=fits)
 

@@ -12,7 +12,7 @@ from snerv_codec import EncodeSettings, SettingsError, encode, plan
 from snerv_codec.bitstream.types import VideoInfo
 from snerv_codec.cli import encode as command
 from snerv_codec.cli.main import main
-from snerv_codec.encoding.prediction import GRID_TIME, predicted_bytes, predicted_seconds
+from snerv_codec.encoding.prediction import GRID_TIME, MEASURE_TIME, predicted_bytes, predicted_seconds
 from snerv_codec.events import Planned, Warned
 from snerv_codec.media.reader import read_video
 from snerv_codec.rate_control.budget import suiting_size, wanted_psnr
@@ -114,8 +114,16 @@ def test_a_video_in_segments_takes_as_much_as_its_segments():
 
 def test_epochs_on_learned_grids_take_longer():
     paper, rd = (EncodeSettings.of(size=1, epochs=100, recipe=recipe) for recipe in ("paper", "rd"))
-    assert predicted_seconds(SMALL, paper, 0.1) == pytest.approx(110 * 33 * 0.1)
-    assert predicted_seconds(SMALL, rd, 0.1) == pytest.approx((5 + 95 * GRID_TIME) * 33 * 0.1)
+    assert predicted_seconds([33], paper, 0.1) == pytest.approx((110 + 3 * MEASURE_TIME) * 33 * 0.1)
+    assert predicted_seconds([33], rd, 0.1) == pytest.approx((5 + 95 * GRID_TIME + 4 * MEASURE_TIME) * 33 * 0.1)
+
+
+def test_workers_share_the_time_but_for_what_is_chained():
+    plain, chained = (EncodeSettings.of(size=1, epochs=10, recipe="paper", chain=chain) for chain in (1, 4))
+    alone = predicted_seconds([10, 10, 10, 10], plain, 0.1)
+    assert predicted_seconds([10, 10, 10, 10], plain, 0.1, 2) == pytest.approx(alone / 2)
+    assert predicted_seconds([10, 10, 10, 10], plain, 0.1, 3) == pytest.approx(alone / 2)  # one of them fits two
+    assert predicted_seconds([10, 10, 10, 10], chained, 0.1, 2) == pytest.approx(alone)
 
 
 def test_sound_and_the_inputs_own_size_are_counted(tmp_path):

@@ -166,7 +166,7 @@ def test_a_segment_is_packed_into_its_limit_with_the_least_rounding():
     (packed,) = sized(limit).pack(values, steps)
     assert limit - 50 < packed.file_bytes <= limit
     assert sized(whole.file_bytes).pack(values, steps)[0].coded == whole.coded
-    with pytest.raises(SettingsError, match="the target leaves 1 bytes for 5 frames, whose model takes"):
+    with pytest.raises(SettingsError, match="the target leaves 1 bytes for the model of 5 frames"):
         sized(1).pack(values, steps)
     with pytest.raises(TypeError, match="only a training for rate"):
         sized(limit).pack(values, Plain())
