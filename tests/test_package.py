@@ -79,3 +79,5 @@ def test_the_wheel_and_the_source_archive_hold_what_they_should(tmp_path):
     for part in ("snerv_codec/py.typed", "demo/bunny.mp4", "pages/page.css", "SPEC.md", "man1/snerv.1", "LICENSE"):
         assert part in names.stdout
     assert "tests/" not in names.stdout
+    tops = {line.split("/")[0] for line in names.stdout.splitlines()[1:] if not line.startswith("snerv_codec-")}
+    assert tops == {"snerv_codec"}  # `bitstream` is another project's name on PyPI: both can be installed
