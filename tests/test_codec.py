@@ -297,13 +297,14 @@ def test_an_output_is_never_harmed_by_a_failure(clip, tmp_path, monkeypatch):
     with pytest.raises(OutputError, match="is the input"):
         encode(clip, clip, QUICK, overwrite=True)
 
-    def full(descriptor):
+    def full(writing):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("snerv_codec.runtime.files.os.fsync", full)  # the checkpoint's too: the same function
-    with pytest.raises(OutputError, match="No space left on device"):
-        encode(clip, output, QUICK, overwrite=True)
-    monkeypatch.setattr("snerv_codec.training.checkpoint.Checkpoint.save", lambda self, state: None)
+    with monkeypatch.context() as patched:
+        patched.setattr("snerv_codec.runtime.files.os.fsync", full)  # the checkpoint's too: the same function
+        with pytest.raises(OutputError, match="No space left on device"):
+            encode(clip, output, QUICK, overwrite=True)
+    monkeypatch.setattr("snerv_codec.codec.StreamWriter.finish", full)
     with pytest.raises(OutputError, match="No space left on device; free some space"):
         encode(clip, output, QUICK, overwrite=True)
     assert output.read_bytes() == b"older"

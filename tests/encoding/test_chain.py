@@ -29,11 +29,16 @@ def jobs_of(clip, folder, settings=CHAINED):
     return make_jobs(footage, plan_segments(footage.info, settings), settings, WorkDirectory(folder), 0)
 
 
-def test_a_chain_comes_out_the_same_however_it_is_run(clip, tmp_path, monkeypatch):
+@pytest.mark.slow
+def test_a_chain_comes_out_the_same_side_by_side(clip, tmp_path, monkeypatch):
     monkeypatch.setattr("snerv_codec.encoding.runner.available_cores", lambda: 2 * torch.get_num_threads())
     encode(clip, tmp_path / "one.snrv", CHAINED)
     encode(clip, tmp_path / "two.snrv", CHAINED, workers=2)
     assert (tmp_path / "two.snrv").read_bytes() == (tmp_path / "one.snrv").read_bytes()
+
+
+def test_an_interrupted_chain_goes_on_to_the_very_same_file(clip, tmp_path):
+    encode(clip, tmp_path / "one.snrv", CHAINED)
     seen = []
 
     def stop(event):
@@ -71,6 +76,7 @@ def test_segments_of_a_chain_have_one_architecture(clip, tmp_path):
     assert (one.frame_count, other.frame_count) == (4, 2)
 
 
+@pytest.mark.slow
 def test_where_one_fails_those_that_start_from_it_are_not_begun(clip, tmp_path):
     jobs = jobs_of(clip, tmp_path / "work")
     broken = replace(jobs[0], limit=1)  # byte

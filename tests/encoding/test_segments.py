@@ -291,6 +291,7 @@ def test_a_signal_to_all_stops_each_once_and_loses_nothing(clip, tmp_path):
     assert list((tmp_path / "out.snrv.work").glob("segment-*.npz"))
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_lost_is_replaced_and_its_job_gone_on_with(clip, tmp_path):
     jobs, killed = jobs_of(clip, tmp_path / "work"), []
 
@@ -347,6 +348,7 @@ def test_a_long_video_is_cut_where_its_scenes_begin(tmp_path, monkeypatch):
     assert read_footage(tmp_path, replace(settings, segment=None)).held is not None
 
 
+@pytest.mark.slow
 def test_an_interrupted_encode_of_several_workers_goes_on_in_one_where_they_were(clip, tmp_path, monkeypatch):
     monkeypatch.setattr("snerv_codec.encoding.runner.available_cores", lambda: 2 * torch.get_num_threads())
     settings = replace(CUT, fit=replace(CUT.fit, epochs=10))
