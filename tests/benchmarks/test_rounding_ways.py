@@ -12,6 +12,7 @@ from benchmarks.trials import rounding
 pytest.importorskip("bjontegaard", reason="the extra bench is not installed")
 
 
+@pytest.mark.slow
 def test_a_toy_record_and_its_section(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(record, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(datasets, "CACHE", tmp_path / "cache")

@@ -47,7 +47,10 @@ def test_the_yardstick_is_the_fit_of_the_product():
 OPTIMIZERS = ["paper", "adamw-3e-3", "muon", "soap-3e-3", "free-3e-3"]
 
 
-@pytest.mark.parametrize("name", [*OPTIMIZERS, "muon-coarse", "muon-squared", "muon-batch1-2", "muon-ema", "muon-wsd"])
+VARIANTS = ("muon-coarse", "muon-squared", "muon-batch1-2", "muon-ema", "muon-wsd")
+
+
+@pytest.mark.parametrize("name", [*OPTIMIZERS, *(pytest.param(each, marks=pytest.mark.slow) for each in VARIANTS)])
 def test_trials_learn(name):
     untrained = Fit(clip(2), CONFIG, TRIALS["paper"], epochs=0, seed=0)
     fit = Fit(clip(2), CONFIG, TRIALS[name], epochs=15, seed=0)

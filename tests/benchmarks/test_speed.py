@@ -56,6 +56,7 @@ def test_the_yardstick_learns_the_same():
         assert plain.step(number) == pytest.approx(expected, abs=2e-4)
 
 
+@pytest.mark.slow
 def test_today_is_shown_beside_what_is_on_record(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(record, "RESULTS", tmp_path)
     monkeypatch.setattr(speed, "CONFIGS", {"toy": CONFIG})

@@ -86,7 +86,7 @@ def start(clip, folder, *options):
     return process
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", pytest.param("SIGHUP", marks=pytest.mark.slow)])
 def test_being_asked_to_end_leaves_what_resuming_needs(name, clip, tmp_path):
     number = getattr(signal, name)
     with start(clip, tmp_path) as process:

@@ -63,7 +63,9 @@ def run(directory, settings=SETTINGS, *, stop_after=None, resume=False, budget=N
     return trainer, seen
 
 
-WAYS = [("adam", "paper"), ("adam", "hinerv"), ("adam", "rd"), ("muon", "paper"), ("muon", "rd")]
+SLOW = pytest.mark.slow  # of cases that others stand for
+WAYS: list[object] = [("adam", "paper"), ("muon", "rd")]
+WAYS += [pytest.param(*way, marks=SLOW) for way in (("adam", "hinerv"), ("adam", "rd"), ("muon", "paper"))]
 
 
 @pytest.mark.parametrize(("optimizer", "recipe"), WAYS)
@@ -109,8 +111,8 @@ def test_a_fit_to_a_budget_is_resumed_bit_for_bit_too(tmp_path):
     assert whole.state.estimated_bytes == pytest.approx(15_000, rel=0.1)
 
 
-CUTS = [("paper", "fit", 2, 3), ("paper", "prune", 1, 1), ("hinerv", "grid", 2, 2)]
-CUTS += [("rd", "grid", 1, 3), ("rd", "grid", 2, 1)]
+CUTS: list[object] = [("paper", "fit", 2, 3), ("hinerv", "grid", 2, 2), ("rd", "grid", 1, 3)]
+CUTS += [pytest.param(*cut, marks=SLOW) for cut in (("paper", "prune", 1, 1), ("rd", "grid", 2, 1))]
 
 
 @pytest.mark.parametrize(("recipe", "phase", "epoch", "step"), CUTS)
