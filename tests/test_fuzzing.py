@@ -13,7 +13,7 @@ from fuzzing.trials import Fault, _outcome, attempt
 
 from snerv_codec.bitstream.container import read_header
 
-INPUTS = 1000
+INPUTS = 500
 
 
 @pytest.mark.parametrize("path", seeds(), ids=lambda path: path.stem)

@@ -76,6 +76,7 @@ def test_features_are_those_that_are_alive(config):
     assert 0.8 * alive - 1e5 < stated < 1.2 * alive + 1e5
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the kernel does not tell what a process takes")
 def test_decoding_takes_what_is_stated():
     code = f"CONFIGS = {CONFIGS}{TAKEN}"
