@@ -22,6 +22,7 @@ INTERNALS = (
     "snerv_codec.compression.sensitivity",
     "snerv_codec.compression.values",
     "snerv_codec.decoding",
+    "snerv_codec.encoding.prediction",
     "snerv_codec.evaluation.metrics",
     "snerv_codec.events",
     "snerv_codec.media.arrays",

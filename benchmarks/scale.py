@@ -17,7 +17,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from heapq import heapify, heapreplace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ import av
 import numpy as np
 
 from benchmarks.record import write_record
+from snerv_codec.encoding.prediction import makespan
 
 SHOT = 100  # frames
 PARAMETERS = 200_000  # of each segment
@@ -71,15 +71,6 @@ def encode(film: Path, output: Path, frames: int, segment: int, workers: int = 1
     size = PARAMETERS * -(-frames // segment)
     options = ("--size", size, "--segment", segment, "--workers", workers, "--overwrite", "--json")
     return run("encode", film, "-o", output, *FIT, *options)
-
-
-def makespan(durations: Sequence[float], workers: int) -> float:
-    """When the last job ends, where each worker takes the next one as soon as it is free."""
-    free = [0.0] * workers
-    heapify(free)
-    for duration in durations:
-        heapreplace(free, free[0] + duration)
-    return max(free)
 
 
 def simulated(durations: Sequence[float]) -> dict[str, dict[str, float]]:

@@ -12,7 +12,7 @@ from snerv_codec.decoding import Decoder
 from snerv_codec.errors import SettingsError
 from snerv_codec.media.picture import Pixels
 from snerv_codec.runtime.ahead import ahead
-from snerv_codec.runtime.machine import available_cores, cuda_devices, worker_count
+from snerv_codec.runtime.machine import devices_to_share, threads_each, worker_count
 from snerv_codec.runtime.precision import Precision
 
 
@@ -37,7 +37,7 @@ class Team:
         if count == 1:
             yield from self.first.frames(numbers, rate)
             return
-        threads = max(1, available_cores() // count)
+        threads = threads_each(count)
         shares = [
             ahead(_with_threads(threads, decoder.frames(numbers[start::count], rate)))
             for start, decoder in enumerate(self._all)
@@ -65,7 +65,7 @@ def open_team(
     count = worker_count(workers, device)
     if count > 1 and not isinstance(source, str | PathLike | bytes):
         raise SettingsError("`workers` need the path or the bytes of the file: only one can read a file object")
-    devices = (cuda_devices() if device in ("auto", "cuda") and count > 1 else []) or [device]
+    devices = (devices_to_share(device) if count > 1 else []) or [device]
     with ExitStack() as stack:
         names = (devices[number % len(devices)] for number in range(count))
         decoders = [stack.enter_context(Decoder(source, device=n, batch=batch, precision=precision)) for n in names]

@@ -75,7 +75,7 @@ def test_the_next_network_is_made_while_one_plays_where_both_have_room(film, mon
 
 @pytest.mark.parametrize("workers", [2, 7])
 def test_workers_side_by_side_give_the_same_frames_in_order(film, tmp_path, workers, monkeypatch):
-    monkeypatch.setattr("snerv_codec.teamwork.available_cores", lambda: workers * torch.get_num_threads())
+    monkeypatch.setattr("snerv_codec.runtime.machine.available_cores", lambda: workers * torch.get_num_threads())
     decode(film, tmp_path / "one.y4m", device="cpu", rate=2)
     decode(film, tmp_path / "several.y4m", device="cpu", rate=2, workers=workers)
     assert (tmp_path / "several.y4m").read_bytes() == (tmp_path / "one.y4m").read_bytes()

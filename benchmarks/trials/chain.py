@@ -52,8 +52,7 @@ def fit(frames: Pixels, options: Namespace, start: Networks | None) -> tuple[Rec
     player = SegmentPlayer(segment, info, torch.device("cpu"))
     psnr = mean_quality(frames, player.play(player.numbers), multiscale=False).psnr
     taken = {"bytes": len(write_segment(segment).section), "psnr": psnr, "cpu_seconds": time.process_time() - began}
-    pair = {name: each.detach().clone() for name, each in trainer.networks.state_dict().items()}
-    return taken, {name: each for name, each in pair.items() if not name.startswith("quantizer")}
+    return taken, {name: each.detach().clone() for name, each in trainer.networks.weights().items()}
 
 
 def run(frames: Pixels, options: Namespace) -> Iterator[Record]:

@@ -79,8 +79,10 @@ def shortfall(settings: EncodeSettings, outcome: Outcome) -> Iterator[str]:
     if target is not None and outcome.reached is not None and outcome.reached < target.value - TOLERANCE:
         reached = f"is out of this fit's reach, which came to {outcome.reached:.2f}"
         yield f"the target, {target}, {reached}; raise `size` or `epochs`"
-    below = [(psnr, number) for number, psnr in enumerate(outcome.psnr) if psnr is not None and floor is not None]
-    if floor is not None and below and min(below)[0] < floor - TOLERANCE:
-        psnr, number = min(below)
+    measured = [(psnr, number) for number, psnr in enumerate(outcome.psnr) if psnr is not None]
+    if floor is None or not measured:
+        return
+    psnr, number = min(measured)
+    if psnr < floor - TOLERANCE:
         reached = f"is out of reach for segment {number + 1}, the worst, which came to {psnr:.2f}"
         yield f"the floor, PSNR {floor:g} dB, {reached}; raise `size` or `epochs`"

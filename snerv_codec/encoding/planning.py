@@ -19,10 +19,10 @@ from snerv_codec.media.rehearsal import told_outputs
 from snerv_codec.media.source import name_of
 from snerv_codec.report import Plan
 from snerv_codec.runtime.machine import (
-    available_cores,
     available_memory,
     choose_device,
-    cuda_devices,
+    devices_to_share,
+    threads_each,
     worker_count,
 )
 from snerv_codec.settings import EncodeSettings
@@ -154,8 +154,8 @@ def _side_by_side(segments: int, settings: EncodeSettings, workers: int | Litera
     """
     count = min(worker_count(workers, settings.device), -(-segments // settings.chain))
     if choose_device(settings.device).type != "cpu":
-        return max(1, min(count, len(cuda_devices()) if settings.device in ("auto", "cuda") else 1)), None
-    return count, None if count == 1 else max(1, available_cores() // count)
+        return max(1, min(count, len(devices_to_share(settings.device)) or 1)), None
+    return count, None if count == 1 else threads_each(count)
 
 
 def input_bytes(source: Any) -> int | None:

@@ -5,6 +5,7 @@ The constants are seen on fits of two clips, `bunny-small` and `bikes-small` of 
 
 import math
 from collections.abc import Sequence
+from heapq import heapify, heapreplace
 
 from snerv_codec.bitstream import nnc
 from snerv_codec.bitstream.extras import NO_EXTRAS, Extras
@@ -68,10 +69,17 @@ def predicted_seconds(
     phases = settings.phases()
     epochs = sum(phase.epochs * (GRID_TIME if phase.grids else 1.0) for phase in phases)
     chains = [sum(lengths[start : start + settings.chain]) for start in range(0, len(lengths), settings.chain)]
-    busy = [0] * side_by_side
-    for frames in sorted(chains, reverse=True):
-        busy[busy.index(min(busy))] += frames
-    return (epochs + MEASURE_TIME * (len(phases) + 1)) * max(busy) * seconds_a_frame
+    longest = makespan(sorted(chains, reverse=True), side_by_side)
+    return (epochs + MEASURE_TIME * (len(phases) + 1)) * longest * seconds_a_frame
+
+
+def makespan(durations: Sequence[float], workers: int) -> float:
+    """When the last job ends, where each worker takes the next one as soon as it is free."""
+    free = [0.0] * workers
+    heapify(free)
+    for duration in durations:
+        heapreplace(free, free[0] + duration)
+    return max(free)
 
 
 def _weight_bits(settings: EncodeSettings) -> float:

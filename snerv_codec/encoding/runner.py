@@ -20,7 +20,7 @@ from typing import Literal
 from snerv_codec.encoding.segment_job import FittedSegment, SegmentJob
 from snerv_codec.errors import OutputError, SettingsError, UserError
 from snerv_codec.events import Event, SegmentDone
-from snerv_codec.runtime.machine import available_cores, cuda_devices, memory_refused, worker_count
+from snerv_codec.runtime.machine import devices_to_share, memory_refused, threads_each, worker_count
 
 ATTEMPTS = 2  # of a job whose worker is lost
 PATIENCE = 30.0  # seconds that a worker has to save its state
@@ -145,7 +145,7 @@ class _SideBySide:
     def _start(self, job: SegmentJob, attempt: int) -> None:
         spawn = multiprocessing.get_context("spawn")
         ours, theirs = spawn.Pipe()
-        threads, placed = max(1, available_cores() // self._most), self._placed(job)
+        threads, placed = threads_each(self._most), self._placed(job)
         process = spawn.Process(target=_work, args=(theirs, placed, threads), daemon=True)
         resource_tracker.ensure_running()  # whose start lets signals in
         with _stops_held():  # a worker hears of them once it can answer
@@ -155,7 +155,7 @@ class _SideBySide:
 
     def _placed(self, job: SegmentJob) -> SegmentJob:
         """The job on the device with the fewest workers, where it may choose and there are several."""
-        devices = cuda_devices() if job.settings.device in ("auto", "cuda") else []
+        devices = devices_to_share(job.settings.device)
         if not devices:
             return job
         busy = [worker.device for worker in self._at_work]

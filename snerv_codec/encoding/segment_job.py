@@ -200,8 +200,8 @@ class SegmentJob:
         }
         counts = json.dumps([coded[0].tensor_count, coded[0].value_count])
         ended = json.dumps([results, estimated_bytes, drafts])
-        left = trainer.networks.state_dict() if self.followed else {}
-        networks = {f"{NETWORKS}{name}": each for name, each in left.items() if not name.startswith("quantizer.")}
+        left = trainer.networks.weights() if self.followed else {}
+        networks = {f"{NETWORKS}{name}": each for name, each in left.items()}
         self.checkpoint.save({ENDED: ended, "counts": counts, **sections, **networks})
         return FittedSegment(results, estimated_bytes, drafts)
 

@@ -58,6 +58,11 @@ def cuda_devices() -> list[str]:
     return [f"cuda:{number}" for number in range(torch.cuda.device_count())]
 
 
+def devices_to_share(device: str) -> list[str]:
+    """The CUDA devices that workers may be spread over; none where `device` names one, or the CPU."""
+    return cuda_devices() if device in ("auto", "cuda") else []
+
+
 def let_waiting_threads_rest() -> None:
     """Tell OpenMP that threads which wait for each other shall not spin for long; call it before torch is imported.
 
@@ -107,6 +112,11 @@ def worker_count(workers: int | Literal["auto"], device: str) -> int:
     if workers < 1:
         raise SettingsError(f"`workers` {workers}: at least one has to work; give 1 or more, or auto")
     return workers
+
+
+def threads_each(workers: int) -> int:
+    """How many threads each of so many workers has, so that all together have the cores."""
+    return max(1, available_cores() // workers)
 
 
 def available_memory(device: "torch.device | None" = None) -> int:

@@ -43,6 +43,10 @@ class Networks(nn.Module):
         """Encoder and decoder, without the quantiser."""
         return nn.ModuleList((self.encoder, self.decoder))
 
+    def weights(self) -> dict[str, Tensor]:
+        """What another fit of the same configuration can start from, by `load_state_dict`: not the quantiser."""
+        return {name: each for name, each in self.state_dict().items() if not name.startswith("quantizer.")}
+
     def embed(self, batch: Batch) -> tuple[Tensor, ...]:
         """Embeddings of some frames: (N, *shape) for each of the configuration's embedding shapes."""
         return tuple(values.float() for values in self.encoder(batch.inputs))

@@ -7,12 +7,9 @@ import numpy as np
 import pytest
 from clips import moving_picture
 from conftest import QUICK
+from segment_jobs import jobs_of
 
 from snerv_codec import Decoder, encode
-from snerv_codec.encoding.footage import read_footage
-from snerv_codec.encoding.segment_job import make_jobs
-from snerv_codec.encoding.segmentation import plan_segments
-from snerv_codec.encoding.workdir import WorkDirectory
 from snerv_codec.evaluation.metrics import psnr
 from snerv_codec.media.reader import read_video
 from snerv_codec.media.source import Selection
@@ -24,8 +21,7 @@ HALVES = replace(QUICK, size="240k", segment=2, source=RAW)
 
 def second_of(frames, folder, settings):
     """The coded bytes of the second segment."""
-    footage = read_footage(frames, settings)
-    job = make_jobs(footage, plan_segments(footage.info, settings), settings, WorkDirectory(folder), 0)[1]
+    job = jobs_of(frames, folder, settings)[1]
     job.run()
     return job.coded()
 

@@ -8,14 +8,11 @@ import pytest
 import torch
 from clips import moving_picture
 from conftest import QUICK
+from segment_jobs import jobs_of
 
 from snerv_codec import EncodeSettings, encode
 from snerv_codec.bitstream.container import read_header
-from snerv_codec.encoding.footage import read_footage
 from snerv_codec.encoding.runner import run_jobs
-from snerv_codec.encoding.segment_job import make_jobs
-from snerv_codec.encoding.segmentation import plan_segments
-from snerv_codec.encoding.workdir import WorkDirectory
 from snerv_codec.errors import SettingsError, UserError
 from snerv_codec.events import EpochDone
 from snerv_codec.media.source import Selection
@@ -24,14 +21,9 @@ from snerv_codec.training.settings import FitSettings
 CHAINED = replace(QUICK, size="240k", segment=2, chain=2)  # 6 frames: two segments, and one by itself
 
 
-def jobs_of(clip, folder, settings=CHAINED):
-    footage = read_footage(clip, settings)
-    return make_jobs(footage, plan_segments(footage.info, settings), settings, WorkDirectory(folder), 0)
-
-
 @pytest.mark.slow
 def test_a_chain_comes_out_the_same_side_by_side(clip, tmp_path, monkeypatch):
-    monkeypatch.setattr("snerv_codec.encoding.runner.available_cores", lambda: 2 * torch.get_num_threads())
+    monkeypatch.setattr("snerv_codec.runtime.machine.available_cores", lambda: 2 * torch.get_num_threads())
     encode(clip, tmp_path / "one.snrv", CHAINED)
     encode(clip, tmp_path / "two.snrv", CHAINED, workers=2)
     assert (tmp_path / "two.snrv").read_bytes() == (tmp_path / "one.snrv").read_bytes()
@@ -78,7 +70,7 @@ def test_segments_of_a_chain_have_one_architecture(clip, tmp_path):
 
 @pytest.mark.slow
 def test_where_one_fails_those_that_start_from_it_are_not_begun(clip, tmp_path):
-    jobs = jobs_of(clip, tmp_path / "work")
+    jobs = jobs_of(clip, tmp_path / "work", CHAINED)
     broken = replace(jobs[0], limit=1)  # byte
     with pytest.raises(UserError, match="segment 1: .*; segment 2: not begun, as segment 1 that it starts from failed"):
         run_jobs([broken, *jobs[1:]], workers=2, on_event=lambda event: None)

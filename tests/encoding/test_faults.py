@@ -66,7 +66,7 @@ def undisturbed(source):
 
 
 def test_workers_that_are_killed(source, undisturbed, tmp_path, monkeypatch, record_testsuite_property):
-    monkeypatch.setattr("snerv_codec.encoding.runner.available_cores", lambda: 2)
+    monkeypatch.setattr("snerv_codec.runtime.machine.available_cores", lambda: 2)
     tally, killed = Tally(), 0
 
     def watch(event):

@@ -8,7 +8,8 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
-from test_segments import CUT, jobs_of
+from segment_jobs import jobs_of
+from test_segments import CUT
 
 from snerv_codec import encode
 from snerv_codec.encoding.runner import run_jobs
@@ -82,7 +83,7 @@ def test_a_cluster_gives_the_same_file(clip, tmp_path):
 @pytest.mark.slow
 def test_a_task_that_fails_is_named_and_the_others_are_kept(clip, tmp_path):
     pytest.importorskip("ray", reason="needs Ray, of the extra `ray`")
-    jobs = jobs_of(clip, tmp_path / "work")
+    jobs = jobs_of(clip, tmp_path / "work", CUT)
     with pytest.raises(UserError, match="segment 2: .*target leaves.*; the other segments are kept"):
         run_jobs([jobs[0], replace(jobs[1], limit=1)], ray="local", on_event=lambda event: None)
     assert jobs[0].run(on_event=lambda event: pytest.fail(str(event)))

@@ -19,6 +19,7 @@ from clips import write_clip
 from conftest import QUICK
 from hypothesis import given
 from hypothesis import strategies as st
+from segment_jobs import jobs_of
 
 from snerv_codec import Decoder, EncodeSettings, encode, plan
 from snerv_codec.bitstream.container import StreamFile, StreamWriter, read_header
@@ -27,9 +28,8 @@ from snerv_codec.cli.render import plan_rows
 from snerv_codec.encoding.footage import read_footage
 from snerv_codec.encoding.outcome import settled, shortfall
 from snerv_codec.encoding.runner import run_jobs
-from snerv_codec.encoding.segment_job import FittedSegment, PackedDraft, make_jobs
-from snerv_codec.encoding.segmentation import MOST_BYTES, SegmentPlan, cuts, plan_segments, shares
-from snerv_codec.encoding.workdir import WorkDirectory
+from snerv_codec.encoding.segment_job import FittedSegment, PackedDraft
+from snerv_codec.encoding.segmentation import MOST_BYTES, SegmentPlan, cuts, shares
 from snerv_codec.errors import InputError, OutputError, SettingsError, UserError
 from snerv_codec.evaluation.metrics import psnr
 from snerv_codec.events import EpochDone, SegmentDone
@@ -43,11 +43,6 @@ from snerv_codec.training.settings import FitSettings
 WHOLE = replace(QUICK, size="120k")
 RD = FitSettings.preset("paper", recipe="rd", epochs=1, grid_epochs=6)
 CUT = replace(WHOLE, segment=4)  # 6 frames: two segments, of 4 and 2
-
-
-def jobs_of(clip, folder, settings=CUT):
-    footage = read_footage(clip, settings)
-    return make_jobs(footage, plan_segments(footage.info, settings), settings, WorkDirectory(folder), 0)
 
 
 def epochs_of(clip, output, settings=CUT, stop_after=None, **options):
@@ -96,7 +91,7 @@ def test_a_file_of_several_segments_shows_all_frames_in_order(clip, tmp_path):
     with Decoder(tmp_path / "a.snrv", device="cpu") as decoder:
         assert [zlib.crc32(frame.tobytes()) for frame in decoder] == list(decoder.checksums())
         one, other = decoder[:4], decoder[4:]
-    for frames, job in zip((one, other), jobs_of(clip, tmp_path / "jobs"), strict=True):
+    for frames, job in zip((one, other), jobs_of(clip, tmp_path / "jobs", CUT), strict=True):
         job.run()
         assert [zlib.crc32(frame.tobytes()) for frame in frames] == frame_checksums(job.coded(), tmp_path, header)
     assert report.frames == 6
@@ -188,7 +183,7 @@ def test_an_interrupted_run_that_is_dropped_leaves_nothing_that_is_gone_on_with(
 
 
 def test_a_damaged_segment_that_was_done_is_told(clip, tmp_path):
-    job = jobs_of(clip, tmp_path / "work")[1]
+    job = jobs_of(clip, tmp_path / "work", CUT)[1]
     fitted = job.run()
     assert job.run(on_event=lambda event: pytest.fail(str(event))) == fitted
     state = job.checkpoint.load()
@@ -228,7 +223,7 @@ def test_a_source_that_changes_meanwhile_is_told(clip, tmp_path):
 
 
 def test_segments_come_out_the_same_side_by_side(clip, tmp_path, monkeypatch):
-    monkeypatch.setattr("snerv_codec.encoding.runner.available_cores", lambda: 2 * torch.get_num_threads())
+    monkeypatch.setattr("snerv_codec.runtime.machine.available_cores", lambda: 2 * torch.get_num_threads())
     settings = replace(CUT, fit=replace(RD, grid_epochs=3), target=Target("size", 60_000))
     encode(clip, tmp_path / "one.snrv", settings)
     told = []
@@ -240,7 +235,7 @@ def test_segments_come_out_the_same_side_by_side(clip, tmp_path, monkeypatch):
 
 
 def test_where_one_segment_fails_the_others_are_kept(clip, tmp_path):
-    jobs = jobs_of(clip, tmp_path / "work")
+    jobs = jobs_of(clip, tmp_path / "work", CUT)
     broken = replace(jobs[1], limit=1)  # byte
     with pytest.raises(UserError, match="segment 2: .*; the other segments are kept: use `resume`"):
         run_jobs([jobs[0], broken], workers=2, on_event=lambda event: None)
@@ -268,7 +263,7 @@ def test_somebody_has_to_fit(clip, tmp_path):
 
 @pytest.mark.slow
 def test_what_cannot_be_written_ends_all_at_once(clip, tmp_path):
-    jobs = jobs_of(clip, tmp_path / "work")
+    jobs = jobs_of(clip, tmp_path / "work", CUT)
     (tmp_path / "file").write_bytes(b"")
     lost = replace(jobs[0], checkpoint=Checkpoint(tmp_path / "file", {}))
     with pytest.raises(OutputError, match="the state of the fit cannot be saved"):
@@ -293,7 +288,7 @@ def test_a_signal_to_all_stops_each_once_and_loses_nothing(clip, tmp_path):
 
 @pytest.mark.slow
 def test_a_worker_that_is_lost_is_replaced_and_its_job_gone_on_with(clip, tmp_path):
-    jobs, killed = jobs_of(clip, tmp_path / "work"), []
+    jobs, killed = jobs_of(clip, tmp_path / "work", CUT), []
 
     def kill(event):
         if isinstance(event, EpochDone) and not killed:
@@ -350,7 +345,7 @@ def test_a_long_video_is_cut_where_its_scenes_begin(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_an_interrupted_encode_of_several_workers_goes_on_in_one_where_they_were(clip, tmp_path, monkeypatch):
-    monkeypatch.setattr("snerv_codec.encoding.runner.available_cores", lambda: 2 * torch.get_num_threads())
+    monkeypatch.setattr("snerv_codec.runtime.machine.available_cores", lambda: 2 * torch.get_num_threads())
     settings = replace(CUT, fit=replace(CUT.fit, epochs=10))
     done = epochs_of(clip, tmp_path / "a.snrv", settings, stop_after=4, workers=2)
     assert not multiprocessing.active_children()
