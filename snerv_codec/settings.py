@@ -52,7 +52,8 @@ class EncodeSettings:
     `mask` is a picture, a folder of pictures or a video, white where pixels are missing and to be filled in.
     `segment` says which frames share a network: so many ("900", 900), those of so many seconds ("30s"), all (None or
     "none"), or as many as memory allows, from the start of a scene where that can be ("auto"). Of so many segments in a
-    row as `chain` says, each starts with the network of the one before, and so is fitted after it.
+    row as `chain` says, each starts with the network of the one before, and so is fitted after it; where less than half
+    of its frames are still of the scene that the one before ends in, it starts anew.
     """
 
     size: str | int | float | None = None

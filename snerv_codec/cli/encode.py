@@ -107,7 +107,7 @@ PART = section(
         default=1,
         show_default=True,
         help="So many segments in a row start with the network of the one before: better after few epochs, but fitted "
-        "one after the other.",
+        "one after the other. At a new scene a chain breaks.",
     ),
     option("--mask", type=click.Path(path_type=Path), help="PNG, folder of PNGs or video: white gets filled in."),
     option("--holdout", type=click.Choice(["even"]), help="Leave out every second frame; decode --rate 2x inserts it."),

@@ -2,7 +2,7 @@
 
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -18,6 +18,7 @@ from snerv_codec.media.mask import Mask, read_mask
 from snerv_codec.media.picture import RGB8, Pixels
 from snerv_codec.media.reader import Video, open_video, read_video
 from snerv_codec.media.run import Run
+from snerv_codec.media.scenes import scene_cuts_of
 from snerv_codec.media.seek import read_run
 from snerv_codec.media.timeline import cut, odd_frames
 from snerv_codec.settings import EncodeSettings
@@ -100,7 +101,8 @@ class Footage:
 
     @property
     def identity(self) -> dict[str, object]:
-        """Tells one footage from another: by its pixels where they are held, else by the file's name, size and time."""
+        """Tells one footage from another: by its pixels where they are held, else by the file's name, size and time,
+        and by the checksums of what was noted."""
         if self.held is not None:
             known = 0 if self.held.known is None else zlib.crc32(self.held.known.data)
             return {"frames": zlib.crc32(self.held.frames.data), "known": known}
@@ -108,6 +110,7 @@ class Footage:
         files = sorted(path.iterdir()) if path.is_dir() else [path]
         states = [each.stat() for each in files]
         told = [str(path.resolve()), sum(state.st_size for state in states), max(s.st_mtime_ns for s in states)]
+        told += [] if self.run is None else [zlib.crc32(repr(self.run.checksums).encode())]
         return {"frames": [*told, repr(self.settings.source), self.step, self.numbers.start, self.numbers.stop]}
 
     @property
@@ -153,16 +156,30 @@ def read_footage(source: Any, settings: EncodeSettings, *, memory: int | None = 
 def _survey(source: Any, settings: EncodeSettings, memory: int | None, *, noted: bool) -> Footage:
     """What is there, by decoding it once; frames that are `noted` are found again faster."""
     if not isinstance(source, str | os.PathLike):
-        return _described(source, settings, read_video(source, settings.source, keep=False))
+        video = read_video(source, settings.source, keep=False)
+        return _with_scenes(_described(source, settings, video), _scenes_in(video.frames, settings))
     with open_video(os.fspath(source), settings.source, memory=memory, noted=noted) as stream:
-        scenes: list[int] = []
-        if settings.segment == "auto":
-            scenes = stream.scene_cuts()
+        scenes = stream.scene_cuts() if _asks_for_scenes(settings) else []
         stream.skip()
         video = Video(stream.info(), RGB8.empty(0), stream.tracks(), stream.warnings(), stream.extras())
         run = stream.run() if noted else None
-    footage = _described(source, settings, video)
-    return replace(footage, run=run, scenes=tuple(sorted({-(-number // footage.step) for number in scenes})))
+    return replace(_with_scenes(_described(source, settings, video), scenes), run=run)
+
+
+def _asks_for_scenes(settings: EncodeSettings) -> bool:
+    """Whether borders, or chains, go by where scenes begin."""
+    return settings.segment == "auto" or (settings.segment is not None and settings.chain > 1)
+
+
+def _scenes_in(frames: Pixels, settings: EncodeSettings) -> list[int]:
+    """The frames of those in memory that begin a new scene, where that is asked for and they are not one segment."""
+    one = settings.segment == "auto" and frames.nbytes <= MOST_BYTES
+    return scene_cuts_of(frames) if _asks_for_scenes(settings) and not one else []
+
+
+def _with_scenes(footage: Footage, scenes: Iterable[int]) -> Footage:
+    """The footage of a source whose frames of these numbers begin a new scene."""
+    return replace(footage, scenes=tuple(sorted({-(-number // footage.step) for number in scenes})))
 
 
 def _described(source: Any, settings: EncodeSettings, video: Video) -> Footage:
@@ -173,7 +190,7 @@ def _described(source: Any, settings: EncodeSettings, video: Video) -> Footage:
 def _hold(source: Any, settings: EncodeSettings, memory: int | None) -> Footage:
     """The footage with its frames."""
     video, known = read_video(source, settings.source, memory=memory), None
-    footage = _described(source, settings, video)
+    footage = _with_scenes(_described(source, settings, video), _scenes_in(video.frames, settings))
     if settings.mask is not None:
         known = read_mask(settings.mask, video.info, settings.source, memory=memory)
     if settings.holdout is None:

@@ -12,7 +12,7 @@ from snerv_codec.bitstream.models import DecoderConfig
 from snerv_codec.bitstream.types import SideTrack, VideoInfo
 from snerv_codec.encoding.footage import read_footage
 from snerv_codec.encoding.prediction import predicted_bytes, predicted_seconds, track_bytes
-from snerv_codec.encoding.segmentation import SegmentPlan, plan_segments
+from snerv_codec.encoding.segmentation import SegmentPlan, chain_lengths, plan_segments
 from snerv_codec.events import Event, Warned
 from snerv_codec.media.picture import PictureFormat
 from snerv_codec.media.rehearsal import told_outputs
@@ -105,8 +105,8 @@ def make_plan(
         sum(getattr(each, f"{part}_parameters") for each in costs) for part in ("decoder", "embedding")
     )
     taken = predicted_bytes(weights, embeddings, info, tracks, settings, extras, len(segments))
-    given, lengths = input_bytes(source), [segment.info.frame_count for segment in segments]
-    side_by_side, threads = _side_by_side(len(segments), settings, workers)
+    given, chains = input_bytes(source), chain_lengths(segments)
+    side_by_side, threads = _side_by_side(len(chains), settings, workers)
     pace = seconds_a_frame(config, settings, threads)
     return Plan(
         source=name_of(source),
@@ -140,19 +140,19 @@ def make_plan(
         track_bytes=track_bytes(tracks, extras),
         predicted_bytes=taken,
         predicted_share=None if given is None else taken / given,
-        predicted_seconds=predicted_seconds(lengths, settings, pace, side_by_side),
+        predicted_seconds=predicted_seconds(chains, settings, pace, side_by_side),
         video_memory=PictureFormat(info.height, info.width).size * longest.info.frame_count,
         fitting_memory=fitting_memory(config, min(batch, longest.info.frame_count)),
         decoding_memory=decoding_memory(config, cost.total_parameters, 1),
     )
 
 
-def _side_by_side(segments: int, settings: EncodeSettings, workers: int | Literal["auto"]) -> tuple[int, int | None]:
-    """How many segments are fitted at a time, and with how many threads each (None: all that there are).
+def _side_by_side(chains: int, settings: EncodeSettings, workers: int | Literal["auto"]) -> tuple[int, int | None]:
+    """How many of the `chains` are fitted at a time, and with how many threads each (None: all that there are).
 
     Workers on one GPU share its time, so they count as one.
     """
-    count = min(worker_count(workers, settings.device), -(-segments // settings.chain))
+    count = min(worker_count(workers, settings.device), chains)
     if choose_device(settings.device).type != "cpu":
         return max(1, min(count, len(devices_to_share(settings.device)) or 1)), None
     return count, None if count == 1 else threads_each(count)

@@ -62,14 +62,14 @@ def track_bytes(tracks: Sequence[SideTrack], extras: Extras = NO_EXTRAS) -> int:
 def predicted_seconds(
     lengths: Sequence[int], settings: EncodeSettings, seconds_a_frame: float, side_by_side: int = 1
 ) -> float:
-    """Time of the fit of segments of so many frames, in which each frame of a plain epoch takes `seconds_a_frame`.
+    """Time of the fit of so many frames each, in which a frame of a plain epoch takes `seconds_a_frame`.
 
-    So many chains of segments are fitted `side_by_side`, each at that speed, the longest first.
+    The `lengths` are those of chains of segments, of which so many are fitted `side_by_side`, each at that speed, the
+    longest first.
     """
     phases = settings.phases()
     epochs = sum(phase.epochs * (GRID_TIME if phase.grids else 1.0) for phase in phases)
-    chains = [sum(lengths[start : start + settings.chain]) for start in range(0, len(lengths), settings.chain)]
-    longest = makespan(sorted(chains, reverse=True), side_by_side)
+    longest = makespan(sorted(lengths, reverse=True), side_by_side)
     return (epochs + MEASURE_TIME * (len(phases) + 1)) * longest * seconds_a_frame
 
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from snerv_codec.bitstream.container import segment_bytes
 from snerv_codec.bitstream.models import DecoderConfig
 from snerv_codec.bitstream.segmentsection import CodedSegment
-from snerv_codec.bitstream.types import Segment
 from snerv_codec.encoding.footage import Clip, Footage
 from snerv_codec.encoding.segmentation import SegmentPlan, shares
 from snerv_codec.encoding.workdir import SEGMENT, WorkDirectory
@@ -23,6 +22,7 @@ from snerv_codec.training.checkpoint import MADE_BY, Checkpoint
 if TYPE_CHECKING:
     from snerv_codec.compression.rounding import Rounding
     from snerv_codec.rate_control.control import Pack, Packed, RateControl
+    from snerv_codec.rate_control.judge import ClipJudge
     from snerv_codec.training.frames import FrameSet
     from snerv_codec.training.loop import Trainer
 
@@ -88,6 +88,7 @@ class SegmentJob:
         limit cannot be met, and what training raises.
         """
         from snerv_codec.compression.packing import pack_segment
+        from snerv_codec.rate_control.judge import ClipJudge
         from snerv_codec.training.trainer import make_trainer
 
         saved = self.checkpoint.load() if self.checkpoint.exists() else None
@@ -96,26 +97,28 @@ class SegmentJob:
         clip = self.footage.load(available_memory())
         frames = self._place(clip)
         pack = partial(pack_segment, config=self.config, ll_ranges=frames.ll_ranges)
-        control = self._control(clip, pack)
+        judge = ClipJudge(clip, choose_device(self.settings.device))
+        control = self._control(judge, pack)
         trainer = make_trainer(frames, self.config, self.settings.fit, controller=control)
         if saved is not None:
             with self.checkpoint.using():
                 trainer.load(saved)
         elif self.start is not None:
-            left = self.start.load()
+            left = self.start.load(lambda name: name.startswith(NETWORKS))
             with self.start.using():
                 trainer.networks.load_state_dict(_under(NETWORKS, left))
         control.plan(trainer.values())
         trainer.run(checkpoint=self.checkpoint, on_event=self._numbered(on_event))
         packed = control.pack(trainer.values(), self._rounding(trainer))
-        return self._save(trainer, packed)
+        return self._save(trainer, packed, judge)
 
     def coded(self, draft: int = 0) -> CodedSegment:
         """One of the drafts of the segment, which is done, as the file holds it. Raises as reading a state does."""
-        saved = self.checkpoint.load()
+        wanted = f"{SECTION}{draft}"
+        saved = self.checkpoint.load(lambda name: name == wanted)
         fitted = self._ended(saved)
         with self.checkpoint.using():
-            section = saved[f"{SECTION}{draft}"].numpy().tobytes()  # type: ignore[union-attr]
+            section = saved[wanted].numpy().tobytes()  # type: ignore[union-attr]
             if zlib.crc32(section) != fitted.drafts[draft].checksum:
                 raise ValueError("a damaged segment")
             tensors, values = json.loads(str(saved["counts"]))
@@ -146,12 +149,10 @@ class SegmentJob:
         known = None if clip.known is None else torch.from_numpy(clip.known)
         return FrameSet(frames, self.config, device, known=known)
 
-    def _control(self, clip: Clip, pack: "Pack") -> "RateControl":
+    def _control(self, judge: "ClipJudge", pack: "Pack") -> "RateControl":
         from snerv_codec.rate_control.control import Free, ToQuality, ToSize
-        from snerv_codec.rate_control.judge import ClipJudge
 
         target, weight = self.settings.target, self.settings.fit.rate_weight
-        judge = ClipJudge(clip, choose_device(self.settings.device))
         if self.limit is not None:
             return ToSize(self.limit, weight, pack, judge if self.shared else None)
         if target is not None and target.of_quality:
@@ -174,20 +175,13 @@ class SegmentJob:
         embeddings, size = tuple(values.embeddings.values()), (frames.height, frames.width)
         return RateDistortion(sensitivities(trainer.networks.decoder, embeddings, frames.ll_ranges, size), plain)
 
-    def _checksums(self, segment: Segment) -> list[int]:
-        """The CRC-32 of each frame that the segment decodes to here."""
-        from snerv_codec.decoding import SegmentPlayer
-
-        player = SegmentPlayer(segment, self.footage.info, choose_device(self.settings.device))
-        return [zlib.crc32(frame.data) for frame in player.play(player.numbers)]
-
-    def _save(self, trainer: "Trainer", packed: "Sequence[Packed]") -> FittedSegment:
+    def _save(self, trainer: "Trainer", packed: "Sequence[Packed]", judge: "ClipJudge") -> FittedSegment:
         """Keep what came of the fit in place of its state."""
         import torch
 
         results, estimated_bytes = trainer.results, trainer.state.estimated_bytes
 
-        coded = [each.coded.with_checksums(self._checksums(each.segment)) for each in packed]
+        coded = [each.coded.with_checksums(judge.checksums(each.segment)) for each in packed]
         drafts = tuple(
             PackedDraft(
                 segment_bytes(each), each.symbol_bytes, zlib.crc32(each.section), measured.quality, measured.psnr
@@ -220,11 +214,10 @@ def make_jobs(
     limits = [None] * len(segments) if target is None else shares(target - rest, segments)
     jobs: list[SegmentJob] = []
     for number, (segment, limit) in enumerate(zip(segments, limits, strict=True)):
-        part = footage.part(segment.numbers)
+        part, following = footage.part(segment.numbers), segments[number + 1 : number + 2]
         checkpoint = Checkpoint(work.directory, _identity(part, segment.config, settings, limit), f"{SEGMENT}{number}")
-        start = jobs[-1].checkpoint if number % settings.chain else None
-        followed = (number + 1) % settings.chain > 0 and number + 1 < len(segments)
-        shared = len(segments) > 1
+        start = jobs[-1].checkpoint if segment.warm else None
+        followed, shared = any(each.warm for each in following), len(segments) > 1
         jobs.append(SegmentJob(part, segment.config, settings, checkpoint, number, limit, shared, start, followed))
     return jobs
 

@@ -20,11 +20,15 @@ MOST_BYTES = 1 << 30  # of frames, as 8-bit RGB, that share a network where nobo
 
 @dataclass(frozen=True, slots=True)
 class SegmentPlan:
-    """Consecutive frames that are to share a network of `config`; `info` describes these alone."""
+    """Consecutive frames that are to share a network of `config`; `info` describes these alone.
+
+    In a chain, a `warm` segment starts with the network of the one before it.
+    """
 
     numbers: range
     info: VideoInfo
     config: DecoderConfig
+    warm: bool = False
 
 
 def plan_segments(info: VideoInfo, settings: EncodeSettings, scenes: Sequence[int] = ()) -> tuple[SegmentPlan, ...]:
@@ -36,10 +40,36 @@ def plan_segments(info: VideoInfo, settings: EncodeSettings, scenes: Sequence[in
     planned, starts = [], [*cuts(info, settings.segment, scenes), info.frame_count]
     mean = ceil(info.frame_count / (len(starts) - 1))
     common = None if settings.chain == 1 else decoder_config(cut(info, (), range(mean))[0], settings, whole=info)
-    for numbers in map(range, starts, starts[1:]):
+    parts = list(map(range, starts, starts[1:]))
+    for numbers, warm in zip(parts, warm_starts(parts, scenes, settings.chain), strict=True):
         part, _ = cut(info, (), numbers)
-        planned.append(SegmentPlan(numbers, part, common or decoder_config(part, settings, whole=info)))
+        planned.append(SegmentPlan(numbers, part, common or decoder_config(part, settings, whole=info), warm))
     return tuple(planned)
+
+
+def warm_starts(parts: Sequence[range], scenes: Sequence[int], chain: int) -> list[bool]:
+    """Whether each part starts with the network of the one before it, where at most `chain` do so in a row.
+
+    What was learned of another scene does more harm than good, so only one does that still shows, for half of its
+    frames at least, the scene in which the one before it ends.
+    """
+    warm: list[bool] = []
+    for number, part in enumerate(parts):
+        change = min((scene for scene in scenes if scene >= part.start), default=part.stop)
+        full = number + 1 >= chain and all(warm[number - chain + 1 :])
+        warm.append(number > 0 and not full and 2 * (change - part.start) >= len(part))
+    return warm
+
+
+def chain_lengths(segments: Sequence[SegmentPlan]) -> list[int]:
+    """How many frames there are in each chain: in a cold segment and the warm ones after it."""
+    lengths: list[int] = []
+    for segment in segments:
+        if segment.warm:
+            lengths[-1] += len(segment.numbers)
+        else:
+            lengths.append(len(segment.numbers))
+    return lengths
 
 
 def cuts(info: VideoInfo, segment: Segmentation, scenes: Sequence[int]) -> list[int]:

@@ -1,12 +1,13 @@
 """VMAF, by the libvmaf in the ffmpeg that comes with the package imageio-ffmpeg (extra `vmaf`)."""
 
-import json
 import subprocess
+from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from xml.etree import ElementTree
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from snerv_codec.runtime.machine import available_cores
 MODEL = "vmaf_v0.6.1"
 MIN_SIDE = 32  # libvmaf crashes below 17 pixels, and on its fourth scale little is left of 32
 MAX_THREADS = 8
-LOG, MESSAGES = "vmaf.json", "messages.txt"
+LOG, MESSAGES = "vmaf.xml", "messages.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +71,12 @@ class VmafMeter:
             self.close()
             if self._process.wait():
                 raise self._failure()
-            log = json.loads((self._folder / LOG).read_bytes())
-            scores = tuple(float(frame["metrics"]["vmaf"]) for frame in log["frames"])
-        except (OSError, ValueError, KeyError) as error:
+            version, scores = _read_log(self._folder / LOG)
+        except (OSError, ValueError, KeyError, ElementTree.ParseError) as error:
             raise self._failure() from error
         if len(scores) != self._count:
             raise ResourceError(f"VMAF: ffmpeg scored {len(scores)} of {self._count} frames; `vmaf`=False does without")
-        return Vmaf(scores, MODEL, str(log["version"]))
+        return Vmaf(scores, MODEL, version)
 
     def close(self) -> None:
         """Close the pipe."""
@@ -89,6 +89,21 @@ class VmafMeter:
         return ResourceError(f"VMAF: ffmpeg failed: {reason}; `vmaf`=False does without")
 
 
+def _read_log(path: Path) -> tuple[str, tuple[float, ...]]:
+    """The version and the score of each frame in libvmaf's log, of which one frame at a time is in memory."""
+    scores = array("d")
+    reader = ElementTree.iterparse(path, ("start", "end"))
+    _, root = next(reader)
+    around = root
+    for event, element in reader:
+        if element.tag == "frames":
+            around = element
+        elif element.tag == "frame" and event == "end":
+            scores.append(float(element.attrib["vmaf"]))
+            around.clear()  # which would keep it
+    return str(root.attrib["version"]), tuple(scores)
+
+
 @contextmanager
 def open_vmaf(width: int, height: int, ffmpeg: str) -> Iterator[VmafMeter]:
     """A meter for frames of this size; the process and its files are gone in the end, whatever happens.
@@ -98,7 +113,7 @@ def open_vmaf(width: int, height: int, ffmpeg: str) -> Iterator[VmafMeter]:
     """
     split = "split[a][b];[a]crop=iw:ih/2:0:0[reference];[b]crop=iw:ih/2:0:ih/2[distorted]"
     threads = min(MAX_THREADS, available_cores())
-    score = f"libvmaf=model=version\\\\={MODEL}:log_fmt=json:log_path={LOG}:n_threads={threads}"
+    score = f"libvmaf=model=version\\\\={MODEL}:log_fmt=xml:log_path={LOG}:n_threads={threads}"
     command = [ffmpeg, "-hide_banner", "-nostdin", "-loglevel", "error"]
     command += ["-f", "rawvideo", "-pixel_format", "yuv444p", "-video_size", f"{width}x{2 * height}", "-i", "pipe:0"]
     command += ["-filter_complex", f"{split};[distorted][reference]{score}", "-f", "null", "-"]

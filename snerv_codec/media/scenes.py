@@ -4,7 +4,10 @@ from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
+import av
+
 from snerv_codec.media.filters import make_graph, ready
+from snerv_codec.media.picture import Pixels
 
 THRESHOLD = 0.3  # of FFmpeg's score of change, from 0 to 1, as its documentation proposes
 
@@ -22,3 +25,8 @@ def scene_cuts(frames: Iterable[Any]) -> list[int]:
         graph.push(None)
         cuts += (chosen.pts for chosen in ready(graph))
     return [number for number in cuts if number > 0]
+
+
+def scene_cuts_of(pictures: Pixels) -> list[int]:
+    """As `scene_cuts`, of pictures in memory, uint8 RGB (T, H, W, 3)."""
+    return scene_cuts(av.VideoFrame.from_ndarray(picture, format="rgb24") for picture in pictures)

@@ -17,7 +17,7 @@ from snerv_codec.media.color import Converter
 from snerv_codec.media.interlacing import deinterlaced
 from snerv_codec.media.orientation import STORED, orientation
 from snerv_codec.media.picture import PictureFormat, Pixels
-from snerv_codec.media.reader import open_source, read_video, too_many
+from snerv_codec.media.reader import open_source, open_video, too_many
 from snerv_codec.media.run import Checker, Run
 from snerv_codec.media.source import Damage, Landmark, Selection, Source, Unsupported
 
@@ -28,7 +28,8 @@ BEYOND = 100  # frames that come before a landmark, or are held back, where one 
 def read_run(source: str | Path, selection: Selection, run: Run, *, memory: int | None = None) -> Pixels:
     """The frames of a run of `source`, uint8 (N, H, W, 3), as `selection` shows them; its `frames` do not count.
 
-    They are read from the start where they are not found from a landmark. Raises as `read_video` does.
+    They are read from the start where they are not found from a landmark. Raises as `read_video` does, and `InputError`
+    where they are others than those of the run.
     """
     selection = replace(selection, audio=False, subtitles=False, attachments=False)
     before = LOOKED_AT if selection.deinterlace else 0
@@ -40,7 +41,13 @@ def read_run(source: str | Path, selection: Selection, run: Run, *, memory: int 
         if found is not None:
             return found
     numbers = run.first, run.first + len(run.checksums)
-    return read_video(source, replace(selection, frames=numbers), memory=memory).frames
+    with open_video(source, replace(selection, frames=numbers), memory=memory, noted=True) as stream:
+        pixels = _room_for(len(run.checksums), stream.format, stream.name, memory)
+        for number, picture in enumerate(stream):
+            pixels[number] = picture
+        if stream.run().checksums != run.checksums:
+            raise InputError(f"{stream.name}: has changed since it was planned")
+    return pixels
 
 
 def _found(source: Source, landmark: Landmark, run: Run, memory: int | None) -> Pixels | None:
@@ -54,13 +61,18 @@ def _found(source: Source, landmark: Landmark, run: Run, memory: int | None) -> 
         rows, columns = centred(height, width, source.selection.crop or (height, width))
         picture = picture[rows, columns]
         if pixels is None:
-            if memory is not None and count * picture.size > memory:
-                raise too_many(source.name, memory // picture.size, memory)
-            pixels = PictureFormat(*picture.shape[:2]).empty(count)
+            pixels = _room_for(count, PictureFormat(*picture.shape[:2]), source.name, memory)
         pixels[number] = picture
         if number == count - 1:
             return pixels
     return None
+
+
+def _room_for(count: int, picture: PictureFormat, name: str, memory: int | None) -> Pixels:
+    """Pixels of so many frames, to be filled. Raises `ResourceError` where they do not fit."""
+    if memory is not None and count * picture.size > memory:
+        raise too_many(name, memory // picture.size, memory)
+    return picture.empty(count)
 
 
 def _decoded(source: Source, landmark: Landmark) -> Iterator[Any]:

@@ -1,5 +1,6 @@
 """How good a segment looks once it is decoded."""
 
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from statistics import fmean
@@ -17,14 +18,27 @@ from snerv_codec.rate_control.targets import TargetKind
 
 
 class ClipJudge:
-    """Compares segments, as they decode on `device`, with the `clip` that they were fitted to."""
+    """Compares segments, as they decode on `device`, with the `clip` that they were fitted to.
+
+    It remembers what their frames came to, so that one that was judged need not be decoded for its checksums.
+    """
 
     def __init__(self, clip: Clip, device: torch.device) -> None:
         self._clip, self._device = clip, device
+        self._decoded: list[tuple[Segment, list[int]]] = []
 
     def quality(self, segment: Segment, kind: TargetKind) -> float:
         """Mean of the frames' PSNR in dB ("psnr") or of their VMAF ("vmaf")."""
         return self._vmaf(segment) if kind == "vmaf" else self._psnr(segment)
+
+    def checksums(self, segment: Segment) -> list[int]:
+        """The CRC-32 of each frame that the segment decodes to here."""
+        for known, checksums in self._decoded:
+            if known is segment:
+                return checksums
+        for _ in self._pictures(segment):
+            pass
+        return self._decoded[-1][1]
 
     def _psnr(self, segment: Segment) -> float:
         """Over what is known of the frames, as `encode` reports it."""
@@ -41,6 +55,9 @@ class ClipJudge:
             return fmean(meter.result().scores)
 
     def _pictures(self, segment: Segment) -> Iterator[Pixels]:
-        """What the frames decode to."""
-        player = SegmentPlayer(segment, self._clip.info, self._device)
-        return player.play(player.numbers)
+        """What the frames decode to; once all are taken, their checksums are known."""
+        player, checksums = SegmentPlayer(segment, self._clip.info, self._device), []
+        for picture in player.play(player.numbers):
+            checksums.append(zlib.crc32(picture.data))
+            yield picture
+        self._decoded.append((segment, checksums))

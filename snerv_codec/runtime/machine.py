@@ -103,11 +103,14 @@ def available_cores() -> int:
 
 
 def worker_count(workers: int | Literal["auto"], device: str) -> int:
-    """How many are to work side by side on `device`; "auto" is one for each CUDA device, or for each core.
+    """How many are to work side by side on `device`; "auto" is one for each CUDA device that it stands for, or for each
+    core.
 
     Raises `SettingsError` for nobody at all.
     """
     if workers == "auto":
+        if device.startswith("cuda:"):
+            return 1
         return (0 if device == "cpu" else len(cuda_devices())) or available_cores()
     if workers < 1:
         raise SettingsError(f"`workers` {workers}: at least one has to work; give 1 or more, or auto")

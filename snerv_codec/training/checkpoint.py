@@ -62,11 +62,14 @@ class Checkpoint:
             message = f"{self.path}: the state of the fit cannot be saved: {error.strerror}"
             raise OutputError(message + ADVICE.get(error.errno or 0, "")) from error
 
-    def load(self) -> dict[str, Tensor | str | int]:
-        """The saved state. Raises `InputError` for a damaged one, `SettingsError` for another run's."""
+    def load(self, wanted: Callable[[str], bool] = lambda name: True) -> dict[str, Tensor | str | int]:
+        """The saved state; of its tensors those whose names are `wanted`, and the others are not read.
+
+        Raises `InputError` for a damaged one, `SettingsError` for another run's.
+        """
         with self.using(), np.load(self.path, allow_pickle=False) as archive:
             header = json.loads(archive["header"].tobytes())
-            arrays = {key: archive[key] for key in archive.files if key != "header"}
+            arrays = {key: archive[key] for key in archive.files if key != "header" and wanted(key)}
             identity, plain = dict(header["identity"]), dict(header["state"])
         keys = sorted(identity.keys() | self.identity.keys())
         changed = [key for key in keys if identity.get(key) != self.identity.get(key)]

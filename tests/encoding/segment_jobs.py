@@ -9,4 +9,4 @@ from snerv_codec.encoding.workdir import WorkDirectory
 def jobs_of(source, folder, settings):
     """Those of `source`, with states in `folder`."""
     footage = read_footage(source, settings)
-    return make_jobs(footage, plan_segments(footage.info, settings), settings, WorkDirectory(folder), 0)
+    return make_jobs(footage, plan_segments(footage.info, settings, footage.scenes), settings, WorkDirectory(folder), 0)

@@ -2,20 +2,25 @@
 
 from dataclasses import replace
 from fractions import Fraction
+from itertools import accumulate, groupby
 
 import numpy as np
 import pytest
 import torch
 from clips import moving_picture
 from conftest import QUICK
+from hypothesis import given
+from hypothesis import strategies as st
 from segment_jobs import jobs_of
 
-from snerv_codec import EncodeSettings, encode
+from snerv_codec import EncodeSettings, encode, plan
 from snerv_codec.bitstream.container import read_header
 from snerv_codec.encoding.runner import run_jobs
+from snerv_codec.encoding.segmentation import warm_starts
 from snerv_codec.errors import SettingsError, UserError
 from snerv_codec.events import EpochDone
 from snerv_codec.media.source import Selection
+from snerv_codec.media.writer import write_image
 from snerv_codec.training.settings import FitSettings
 
 CHAINED = replace(QUICK, size="240k", segment=2, chain=2)  # 6 frames: two segments, and one by itself
@@ -80,3 +85,41 @@ def test_where_one_fails_those_that_start_from_it_are_not_begun(clip, tmp_path):
 def test_a_chain_has_a_segment_at_least():
     with pytest.raises(SettingsError, match="`chain` 0"):
         EncodeSettings.of(chain=0)
+
+
+@given(
+    st.lists(st.integers(1, 20), min_size=1, max_size=30),
+    st.sets(st.integers(0, 300)),
+    st.integers(1, 5),
+)
+def test_a_chain_has_no_more_segments_than_asked_for_and_starts_anew_at_a_scene(lengths, scenes, chain):
+    ends = [0, *accumulate(lengths)]
+    parts = list(map(range, ends, ends[1:]))
+    warm = warm_starts(parts, sorted(scenes), chain)
+    assert not warm[0]
+    rows = [len(list(row)) for following, row in groupby(warm) if following]
+    assert max(rows, default=0) < chain
+    assert not any(following and part.start in scenes for part, following in zip(parts, warm, strict=True))
+    plain = warm_starts(parts, [], chain)
+    assert plain == [number % chain > 0 for number in range(len(parts))]
+
+
+def test_a_segment_that_shows_little_of_the_scene_before_it_starts_cold():
+    parts = [range(0, 10), range(10, 20), range(20, 30), range(30, 40)]
+    assert warm_starts(parts, [14, 25], 8) == [False, False, True, True]
+    assert warm_starts(parts, [10], 2) == [False, False, True, False]
+
+
+def test_a_cut_to_another_film_breaks_a_chain_of_frames_and_of_files(tmp_path):
+    """Its second half is of another scene: the third segment is what the first one would be."""
+    bright = moving_picture(4, 48, 64) // 4 + 180
+    frames = np.concatenate((moving_picture(4, 48, 64) // 8, bright))
+    settings = replace(QUICK, size="400k", segment=2, chain=4, source=Selection(rate=Fraction(25)))
+    (tmp_path / "frames").mkdir()
+    for number, frame in enumerate(frames):
+        write_image(tmp_path / "frames" / f"{number}.png", frame)
+    for source in (frames, tmp_path / "frames"):
+        jobs = jobs_of(source, tmp_path / "work", settings)
+        assert [job.after for job in jobs] == [None, 0, None, 2]
+        assert [job.followed for job in jobs] == [True, False, True, False]
+    assert plan(frames, settings).segments == ((0, 2), (2, 2), (4, 2), (6, 2))

@@ -1,4 +1,5 @@
 import tempfile
+import tracemalloc
 from itertools import pairwise
 
 import numpy as np
@@ -7,7 +8,7 @@ from clips import moving_picture
 
 from snerv_codec.bitstream.types import Color
 from snerv_codec.errors import ResourceError
-from snerv_codec.evaluation.vmaf import MIN_SIDE, find_ffmpeg, open_vmaf
+from snerv_codec.evaluation.vmaf import MIN_SIDE, _read_log, find_ffmpeg, open_vmaf
 from snerv_codec.media.color import BT709, Converter
 
 pytest.importorskip("imageio_ffmpeg", reason="VMAF needs imageio-ffmpeg, of the extra `vmaf`")
@@ -109,3 +110,23 @@ def test_giving_up_midway_ends_ffmpeg_and_leaves_nothing(scratch):
         use()
     assert running[0].returncode is not None
     assert list(scratch.iterdir()) == []
+
+
+def test_a_log_takes_memory_for_its_scores_alone(tmp_path):
+    """Eight bytes a score, and what Python makes of them, but not the rest of the log."""
+    frames = 20_000
+    with (tmp_path / "log.xml").open("w") as file:
+        file.write('<VMAF version="v3"><frames>')
+        for number in range(frames):
+            other = " ".join(f'figure{each}="{number / 7:.6f}"' for each in range(20))
+            file.write(f'<frame frameNum="{number}" {other} vmaf="{number % 101}.5" />')
+        file.write("</frames></VMAF>")
+    tracemalloc.start()
+    try:
+        version, scores = _read_log(tmp_path / "log.xml")
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert version == "v3"
+    assert scores == tuple(number % 101 + 0.5 for number in range(frames))
+    assert most < (tmp_path / "log.xml").stat().st_size / 3

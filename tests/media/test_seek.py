@@ -118,6 +118,18 @@ def test_a_landmark_that_leads_elsewhere_costs_time_alone(tmp_path, name, wrong)
     assert np.array_equal(read_run(path, EASY, lost), whole[70:90])
 
 
+def test_other_frames_than_those_that_were_noted_are_told(tmp_path):
+    frames = moving(40)
+    (tmp_path / "a.rgb").write_bytes(frames.tobytes())
+    selection = Selection(video_size=(64, 48), pix_fmt="rgb24")
+    _, run = noted(tmp_path / "a.rgb", selection)
+    frames[25, 7, 9] ^= 1
+    (tmp_path / "a.rgb").write_bytes(frames.tobytes())
+    with pytest.raises(InputError, match=r"a\.rgb: has changed since it was planned"):
+        read_run(tmp_path / "a.rgb", selection, run.part(20, 30))
+    assert np.array_equal(read_run(tmp_path / "a.rgb", selection, run.part(30, 40)), frames[30:])
+
+
 def test_frames_that_do_not_fit_the_memory_are_told_before_they_are_read(tmp_path):
     path = make_clip(tmp_path / "a.mkv", moving(100), **LOSSLESS)
     _, run = noted(path)

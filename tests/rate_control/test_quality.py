@@ -98,6 +98,16 @@ def test_vmaf_is_what_evaluate_measures(tmp_path):
     assert measured == pytest.approx(evaluate(source, tmp_path / "out.snrv", device="cpu").summary["vmaf"])
 
 
+def test_what_was_judged_is_not_decoded_again_for_its_checksums(clip, coded, monkeypatch):
+    with StreamFile(coded) as opened:
+        segment, footage = opened.read_segment(0), read_footage(clip, QUICK).load()
+    judge, other = ClipJudge(footage, CPU), ClipJudge(footage, CPU)
+    judge.quality(segment, "psnr")
+    expected = other.checksums(segment)
+    monkeypatch.setattr("snerv_codec.rate_control.judge.SegmentPlayer", None)
+    assert judge.checksums(segment) == other.checksums(segment) == expected == list(segment.frame_checksums)
+
+
 def test_what_cannot_be_measured_is_told_before_the_fit(clip, tmp_path, monkeypatch):
     def missing():
         raise ResourceError("VMAF needs imageio-ffmpeg; install it")

@@ -10,7 +10,14 @@ import pytest
 import torch
 
 from snerv_codec.errors import ResourceError
-from snerv_codec.runtime.machine import _left_in_groups, available_memory, is_out_of_memory, memory_refused
+from snerv_codec.runtime.machine import (
+    _left_in_groups,
+    available_cores,
+    available_memory,
+    is_out_of_memory,
+    memory_refused,
+    worker_count,
+)
 
 
 def group(folder, **files):
@@ -79,3 +86,10 @@ def test_real_refusals_are_known():
 
 def test_there_is_memory():
     assert 0 < available_memory() <= resource.RLIM_INFINITY & (1 << 63) - 1
+
+
+def test_auto_is_a_worker_for_each_device_that_one_lets_it_use(monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
+    assert [worker_count("auto", device) for device in ("auto", "cuda", "cuda:1")] == [4, 4, 1]
+    assert worker_count("auto", "cpu") == available_cores()
+    assert worker_count(3, "cuda:1") == 3
