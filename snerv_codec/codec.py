@@ -105,7 +105,8 @@ def encode(
             _write(beside, open_stream, map(SegmentJob.coded, jobs, outcome.chosen))
             measured = _measure(beside, footage, settings.device, on_event)
         work.finish()
-    seconds = {"fitting": trained - planned, "total": time.perf_counter() - started}
+    ended = time.perf_counter()
+    seconds = {"fitting": trained - planned, "encoding": ended - planned, "total": ended - started}
     for message in shortfall(settings, outcome):
         on_event(Warned(message))
     return _report(output, footage, segments, outcome, measured, seconds)
@@ -257,6 +258,7 @@ def _report(
         estimated_bytes=outcome.estimated_bytes,
         bytes_symbols=outcome.symbol_bytes,
         seconds_fitting=seconds["fitting"],
+        seconds_encoding=seconds["encoding"],
         seconds_decoding=measured.seconds,
         seconds_total=seconds["total"],
     )

@@ -16,9 +16,10 @@ class Plan:
     memory is of the longest, decoder and embedding parameters of all together.
 
     `phases` are those of training with their epochs, `epochs` their sum; a step takes `batch` frames.
-    `predicted_seconds` are those of the fit, and `predicted_share` is `predicted_bytes` over `input_bytes`, None where
-    what is encoded has no size of its own; `track_bytes`, of sound and subtitles, are counted. `size_given` says that
-    the number of parameters was asked for, `target_given` that it may follow from a target; else the video decides.
+    `predicted_seconds` are those from the plan to the measured file. `selected_bytes` is about what the selected frames
+    and pixels take of `input_bytes`, and `predicted_share` is `predicted_bytes` over it, None where nobody can tell;
+    `track_bytes`, of sound and subtitles, are counted. `size_given` says that the number of parameters was asked for,
+    `target_given` that it may follow from a target; else the video decides.
     """
 
     source: str
@@ -49,6 +50,7 @@ class Plan:
     size_given: bool
     target_given: bool
     input_bytes: int | None
+    selected_bytes: int | None
     track_bytes: int
     predicted_bytes: int
     predicted_share: float | None
@@ -73,7 +75,8 @@ class EncodeReport:
     `fitted_psnr` is the model's before pruning and `pruned_psnr` before quantisation and what a recipe trains
     for it, both with frames rounded to 8 bits. `bytes_tracks` is what sound and subtitles take of `bytes_total`,
     and `bytes_symbols` what coded weights and embeddings take; where training knew the rate, `estimated_bytes`
-    is its estimate of these. Times are in seconds.
+    is its estimate of these. Times are in seconds; `seconds_encoding` is what
+    the plan's `predicted_seconds` foretold, without the reading before it.
     """
 
     source: str
@@ -95,6 +98,7 @@ class EncodeReport:
     pruned_psnr: float
     estimated_bytes: float | None
     seconds_fitting: float
+    seconds_encoding: float
     seconds_decoding: float
     seconds_total: float
 

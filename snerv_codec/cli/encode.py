@@ -15,7 +15,7 @@ from snerv_codec.cli.config import config_option
 from snerv_codec.cli.help import Command, option, section
 from snerv_codec.cli.jobs import for_each, pair_up
 from snerv_codec.cli.progress import View, watched
-from snerv_codec.cli.render import duration, plan_rows, report_rows, table
+from snerv_codec.cli.render import duration, larger, plan_rows, report_rows, table
 from snerv_codec.cli.report import make_page
 from snerv_codec.cli.terminal import echo
 from snerv_codec.errors import SettingsError
@@ -89,7 +89,7 @@ PART = section(
     "What part of the input",
     option("--crop", type=options.CROP, help="Centre crop, height x width: 640x1280."),
     option("--frames", type=options.FRAMES, help="Frames A to B - 1: 0:33, 10:, :100; or one: 7."),
-    option("--stream", type=int, help="Which of several video streams, from 0."),
+    option("--stream", type=int, help="Which of several video streams, from 0 as in ffmpeg."),
     option("--deinterlace", is_flag=True, help="Make whole frames of interlaced ones, by FFmpeg's bwdif."),
     option("--no-audio", "audio", flag_value=False, default=True, help="Leave the sound out."),
     option("--no-subtitles", "subtitles", flag_value=False, default=True, help="Leave subtitles out."),
@@ -128,7 +128,11 @@ MACHINE = section(
         show_default=True,
         help="Processes that fit segments side by side; auto: one a GPU, or a core.",
     ),
-    option("--ray", metavar="ADDRESS", help="Fit segments on a Ray cluster; local: one of this machine. Extra ray."),
+    option(
+        "--ray",
+        metavar="ADDRESS",
+        help="Fit segments on a Ray cluster; local: one of this machine. Extra ray. The plan's time is without it.",
+    ),
     option(
         "--precision",
         type=click.Choice([name for name in get_args(Precision) if name != "float16"]),
@@ -268,7 +272,7 @@ def think_twice(plan: Plan, on_event: Callable[[Event], None]) -> None:
     """Where a plan is hardly what was meant: raise `SettingsError` at a terminal, warn programs and scripts."""
     doubts = []
     if plan.predicted_share is not None and plan.predicted_share > 1:
-        doubts.append(f"the file is predicted {plan.predicted_share:.1f} times as large as the input; lower --size")
+        doubts.append(f"the file is predicted {larger(plan)}; lower --size")
     if not (plan.size_given or plan.target_given) and plan.predicted_seconds > HOURS:
         doubts.append(
             f"this takes about {duration(plan.predicted_seconds)}; --size, --epochs or --preset fast take less"

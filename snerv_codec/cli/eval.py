@@ -2,9 +2,8 @@
 
 import json
 import sys
-from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,9 +11,9 @@ from snerv_codec.cli import options
 from snerv_codec.cli.config import config_option
 from snerv_codec.cli.help import Command
 from snerv_codec.cli.progress import View, watched
+from snerv_codec.cli.reference import compares, selection_of
 from snerv_codec.cli.render import table
 from snerv_codec.cli.terminal import echo
-from snerv_codec.media.source import Selection
 from snerv_codec.runtime.files import check_target
 
 if TYPE_CHECKING:
@@ -25,14 +24,7 @@ if TYPE_CHECKING:
 @click.argument("reference", metavar="REFERENCE", type=click.Path())
 @click.argument("distorted", metavar="DISTORTED", type=click.Path())
 @click.option("--crop", type=options.CROP, help="Centre crop of REFERENCE, height x width: 640x1280.")
-@click.option("--frames", type=options.FRAMES, help="Frames A to B - 1 of REFERENCE: 0:33, 10:, :100.")
-@click.option("--stream", type=int, help="Which of several video streams of REFERENCE, from 0.")
-@click.option("--deinterlace", is_flag=True, help="Make whole frames of a REFERENCE that is interlaced.")
-@click.option("--fps", type=options.RATE, help="Rate of a folder of images or of raw video; changes no figure.")
-@click.option("--video-size", type=options.VIDEO_SIZE, help="Width x height of REFERENCE if it is raw .yuv.")
-@click.option("--pix-fmt", help="Pixel format of raw .yuv.  [default: yuv420p]")
-@click.option("--device", default="auto", show_default=True, help="For .snrv files: auto, cpu, cuda or cuda:N.")
-@click.option("--no-vmaf", is_flag=True, help="Leave VMAF out.")
+@compares("REFERENCE")
 @click.option("--csv", "csv_file", type=click.Path(path_type=Path), help="Write a line a frame to this file.")
 @click.option("-y", "--overwrite", is_flag=True, help="Replace the file of --csv.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON object, frames included, instead of text.")
@@ -41,18 +33,12 @@ if TYPE_CHECKING:
 def command(
     reference: str,
     distorted: str,
-    crop: tuple[int, int] | None,
-    frames: tuple[int, int | None] | None,
-    stream: int | None,
-    deinterlace: bool,
-    fps: Fraction | None,
-    video_size: tuple[int, int] | None,
-    pix_fmt: str | None,
     device: str,
-    no_vmaf: bool,
+    vmaf: bool,
     csv_file: Path | None,
     overwrite: bool,
     as_json: bool,
+    **chosen: Any,
 ) -> None:
     """Measure DISTORTED against REFERENCE, frame by frame.
 
@@ -64,17 +50,8 @@ def command(
             check_target(csv_file, overwrite=overwrite, source=source)
     from snerv_codec.evaluation.evaluate import evaluate
 
-    selection = Selection(
-        stream=stream,
-        crop=crop,
-        frames=frames,
-        rate=fps,
-        video_size=video_size,
-        pix_fmt=pix_fmt,
-        deinterlace=deinterlace,
-    )
     with View(as_json=False) as view:
-        result = evaluate(reference, distorted, selection=selection, device=device, vmaf=not no_vmaf, on_event=view)
+        result = evaluate(reference, distorted, selection=selection_of(chosen), device=device, vmaf=vmaf, on_event=view)
     if csv_file is not None:
         result.write_csv(csv_file, overwrite=overwrite)
     echo(json.dumps(result.to_json()) if as_json else _render(result))

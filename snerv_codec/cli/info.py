@@ -22,7 +22,10 @@ MANY, LONG = 12, 80  # tags or chapters, and characters of one, that people want
 @click.argument("source", metavar="FILE.snrv", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="A JSON object instead of text.")
 def command(source: Path, as_json: bool) -> None:
-    """Tell what FILE.snrv holds."""
+    """Tell what FILE.snrv holds.
+
+    Frames and tracks are counted from 0, as ffmpeg counts them; segments from 1, as progress does.
+    """
     values = _describe(source, read_header(source))
     echo(json.dumps(values) if as_json else _render(values))
 

@@ -7,6 +7,8 @@ from snerv_codec.cli.terminal import printable
 from snerv_codec.evaluation.metrics import Quality
 from snerv_codec.report import EncodeReport, Plan
 
+TWICE = 2.0  # times as large, from where on that is told in times
+
 Rows = Mapping[str, str]  # names and values, in order
 
 
@@ -23,7 +25,7 @@ def plan_rows(plan: Plan) -> Rows:
         "memory": f"{size(plan.video_memory)} video + {size(plan.fitting_memory)} fitting on {plan.device}; "
         f"{size(plan.decoding_memory)} to decode",
         "predicted": f"about {size(plan.predicted_bytes)} on disk{_share(plan)}, after about "
-        f"{duration(plan.predicted_seconds)} of fitting on {plan.device} ({plan.epochs} epochs, recipe {plan.recipe})",
+        f"{duration(plan.predicted_seconds)} on {plan.device} ({plan.epochs} epochs, recipe {plan.recipe})",
     }
     if not (plan.size_given or plan.target_given):
         rows["size"] = f"{plan.total_parameters:,} parameters suit so many pixels; --size or a --target- says otherwise"
@@ -44,9 +46,25 @@ def _segments(plan: Plan) -> str:
 
 
 def _share(plan: Plan) -> str:
-    if plan.predicted_share is None or plan.input_bytes is None:
+    if plan.predicted_share is None:
         return ""
-    return f", {plan.predicted_share:.1%} of the input's {size(plan.input_bytes)}"
+    return f", {plan.predicted_share:.1%} of {_compared(plan)}"
+
+
+def larger(plan: Plan) -> str:
+    """By how much the file is to be larger than what it is made of, which it is: "3 % larger than ..."."""
+    share = plan.predicted_share or 1.0
+    if share < TWICE:
+        return f"{max(share - 1, 0.01):.0%} larger than {_compared(plan)}"
+    return f"{share:.1f} times as large as {_compared(plan)}"
+
+
+def _compared(plan: Plan) -> str:
+    """What a file's size is held against."""
+    whole = size(plan.input_bytes or 0)
+    if plan.selected_bytes == plan.input_bytes:
+        return f"the input's {whole}"
+    return f"the {size(plan.selected_bytes or 0)} or so that the selected part takes of the input's {whole}"
 
 
 def report_rows(report: EncodeReport) -> Rows:

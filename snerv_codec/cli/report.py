@@ -1,16 +1,14 @@
 """`snerv report`: a page of one's own result."""
 
-from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from snerv_codec.cli import options
 from snerv_codec.cli.config import config_option
 from snerv_codec.cli.help import Command
 from snerv_codec.cli.progress import View, watched
-from snerv_codec.media.source import Selection
+from snerv_codec.cli.reference import compares, selection_of
 from snerv_codec.runtime.files import check_target
 
 if TYPE_CHECKING:
@@ -23,14 +21,7 @@ if TYPE_CHECKING:
 @click.argument("coded", metavar="FILE.snrv", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The page.  [default: FILE.html beside the file]")
 @click.option("--rivals", is_flag=True, help="Encode the same frames with x264 and x265 too, at six qualities each.")
-@click.option("--frames", type=options.FRAMES, help="Frames A to B - 1 of INPUT that were encoded: 0:33, 10:, :100.")
-@click.option("--stream", type=int, help="Which of several video streams of INPUT, from 0.")
-@click.option("--deinterlace", is_flag=True, help="Make whole frames of INPUT that is interlaced, as the encode did.")
-@click.option("--fps", type=options.RATE, help="Rate of a folder of images or of raw video; changes no figure.")
-@click.option("--video-size", type=options.VIDEO_SIZE, help="Width x height of INPUT if it is raw .yuv.")
-@click.option("--pix-fmt", help="Pixel format of raw .yuv.  [default: yuv420p]")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--no-vmaf", is_flag=True, help="Leave VMAF out.")
+@compares("INPUT")
 @click.option("-y", "--overwrite", is_flag=True, help="Replace the page.")
 @config_option
 @watched
@@ -39,15 +30,10 @@ def command(
     coded: Path,
     output: Path | None,
     rivals: bool,
-    frames: tuple[int, int | None] | None,
-    stream: int | None,
-    deinterlace: bool,
-    fps: Fraction | None,
-    video_size: tuple[int, int] | None,
-    pix_fmt: str | None,
     device: str,
-    no_vmaf: bool,
+    vmaf: bool,
     overwrite: bool,
+    **chosen: Any,
 ) -> None:
     """Make a page of what FILE.snrv became of INPUT, to open in a browser.
 
@@ -61,17 +47,14 @@ def command(
         check_target(output, overwrite=overwrite, source=source)
     from snerv_codec.pages.result import write_page
 
-    selection = Selection(
-        stream=stream, frames=frames, rate=fps, video_size=video_size, pix_fmt=pix_fmt, deinterlace=deinterlace
-    )
     with View(as_json=False) as view:
         result = write_page(
             reference,
             coded,
             output,
-            selection=selection,
+            selection=selection_of(chosen),
             device=device,
-            vmaf=not no_vmaf,
+            vmaf=vmaf,
             rivals=rivals,
             overwrite=overwrite,
             on_event=view,

@@ -1,22 +1,23 @@
 """Before the work: which frames, which architecture, and what it will cost."""
 
 import os
-import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
 from snerv_codec.bitstream.extras import NO_EXTRAS, Extras
-from snerv_codec.bitstream.models import DecoderConfig
 from snerv_codec.bitstream.types import SideTrack, VideoInfo
 from snerv_codec.encoding.footage import read_footage
+from snerv_codec.encoding.pace import measure_pace
 from snerv_codec.encoding.prediction import predicted_bytes, predicted_seconds, track_bytes
 from snerv_codec.encoding.segmentation import SegmentPlan, chain_lengths, plan_segments
 from snerv_codec.events import Event, Warned
 from snerv_codec.media.picture import PictureFormat
+from snerv_codec.media.reader import open_video
 from snerv_codec.media.rehearsal import told_outputs
-from snerv_codec.media.source import name_of
+from snerv_codec.media.source import Selection, name_of
 from snerv_codec.report import Plan
 from snerv_codec.runtime.machine import (
     available_memory,
@@ -26,9 +27,6 @@ from snerv_codec.runtime.machine import (
     worker_count,
 )
 from snerv_codec.settings import EncodeSettings
-
-TRIAL_HEIGHT, TRIAL_WIDTH, TRIAL_SIZE = 192, 384, 300_000  # of a model to time on a CPU
-TRIAL_BATCH, TRIAL_STEPS = 4, 5
 
 
 def plan(
@@ -51,41 +49,6 @@ def plan(
     return make_plan(source, footage.info, footage.tracks, segments, settings, footage.extras, workers)
 
 
-def seconds_a_frame(config: DecoderConfig, settings: EncodeSettings, threads: int | None = None) -> float:
-    """What fitting a frame once takes here, by timing a few steps: on a CPU of a small model, with its arithmetic.
-
-    `threads` are those of a worker, None for those of this process.
-    """
-    import torch
-
-    from snerv_codec.model.sizing import choose_config, model_cost
-    from snerv_codec.training.frames import FrameSet
-    from snerv_codec.training.trainer import make_trainer
-
-    device, batch = choose_device(settings.device), settings.fit.batch
-    trial, whole = config, model_cost(config, 1)
-    tried = whole
-    if device.type == "cpu":
-        batch = min(batch, TRIAL_BATCH)  # many of the trial's frames may not fit where those of a small video do
-        small = choose_config(TRIAL_HEIGHT, TRIAL_WIDTH, 1, TRIAL_SIZE, model=config.model)
-        cost = model_cost(small, 1)
-        if cost.decoder_macs <= whole.decoder_macs:
-            trial, tried = small, cost
-    frames = torch.zeros(batch, *trial.padded_size, 3, dtype=torch.uint8, device=device)
-    trainer, taken = make_trainer(FrameSet(frames, trial), trial, settings.fit), []
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads or before)
-    try:
-        for _ in range(TRIAL_STEPS):
-            start = time.perf_counter()
-            trainer.advance(torch.arange(batch, device=device)).tolist()  # waits for the device
-            taken.append(time.perf_counter() - start)
-    finally:
-        torch.set_num_threads(before)
-    share = (whole.decoder_macs + whole.encoder_macs) / (tried.decoder_macs + tried.encoder_macs)
-    return min(taken) / batch * share
-
-
 def make_plan(
     source: Any,
     info: VideoInfo,
@@ -105,9 +68,10 @@ def make_plan(
         sum(getattr(each, f"{part}_parameters") for each in costs) for part in ("decoder", "embedding")
     )
     taken = predicted_bytes(weights, embeddings, info, tracks, settings, extras, len(segments))
-    given, chains = input_bytes(source), chain_lengths(segments)
+    sound, chains = track_bytes(tracks, extras), chain_lengths(segments)
+    given = selected_bytes(source, settings.source, sound)
     side_by_side, threads = _side_by_side(len(chains), settings, workers)
-    pace = seconds_a_frame(config, settings, threads)
+    pace = measure_pace(config, settings, threads)
     return Plan(
         source=name_of(source),
         width=info.width,
@@ -136,8 +100,9 @@ def make_plan(
         size_given=settings.sized,
         target_given=settings.target is not None,
         recipe=settings.fit.recipe,
-        input_bytes=given,
-        track_bytes=track_bytes(tracks, extras),
+        input_bytes=input_bytes(source),
+        selected_bytes=given,
+        track_bytes=sound,
         predicted_bytes=taken,
         predicted_share=None if given is None else taken / given,
         predicted_seconds=predicted_seconds(chains, settings, pace, side_by_side),
@@ -156,6 +121,27 @@ def _side_by_side(chains: int, settings: EncodeSettings, workers: int | Literal[
     if choose_device(settings.device).type != "cpu":
         return max(1, min(count, len(devices_to_share(settings.device)) or 1)), None
     return count, None if count == 1 else threads_each(count)
+
+
+def selected_bytes(source: Any, selection: Selection, sound: int) -> int | None:
+    """About what the selected frames and pixels take of a file, with so many bytes of sound; None where none can tell.
+
+    Frames are taken to be alike, and pixels too.
+    """
+    whole = input_bytes(source)
+    if whole is None or (selection.frames is None and selection.crop is None):
+        return whole
+    with open_video(source, replace(selection, frames=None, crop=None), tracks=False) as video:
+        count, pixels = video.expected, prod(video.source_size)
+    if selection.frames is not None:
+        if count is None:
+            return None
+        start, stop = selection.frames
+        whole = whole * max(0, min(stop or count, count) - start) // count
+    if selection.crop is not None:
+        kept = min(sound, whole)
+        whole = kept + (whole - kept) * prod(selection.crop) // pixels
+    return whole or None
 
 
 def input_bytes(source: Any) -> int | None:

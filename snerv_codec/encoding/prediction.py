@@ -10,6 +10,7 @@ from heapq import heapify, heapreplace
 from snerv_codec.bitstream import nnc
 from snerv_codec.bitstream.extras import NO_EXTRAS, Extras
 from snerv_codec.bitstream.types import SideTrack, VideoInfo
+from snerv_codec.encoding.pace import Pace
 from snerv_codec.model.architectures import ARCHITECTURES
 from snerv_codec.rate_control.budget import DOUBLING_PSNR, SUITING, SUITING_PSNR, wanted_psnr
 from snerv_codec.settings import EncodeSettings
@@ -23,9 +24,17 @@ RD_BITS, RD_BITS_SIZE, RD_BITS_WEIGHT, RD_BITS_DB = 4.1, 0.65, 1.2, 1.0
 RD_WEIGHT, RD_EMBEDDING = 0.01, 0.3
 LEAST_RD_BITS, MOST_RD_BITS = 0.5, 6.0
 
+# Bits a weight on the grids that a training for rate begins with, and steps in which it comes to a third of the way to
+# those it ends with. Towards a target it need not go so slowly; there a fit has less quality, by so many dB, for half
+# the steps of those that are enough.
+FIRST_RD_BITS, SETTLING = 5.8, 350.0
+ENOUGH_STEPS, HALVING_PSNR = 2000, 2.1
+
 FILE_BYTES, FRAME_BYTES = 2500, 8  # of a segment's grids and directory; of a frame's range and checksum
-GRID_TIME = 1.2  # an epoch on learned grids beside one without
-MEASURE_TIME = 1 / 3  # decoding each frame, as each phase does to be measured, and checksums do, beside an epoch
+# Decoding each frame beside an epoch, as each phase does to be measured; so do checksums, and the file at the end. A
+# target of quality looks before each epoch on grids, and at some roundings in the end.
+MEASURE_TIME = 1 / 3
+AT_THE_END, ROUNDINGS = 2, 6
 
 
 def predicted_bytes(
@@ -59,18 +68,20 @@ def track_bytes(tracks: Sequence[SideTrack], extras: Extras = NO_EXTRAS) -> int:
     return sum(len(packet.data) for track in tracks for packet in track.packets) + attached
 
 
-def predicted_seconds(
-    lengths: Sequence[int], settings: EncodeSettings, seconds_a_frame: float, side_by_side: int = 1
-) -> float:
-    """Time of the fit of so many frames each, in which a frame of a plain epoch takes `seconds_a_frame`.
+def predicted_seconds(lengths: Sequence[int], settings: EncodeSettings, pace: Pace, side_by_side: int = 1) -> float:
+    """Time from the plan to the measured file, of so many frames each, at a `pace`.
 
-    The `lengths` are those of chains of segments, of which so many are fitted `side_by_side`, each at that speed, the
+    The `lengths` are those of chains of segments, of which so many are fitted `side_by_side`, each at that pace, the
     longest first.
     """
-    phases = settings.phases()
-    epochs = sum(phase.epochs * (GRID_TIME if phase.grids else 1.0) for phase in phases)
-    longest = makespan(sorted(lengths, reverse=True), side_by_side)
-    return (epochs + MEASURE_TIME * (len(phases) + 1)) * longest * seconds_a_frame
+    phases = [phase for phase in settings.phases() if phase.epochs]
+    on_grids = sum(phase.epochs for phase in phases if phase.grids)
+    looks = len(phases) + AT_THE_END - 1
+    if settings.target is not None and settings.target.of_quality:
+        looks += ROUNDINGS + on_grids
+    plain = sum(phase.epochs for phase in phases) - on_grids + MEASURE_TIME * looks
+    taken = [frames * (plain * pace.plain + on_grids * pace.grids) + on_grids * pace.preparing for frames in lengths]
+    return makespan(sorted(taken, reverse=True), side_by_side) + MEASURE_TIME * pace.plain * sum(lengths)
 
 
 def makespan(durations: Sequence[float], workers: int) -> float:
@@ -92,8 +103,11 @@ def _learned_bits(weights: float, frames: float, info: VideoInfo, settings: Enco
     """Bits a weight of a segment where training weighs them: fewer for more weights, more for a target of quality."""
     doublings = math.log2(weights / (SUITING * math.sqrt(info.width * info.height * frames)))
     bits, wanted = RD_BITS - RD_BITS_SIZE * doublings, wanted_psnr(settings.target)
+    steps = frames / settings.fit.batch * sum(phase.epochs for phase in settings.phases())
     if wanted is not None:
-        bits += RD_BITS_DB * (wanted - SUITING_PSNR - DOUBLING_PSNR * doublings)
+        missing = HALVING_PSNR * max(0.0, math.log2(ENOUGH_STEPS / steps))
+        bits += RD_BITS_DB * (wanted - SUITING_PSNR - DOUBLING_PSNR * doublings + missing)
     elif settings.fit.rate_weight > 0:
         bits -= RD_BITS_WEIGHT * math.log2(settings.fit.rate_weight / RD_WEIGHT)
-    return min(MOST_RD_BITS, max(LEAST_RD_BITS, bits * ARCHITECTURES[settings.model].bits))
+    bits = min(MOST_RD_BITS, max(LEAST_RD_BITS, bits * ARCHITECTURES[settings.model].bits))
+    return bits if wanted is not None else bits + (FIRST_RD_BITS - bits) * math.exp(-steps / SETTLING)

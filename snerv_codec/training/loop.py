@@ -166,11 +166,18 @@ class Trainer:
         """One step as the loop takes it, at the learning rates as they are: what `Step` returns."""
         return self._work_at(0)[1](indices)
 
+    def begin(self, phase: Phase) -> None:
+        """Enter a phase, so that steps are as in its first epoch."""
+        self.state.enter(phase)
+        self._work = None  # it belongs to the optimiser of before
+        if self.networks.quantizer is not None:
+            self._prepare(self.networks.quantizer)
+
     def _run_phase(self, phase: Phase, saver: Saver) -> None:
         state = self.state
         if state.phase != phase.name:
             state.enter(phase)
-            self._work = None  # it belongs to the optimiser of before
+            self._work = None
         while state.epoch < phase.epochs:
             self._run_epoch(phase, saver)
         quantizer = self.networks.quantizer

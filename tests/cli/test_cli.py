@@ -18,6 +18,7 @@ from snerv_codec.bitstream.container import read_header
 from snerv_codec.bitstream.sections import CHECKSUM_SIZE
 from snerv_codec.cli.main import main
 from snerv_codec.encoding import planning
+from snerv_codec.encoding.pace import Pace
 from snerv_codec.media.reader import read_video
 
 QUICK = ("--size", "40k", "--epochs", "1", "--prune-epochs", "0", "--device", "cpu")
@@ -105,9 +106,9 @@ def test_presets_and_what_is_given_beside_them(clip, capsys):
 def test_a_plan_tells_the_time_of_the_fit(clip, capsys, monkeypatch):
     command = ("encode", clip, "--size", "90k", "--epochs", "10", "--prune", "0", "--device", "cpu", "--dry-run")
     assert json.loads(run(capsys, *command, "--json"))["predicted_seconds"] > 0
-    monkeypatch.setattr(planning, "seconds_a_frame", lambda *_: 0.5)
+    monkeypatch.setattr(planning, "measure_pace", lambda *_: Pace(0.5, 0.5))
     assert json.loads(run(capsys, *command, "--json"))["predicted_seconds"] == pytest.approx((10 + 1) * 6 * 0.5)
-    assert re.search(r"on disk, .*after about 33 s of fitting on cpu", run(capsys, *command))
+    assert re.search(r"on disk, .*after about 33 s on cpu", run(capsys, *command))
 
 
 def test_a_batch_of_more_frames_than_there_are_takes_no_more_memory(clip, capsys):

@@ -43,6 +43,7 @@ PLAN = Plan(
     size_given=True,
     target_given=False,
     input_bytes=None,
+    selected_bytes=None,
     track_bytes=0,
     predicted_bytes=1234567,
     predicted_share=None,

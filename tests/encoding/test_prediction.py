@@ -12,7 +12,9 @@ from snerv_codec import EncodeSettings, SettingsError, encode, plan
 from snerv_codec.bitstream.types import VideoInfo
 from snerv_codec.cli import encode as command
 from snerv_codec.cli.main import main
-from snerv_codec.encoding.prediction import GRID_TIME, MEASURE_TIME, predicted_bytes, predicted_seconds
+from snerv_codec.cli.render import larger, size
+from snerv_codec.encoding.pace import Pace
+from snerv_codec.encoding.prediction import MEASURE_TIME, predicted_bytes, predicted_seconds
 from snerv_codec.events import Planned, Warned
 from snerv_codec.media.reader import read_video
 from snerv_codec.rate_control.budget import suiting_size, wanted_psnr
@@ -112,18 +114,45 @@ def test_a_video_in_segments_takes_as_much_as_its_segments():
     assert whole == pytest.approx(2 * predicted_bytes(120_000, 4_000, SMALL, (), settings), rel=1e-4)
 
 
-def test_epochs_on_learned_grids_take_longer():
+PACE = Pace(plain=0.1, grids=0.14)
+
+
+def test_time_counts_epochs_on_grids_and_each_look_at_the_frames():
     paper, rd = (EncodeSettings.of(size=1, epochs=100, recipe=recipe) for recipe in ("paper", "rd"))
-    assert predicted_seconds([33], paper, 0.1) == pytest.approx((110 + 3 * MEASURE_TIME) * 33 * 0.1)
-    assert predicted_seconds([33], rd, 0.1) == pytest.approx((5 + 95 * GRID_TIME + 4 * MEASURE_TIME) * 33 * 0.1)
+    look = 33 * 0.1 * MEASURE_TIME
+    assert predicted_seconds([33], paper, PACE) == pytest.approx(110 * 33 * 0.1 + 4 * look)
+    assert predicted_seconds([33], rd, PACE) == pytest.approx(33 * (5 * 0.1 + 95 * 0.14) + 4 * look)
+    looked_at = EncodeSettings.of(size=1, epochs=100, target_psnr=34)
+    assert predicted_seconds([33], looked_at, PACE) > predicted_seconds([33], rd, PACE) + 95 * look
+
+
+def test_a_short_training_for_rate_has_not_come_to_its_bits_yet():
+    lengths = [replace(EncodeSettings.of(size=1, recipe="rd", epochs=epochs)) for epochs in (1, 3, 10, 30, 300)]
+    taken = [predicted_bytes(100_000, 4_000, SMALL, (), settings) for settings in lengths]
+    assert taken == sorted(taken, reverse=True)
+    assert taken[0] > 1.2 * taken[-1]
+
+
+@pytest.mark.parametrize(
+    ("frames", "epochs", "measured"),  # of fits of 60,000 parameters at 96x192
+    [(16, 1, 43_324), (8, 6, 40_332), (16, 6, 43_231), (16, 25, 36_436), (16, 50, 33_514)],
+)
+def test_bytes_of_short_fits_are_foretold_too(frames, epochs, measured):
+    settings = EncodeSettings.of(size=60_000, recipe="rd", epochs=epochs)
+    foretold = predicted_bytes(60_000 - 130 * frames, 130 * frames, video(192, 96, frames), (), settings)
+    assert foretold == pytest.approx(measured, rel=0.2)
+
+
+AFTER = 40 * 0.1 * MEASURE_TIME  # the whole file is measured by one process
 
 
 def test_workers_share_the_time_but_for_what_is_chained():
     plain = EncodeSettings.of(size=1, epochs=10, recipe="paper")
-    alone = predicted_seconds([10, 10, 10, 10], plain, 0.1)
-    assert predicted_seconds([10, 10, 10, 10], plain, 0.1, 2) == pytest.approx(alone / 2)
-    assert predicted_seconds([10, 10, 10, 10], plain, 0.1, 3) == pytest.approx(alone / 2)  # one of them fits two
-    assert predicted_seconds([40], plain, 0.1, 2) == pytest.approx(alone)  # a chain is fitted in order
+    alone = predicted_seconds([10, 10, 10, 10], plain, PACE)
+    shared = pytest.approx((alone + AFTER) / 2)
+    assert predicted_seconds([10, 10, 10, 10], plain, PACE, 2) == shared
+    assert predicted_seconds([10, 10, 10, 10], plain, PACE, 3) == shared  # one of them fits two
+    assert predicted_seconds([40], plain, PACE, 2) == pytest.approx(alone)  # a chain is fitted in order
 
 
 def test_sound_and_the_inputs_own_size_are_counted(tmp_path):
@@ -171,7 +200,8 @@ def test_what_is_hardly_meant_needs_force_at_a_terminal_and_is_told_elsewhere(do
     command.think_twice(doubtful, told.append)
     assert told == [
         Warned(
-            "the file is predicted 20.0 times as large as the input; lower --size; this takes about 250.0 h; "
+            "the file is predicted 20.0 times as large as the input's "
+            f"{size(doubtful.input_bytes)}; lower --size; this takes about 250.0 h; "
             "--size, --epochs or --preset fast take less"
         )
     ]
@@ -181,6 +211,23 @@ def test_what_is_hardly_meant_needs_force_at_a_terminal_and_is_told_elsewhere(do
     command.think_twice(replace(doubtful, predicted_share=0.2, size_given=True), told.append)  # hours were asked for
     command.think_twice(replace(doubtful, predicted_share=None, predicted_seconds=5.0), told.append)
     assert len(told) == 1
+
+
+@pytest.mark.parametrize(("share", "told"), [(1.002, "1 % larger"), (1.02, "2 % larger"), (2.4, "2.4 times as large")])
+def test_a_file_is_told_by_how_much_it_is_larger(doubtful, share, told):
+    assert told.replace(" %", "%") in larger(replace(doubtful, predicted_share=share))
+
+
+def test_what_a_part_gives_is_held_against_what_the_part_takes(tmp_path):
+    clip = write_clip(tmp_path / "a.mp4", width=64, height=48, frames=20)
+    whole, part, cropped = (
+        plan(clip, size=60_000, device="cpu", **chosen) for chosen in ({}, {"frames": (5, 10)}, {"crop": (24, 32)})
+    )
+    assert whole.selected_bytes == whole.input_bytes == part.input_bytes
+    assert part.selected_bytes == part.input_bytes // 4
+    assert cropped.selected_bytes == cropped.input_bytes // 4
+    assert part.predicted_share == part.predicted_bytes / part.selected_bytes
+    assert "that the selected part takes of the input's" in larger(replace(part, predicted_share=3.0))
 
 
 def test_a_doubtful_encode_leaves_nothing_behind(clip, tmp_path, capsys, monkeypatch):
