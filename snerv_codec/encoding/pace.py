@@ -15,7 +15,7 @@ LEAST_STEPS, MOST_STEPS, TRIAL_SECONDS = 3, 12, 1.0  # to time, after one that i
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Seconds that a frame takes in an epoch of the fit and in one on the grids of the file, and such an epoch besides."""
+    """Seconds that a frame takes in an epoch of the fit, and in one on the file's grids; and such an epoch besides."""
 
     plain: float
     grids: float
