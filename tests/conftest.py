@@ -15,7 +15,7 @@ import torch
 from clips import write_clip
 
 from snerv_codec import EncodeSettings, encode
-from snerv_codec.encoding import planning
+from snerv_codec.encoding import pace
 from snerv_codec.report import EncodeReport
 from snerv_codec.training.settings import FitSettings
 
@@ -40,8 +40,9 @@ def _own_state() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _quick_plans(monkeypatch: pytest.MonkeyPatch) -> None:
     """What times a fit for a plan does so with a tiny model."""
-    for name, value in {"TRIAL_HEIGHT": 48, "TRIAL_WIDTH": 96, "TRIAL_SIZE": 160_000, "TRIAL_STEPS": 1}.items():
-        monkeypatch.setattr(planning, name, value)
+    small = {"TRIAL_HEIGHT": 48, "TRIAL_WIDTH": 96, "TRIAL_SIZE": 160_000, "LEAST_STEPS": 1, "MOST_STEPS": 1}
+    for name, value in small.items():
+        monkeypatch.setattr(pace, name, value)
 
 
 @pytest.fixture(scope="session")
