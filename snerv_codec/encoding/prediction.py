@@ -25,10 +25,10 @@ RD_WEIGHT, RD_EMBEDDING = 0.01, 0.3
 LEAST_RD_BITS, MOST_RD_BITS = 0.5, 6.0
 
 # Bits a weight on the grids that a training for rate begins with, and steps in which it comes to a third of the way to
-# those it ends with. Towards a target it need not go so slowly; there a fit has less quality, by so many dB, for half
-# the steps of those that are enough.
+# those it ends with. Towards a target it need not go so slowly; there a fit of half the steps that are enough has less
+# quality, by so many dB, and spends up to so many bits where it does not come near the target.
 FIRST_RD_BITS, SETTLING = 5.8, 350.0
-ENOUGH_STEPS, HALVING_PSNR = 2000, 2.1
+ENOUGH_STEPS, HALVING_PSNR, VAIN_RD_BITS = 1000, 4.5, 8.2
 
 FILE_BYTES, FRAME_BYTES = 2500, 8  # of a segment's grids and directory; of a frame's range and checksum
 # Decoding each frame beside an epoch, as each phase does to be measured; so do checksums, and the file at the end. A
@@ -109,5 +109,6 @@ def _learned_bits(weights: float, frames: float, info: VideoInfo, settings: Enco
         bits += RD_BITS_DB * (wanted - SUITING_PSNR - DOUBLING_PSNR * doublings + missing)
     elif settings.fit.rate_weight > 0:
         bits -= RD_BITS_WEIGHT * math.log2(settings.fit.rate_weight / RD_WEIGHT)
-    bits = min(MOST_RD_BITS, max(LEAST_RD_BITS, bits * ARCHITECTURES[settings.model].bits))
+    most = MOST_RD_BITS if wanted is None else VAIN_RD_BITS
+    bits = min(most, max(LEAST_RD_BITS, bits * ARCHITECTURES[settings.model].bits))
     return bits if wanted is not None else bits + (FIRST_RD_BITS - bits) * math.exp(-steps / SETTLING)
