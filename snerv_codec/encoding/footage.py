@@ -159,22 +159,17 @@ def _survey(source: Any, settings: EncodeSettings, memory: int | None, *, noted:
         video = read_video(source, settings.source, keep=False)
         return _with_scenes(_described(source, settings, video), _scenes_in(video.frames, settings))
     with open_video(os.fspath(source), settings.source, memory=memory, noted=noted) as stream:
-        scenes = stream.scene_cuts() if _asks_for_scenes(settings) else []
+        scenes = stream.scene_cuts() if settings.segment is not None else []
         stream.skip()
         video = Video(stream.info(), RGB8.empty(0), stream.tracks(), stream.warnings(), stream.extras())
         run = stream.run() if noted else None
     return replace(_with_scenes(_described(source, settings, video), scenes), run=run)
 
 
-def _asks_for_scenes(settings: EncodeSettings) -> bool:
-    """Whether borders, or chains, go by where scenes begin."""
-    return settings.segment == "auto" or (settings.segment is not None and settings.chain > 1)
-
-
 def _scenes_in(frames: Pixels, settings: EncodeSettings) -> list[int]:
-    """The frames of those in memory that begin a new scene, where that is asked for and they are not one segment."""
-    one = settings.segment == "auto" and frames.nbytes <= MOST_BYTES
-    return scene_cuts_of(frames) if _asks_for_scenes(settings) and not one else []
+    """The frames of those in memory that begin a new scene, where they are more than one segment."""
+    one = settings.segment is None or (settings.segment == "auto" and frames.nbytes <= MOST_BYTES)
+    return [] if one else scene_cuts_of(frames)
 
 
 def _with_scenes(footage: Footage, scenes: Iterable[int]) -> Footage:

@@ -43,10 +43,9 @@ def run_on_ray(jobs: Sequence[SegmentJob], address: str, *, on_event: Callable[[
             try:
                 fitted[job.number] = ray.get(done)
                 on_event(SegmentDone(job.number, len(jobs)))
-            except ray.exceptions.RayTaskError as error:
-                failed[job.number] = str(error.cause)
             except ray.exceptions.RayError as error:
-                failed[job.number] = str(error).strip().splitlines()[0]
+                cause = getattr(error, "cause", None) or error  # of a task that raised it
+                failed[job.number] = str(cause).strip().partition("\n")[0]  # what follows are Ray's traces
     finally:
         for each in waiting:
             with suppress(Exception):

@@ -18,6 +18,7 @@ from snerv_codec.events import EpochDone, Event, StateSaved, StepsDone
 from snerv_codec.runtime.machine import available_memory, choose_device, keep_freed_memory, require_memory
 from snerv_codec.settings import EncodeSettings
 from snerv_codec.training.checkpoint import MADE_BY, Checkpoint
+from snerv_codec.training.settings import NO_BORDERS, Borders
 
 if TYPE_CHECKING:
     from snerv_codec.compression.rounding import Rounding
@@ -63,7 +64,8 @@ class SegmentJob:
     `settings` are those of the whole encode. `limit` is the segment's share of the file in bytes, None for no limit,
     and `shared` says that others share its target. The state is kept in `checkpoint`, also once the segment is done.
     Events tell the `number`. In a chain the fit starts with the networks that the segment before it has left in the
-    checkpoint `start`, and where a segment is `followed`, it leaves its own.
+    checkpoint `start`, and where a segment is `followed`, it leaves its own. Of its ends those at `borders` are fitted
+    more often.
     """
 
     footage: Footage
@@ -75,6 +77,7 @@ class SegmentJob:
     shared: bool = False
     start: Checkpoint | None = None
     followed: bool = False
+    borders: Borders = NO_BORDERS
 
     @property
     def after(self) -> int | None:
@@ -99,7 +102,8 @@ class SegmentJob:
         pack = partial(pack_segment, config=self.config, ll_ranges=frames.ll_ranges)
         judge = ClipJudge(clip, choose_device(self.settings.device))
         control = self._control(judge, pack)
-        trainer = make_trainer(frames, self.config, self.settings.fit, controller=control)
+        fit = self.settings.fit
+        trainer = make_trainer(frames, self.config, fit, controller=control, borders=self.borders)
         if saved is not None:
             with self.checkpoint.using():
                 trainer.load(saved)
@@ -215,10 +219,12 @@ def make_jobs(
     jobs: list[SegmentJob] = []
     for number, (segment, limit) in enumerate(zip(segments, limits, strict=True)):
         part, following = footage.part(segment.numbers), segments[number + 1 : number + 2]
-        checkpoint = Checkpoint(work.directory, _identity(part, segment.config, settings, limit), f"{SEGMENT}{number}")
+        identity = {**_identity(part, segment.config, settings, limit), "borders": segment.borders}
+        checkpoint = Checkpoint(work.directory, identity, f"{SEGMENT}{number}")
         start = jobs[-1].checkpoint if segment.warm else None
         followed, shared = any(each.warm for each in following), len(segments) > 1
-        jobs.append(SegmentJob(part, segment.config, settings, checkpoint, number, limit, shared, start, followed))
+        about = segment.config, settings, checkpoint, number, limit, shared, start, followed, segment.borders
+        jobs.append(SegmentJob(part, *about))
     return jobs
 
 

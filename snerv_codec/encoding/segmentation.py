@@ -14,6 +14,7 @@ from snerv_codec.media.picture import PictureFormat
 from snerv_codec.media.timeline import cut
 from snerv_codec.rate_control.budget import require_room, size_for, suiting_size
 from snerv_codec.settings import EncodeSettings, Segmentation, seconds_of
+from snerv_codec.training.settings import NO_BORDERS, Borders
 
 MOST_BYTES = 1 << 30  # of frames, as 8-bit RGB, that share a network where nobody says otherwise
 
@@ -22,13 +23,15 @@ MOST_BYTES = 1 << 30  # of frames, as 8-bit RGB, that share a network where nobo
 class SegmentPlan:
     """Consecutive frames that are to share a network of `config`; `info` describes these alone.
 
-    In a chain, a `warm` segment starts with the network of the one before it.
+    In a chain, a `warm` segment starts with the network of the one before it. `borders` says whether its start and its
+    end lie inside a scene, where another segment goes on.
     """
 
     numbers: range
     info: VideoInfo
     config: DecoderConfig
     warm: bool = False
+    borders: Borders = NO_BORDERS
 
 
 def plan_segments(info: VideoInfo, settings: EncodeSettings, scenes: Sequence[int] = ()) -> tuple[SegmentPlan, ...]:
@@ -43,7 +46,9 @@ def plan_segments(info: VideoInfo, settings: EncodeSettings, scenes: Sequence[in
     parts = list(map(range, starts, starts[1:]))
     for numbers, warm in zip(parts, warm_starts(parts, scenes, settings.chain), strict=True):
         part, _ = cut(info, (), numbers)
-        planned.append(SegmentPlan(numbers, part, common or decoder_config(part, settings, whole=info), warm))
+        config = common or decoder_config(part, settings, whole=info)
+        inside = [end not in (0, info.frame_count, *scenes) for end in (numbers.start, numbers.stop)]
+        planned.append(SegmentPlan(numbers, part, config, warm, (inside[0], inside[1])))
     return tuple(planned)
 
 

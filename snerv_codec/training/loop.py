@@ -17,6 +17,7 @@ from snerv_codec.events import EpochDone, StateSaved, StepsDone, Warned
 from snerv_codec.runtime.capture import Captured, Work, can_capture
 from snerv_codec.runtime.precision import Precision
 from snerv_codec.training.checkpoint import Checkpoint, Saver
+from snerv_codec.training.draw import Draw
 from snerv_codec.training.frames import FrameSet
 from snerv_codec.training.losses import Loss
 from snerv_codec.training.networks import Networks
@@ -88,9 +89,9 @@ class Trainer:
     """Fits `networks` to `frames` through the phases of `schedule`.
 
     Each phase starts with a fresh optimiser, which `make_optimizer` gives its parameters, with a "scale" of the phase's
-    learning rate in each of its groups. The order of frames depends on seed, phase and epoch alone. `compile` is how a
-    step runs (see `FitSettings`), networks compute in `precision`, and the rest is as in `Step`. In phases that train
-    for rate, `controller` says how much a bit weighs.
+    learning rate in each of its groups. The frames of an epoch, as `draw` gives them (None: each once), depend on seed,
+    phase and epoch alone. `compile` is how a step runs (see `FitSettings`), networks compute in `precision`, and the
+    rest is as in `Step`. In phases that train for rate, `controller` says how much a bit weighs.
     """
 
     def __init__(
@@ -107,8 +108,10 @@ class Trainer:
         seed: int = 0,
         precision: Precision = "float32",
         compile: Compile = "auto",
+        draw: Draw | None = None,
     ) -> None:
         self.networks, self.frames, self.schedule = networks, frames, tuple(schedule)
+        self._draw = draw or Draw(len(frames.fitted))
         self.state = FitState(networks, frames, make_optimizer)
         self.loss, self.controller, self.batch, self.clip, self.seed = loss, controller, batch, clip, seed
         self.precision, self.compile = precision, compile
@@ -289,7 +292,7 @@ class Trainer:
 
     def _shuffled(self, phase: Phase) -> tuple[Tensor, ...]:
         fitted = self.frames.fitted
-        order = torch.randperm(len(fitted), generator=torch.Generator().manual_seed(self._epoch_seed(phase)))
+        order = self._draw(torch.Generator().manual_seed(self._epoch_seed(phase)))
         return torch.split(fitted[order.to(fitted.device)], self.batch)
 
     def _epoch_seed(self, phase: Phase) -> int:

@@ -84,6 +84,9 @@ class Tune:
     late: float = 0.0
 
 
+Borders = tuple[bool, bool]  # whether frames go on before the first one that is fitted, and after the last
+NO_BORDERS: Borders = (False, False)
+
 TUNES: dict[TuneName | None, Tune] = {  # None is balanced, the paper's
     None: Tune(),
     "psnr": Tune(late=0.4),

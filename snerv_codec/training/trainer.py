@@ -8,12 +8,13 @@ import torch
 from snerv_codec.bitstream.models import DecoderConfig
 from snerv_codec.runtime.machine import require_compiler
 from snerv_codec.runtime.precision import fitting_precision
+from snerv_codec.training.draw import Draw
 from snerv_codec.training.frames import FrameSet
 from snerv_codec.training.loop import ConstantRate, Controller, Trainer
 from snerv_codec.training.losses import Loss, fitting_loss
 from snerv_codec.training.networks import Networks
 from snerv_codec.training.optimizers import make_optimizer, parameter_groups
-from snerv_codec.training.settings import FitSettings, Phase
+from snerv_codec.training.settings import NO_BORDERS, Borders, FitSettings, Phase
 
 STEP_RATE = 10  # learning rate of the logarithms of learned steps, as a multiple of that of the networks
 
@@ -25,11 +26,12 @@ def make_trainer(
     *,
     schedule: Sequence[Phase] | None = None,
     controller: Controller | None = None,
+    borders: Borders = NO_BORDERS,
 ) -> Trainer:
     """A fit of `config` to `frames` that is about to begin.
 
     It goes through all phases of `settings`, or through `schedule`. Without a `controller` the weight of the rate term
-    stays that of the settings.
+    stays that of the settings. Frames at `borders` are fitted more often.
     """
     networks = Networks(config, frames.device, variant=frames.variant, seed=settings.seed)
     if settings.compile == "full":
@@ -48,6 +50,7 @@ def make_trainer(
         seed=settings.seed,
         precision=fitting_precision(settings.precision, frames.device),
         compile=settings.compile,
+        draw=Draw(len(frames.fitted), borders),
     )
 
 

@@ -43,7 +43,7 @@ def test_a_segment_is_fitted_to_its_own_frames_alone(tmp_path, masks, model):
     folder, known = masks
     settings = replace(HALVES, model=model, mask=folder if model == "b" else None)
     frames, other = moving_picture(4, 18, 34), moving_picture(4, 18, 34)
-    other[:2] = 255 - other[:2]
+    other[:2] ^= 16  # not so much that a scene would seem to begin
     if model == "b":
         other[2:][~known[2:]] ^= 85
     assert second_of(frames, tmp_path / "a", settings) == second_of(other, tmp_path / "b", settings)
@@ -68,3 +68,11 @@ def test_a_frame_left_out_at_a_border_is_the_one_before_it(clip, tmp_path):
     assert np.array_equal(dense[3], kept[1])
     assert not np.array_equal(dense[1], kept[0])
     assert report.interpolated.psnr == pytest.approx(np.mean([psnr(frames[i], dense[i]) for i in (1, 3)]))
+
+
+def test_frames_at_a_border_inside_a_scene_are_fitted_more_often(tmp_path):
+    """Where a scene ends with a segment, nothing is done."""
+    frames = np.repeat(moving_picture(1, 48, 64) // 8, 12, axis=0)
+    frames[8:] += 200
+    borders = [job.borders for job in jobs_of(frames, tmp_path, replace(HALVES, size="500k", segment=4))]
+    assert borders == [(False, True), (True, False), (False, False)]

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -65,6 +66,12 @@ def undisturbed(source):
     return source.with_name("whole.snrv").read_bytes()
 
 
+def on_few_cores():
+    """Two at most, so that each of two workers has a thread, as `undisturbed` had."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
+
+
 def test_workers_that_are_killed(source, undisturbed, tmp_path, monkeypatch, record_testsuite_property):
     monkeypatch.setattr("snerv_codec.runtime.machine.available_cores", lambda: 2)
     tally, killed = Tally(), 0
@@ -90,13 +97,15 @@ def test_workers_that_are_killed(source, undisturbed, tmp_path, monkeypatch, rec
     tally.check(record_testsuite_property, "workers")
 
 
-def test_an_encode_that_is_killed(source, undisturbed, tmp_path, record_testsuite_property):
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_encode_that_is_killed(source, undisturbed, tmp_path, record_testsuite_property, workers):
+    """Its workers end by themselves, or are still at it when the next ones begin."""
     output, tally = tmp_path / "out.snrv", Tally()
     fit = ["--preset", "paper", "--epochs", EPOCHS, "--prune-epochs", 0, "--size", SETTINGS.size, "--segment", FRAMES]
     command = [sys.executable, "-m", "snerv_codec", "encode", source, "-o", output, *fit]
-    command += ["--device", "cpu", "--json", "--resume", "--force"]
+    command += ["--device", "cpu", "--json", "--resume", "--force", "--workers", workers]
     for attempt in range(KILLS + 1):
-        process = subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, text=True, preexec_fn=on_few_cores)
         seen = 0
         for line in process.stdout:
             event = json.loads(line)
@@ -117,4 +126,4 @@ def test_an_encode_that_is_killed(source, undisturbed, tmp_path, record_testsuit
     with Decoder(output, device="cpu") as decoder:
         assert len(list(decoder)) == SEGMENTS * FRAMES
     assert output.read_bytes() == undisturbed
-    tally.check(record_testsuite_property, "encodes")
+    tally.check(record_testsuite_property, f"encodes with {workers} workers")
