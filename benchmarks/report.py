@@ -14,6 +14,7 @@ from pathlib import Path
 from benchmarks import record
 from benchmarks.bdrate import compare, mean_delta
 from benchmarks.comparison import (
+    NONE,
     PSNR,
     YUV,
     Refusals,
@@ -71,6 +72,7 @@ def report_blocks(curves: Sequence[Curve], results: Path) -> list[Block]:
     blocks: list[Block] = [verdict(by_clip, shown)]
     if shown:
         tables = [summary_table(curves, shown, metric) for metric in (PSNR, YUV)]
+        tables = [table for table in tables if any(cell != NONE for row in table.rows for cell in row[1:])]
         blocks.append(Section("The best of snerv on each clip", [*tables, Text(READING), Text(NAMES)]))
     for clip, here in by_clip.items():
         section = clip_section(clip, here, best.get(clip), ceilings.get(clip))

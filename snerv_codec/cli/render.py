@@ -48,7 +48,9 @@ def _segments(plan: Plan) -> str:
 def _share(plan: Plan) -> str:
     if plan.predicted_share is None:
         return ""
-    return f", {plan.predicted_share:.1%} of {_compared(plan)}"
+    if plan.predicted_share < TWICE:
+        return f", {plan.predicted_share:.1%} of {_compared(plan)}"
+    return f", {plan.predicted_share:.1f} times {_compared(plan)}"
 
 
 def larger(plan: Plan) -> str:

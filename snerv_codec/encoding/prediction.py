@@ -28,7 +28,7 @@ LEAST_RD_BITS, MOST_RD_BITS = 0.5, 6.0
 # those it ends with. Towards a target it need not go so slowly; there a fit of half the steps that are enough has less
 # quality, by so many dB, and spends up to so many bits where it does not come near the target.
 FIRST_RD_BITS, SETTLING = 5.8, 350.0
-ENOUGH_STEPS, HALVING_PSNR, VAIN_RD_BITS = 1000, 4.5, 8.2
+ENOUGH_STEPS, HALVING_PSNR, VAIN_RD_BITS = 580, 5.0, 8.2
 
 FILE_BYTES, FRAME_BYTES = 2500, 8  # of a segment's grids and directory; of a frame's range and checksum
 # Decoding each frame beside an epoch, as each phase does to be measured; so do checksums, and the file at the end. A
