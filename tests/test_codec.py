@@ -52,6 +52,7 @@ def test_any_size_and_count_comes_back(tmp_path, width, height, frames):
         assert np.array_equal(again.frames, decoder[:])
 
 
+@pytest.mark.slow
 def test_a_longer_fit_beats_the_best_still_picture(clip, tmp_path):
     frames = read_video(clip).frames
     still = np.rint(frames.mean(axis=0)).astype(np.uint8)
@@ -67,6 +68,7 @@ def test_grids_of_sixteen_bits_lose_nothing_of_the_fit(clip, tmp_path):
     assert report.quality.psnr == pytest.approx(report.pruned_psnr, abs=0.01)
 
 
+@pytest.mark.slow
 def test_rounding_by_rate_and_distortion_takes_fewer_bytes_for_the_same_frames(clip, tmp_path):
     fit = FitSettings.preset("paper", epochs=8, prune_epochs=1, learning_rate=3e-3, weight_bits=6)
     plain, rdo = (
@@ -75,6 +77,9 @@ def test_rounding_by_rate_and_distortion_takes_fewer_bytes_for_the_same_frames(c
     assert rdo.pruned_psnr == plain.pruned_psnr  # one fit, rounded twice
     assert rdo.bytes_symbols < 0.95 * plain.bytes_symbols
     assert rdo.quality.psnr > plain.quality.psnr - 0.5
+
+
+def test_rounding_by_rate_and_distortion_is_for_the_papers_recipe_and_our_coder():
     for other in ({"entropy": "nnc"}, {"fit": FitSettings.preset("paper", recipe="rd")}):
         with pytest.raises(SettingsError, match="rounding rdo takes `recipe` paper"):
             replace(QUICK, rounding="rdo", **other)

@@ -63,6 +63,7 @@ def test_a_toy_regression(toy, tmp_path, capsys):
     assert f"{hnerv['psnr']:.2f}" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_toy_interpolation(toy, tmp_path, capsys):
     arguments = ["--dataset", str(toy), "--size", "150k", "--epochs", "2", "--device", "cpu"]
     assert interpolation.main([*arguments, "--models", "t", "hnerv"]) == 0

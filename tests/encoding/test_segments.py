@@ -234,6 +234,7 @@ def test_segments_come_out_the_same_side_by_side(clip, tmp_path, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one.snrv", "two.snrv"]
 
 
+@pytest.mark.slow
 def test_where_one_segment_fails_the_others_are_kept(clip, tmp_path):
     jobs = jobs_of(clip, tmp_path / "work", CUT)
     broken = replace(jobs[1], limit=1)  # byte
@@ -270,6 +271,7 @@ def test_what_cannot_be_written_ends_all_at_once(clip, tmp_path):
         run_jobs([lost, jobs[1]], workers=2, on_event=lambda event: None)
 
 
+@pytest.mark.slow
 def test_a_signal_to_all_stops_each_once_and_loses_nothing(clip, tmp_path):
     command = [sys.executable, "-m", "snerv_codec", "encode", clip, "-o", tmp_path / "out.snrv"]
     options = ["--size", "120k", "--epochs", "100000", "--segment", "3", "--workers", "2", "--json", "--device", "cpu"]

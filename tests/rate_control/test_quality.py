@@ -53,6 +53,7 @@ def test_a_file_looks_as_good_as_asked_for_over_the_pixels_that_are_known(clip, 
     assert report.bytes_symbols < free.bytes_symbols
 
 
+@pytest.mark.slow
 def test_training_for_a_low_quality_spends_fewer_bytes_than_for_a_high_one(clip, tmp_path):
     fit = replace(FIT, epochs=1, grid_epochs=3)
     low, warnings = encode_for(clip, tmp_path / "low.snrv", Target("psnr", 0.1), fit=fit)
@@ -71,6 +72,7 @@ def test_a_quality_out_of_reach_is_told_and_the_file_still_written(clip, tmp_pat
     assert report.bytes_symbols < 10 / 8 * values  # no bits for nothing
 
 
+@pytest.mark.slow
 def test_an_interrupted_fit_for_a_quality_ends_in_the_same_file(clip, tmp_path):
     class Interrupt(Exception):
         pass
