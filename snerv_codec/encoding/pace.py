@@ -15,10 +15,14 @@ LEAST_STEPS, MOST_STEPS, TRIAL_SECONDS = 3, 12, 1.0  # to time, after one that i
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Seconds that a frame takes in an epoch of the fit, and in one on the file's grids; and such an epoch besides."""
+    """Seconds that a frame takes in an epoch of the fit, in one on the file's grids, and there without the encoder.
+
+    An epoch on grids takes `preparing` besides.
+    """
 
     plain: float
     grids: float
+    own: float
     preparing: float = 0.0
 
 
@@ -52,19 +56,22 @@ def measure_pace(config: DecoderConfig, settings: EncodeSettings, threads: int |
     torch.set_num_threads(threads or before)
     try:
         plain = _mean_seconds(step)
-        extra = preparing = 0.0
+        own, extra, preparing = plain, 0.0, 0.0
         if (phase := next((each for each in settings.phases() if each.grids), None)) is not None:
             trainer.begin(phase)
             start = time.perf_counter()
             trainer.begin(phase)
             preparing = time.perf_counter() - start
             extra = max(0.0, _mean_seconds(step) - plain)
+            if phase.encoded_epochs is not None:
+                trainer.free_embeddings()
+                own = max(0.0, _mean_seconds(step) - extra)
     finally:
         torch.set_num_threads(before)
     arithmetic = (whole.decoder_macs + whole.encoder_macs) / (tried.decoder_macs + tried.encoder_macs)
     values = whole.total_parameters / tried.total_parameters  # whose rounding takes what grids add
-    plain *= arithmetic
-    return Pace(plain / batch, (plain + extra * values) / batch, preparing * values)
+    plain, own, extra = plain * arithmetic, own * whole.decoder_macs / tried.decoder_macs, extra * values
+    return Pace(plain / batch, (plain + extra) / batch, (own + extra) / batch, preparing * values)
 
 
 def _mean_seconds(step: Callable[[], None]) -> float:

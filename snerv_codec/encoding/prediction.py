@@ -76,11 +76,13 @@ def predicted_seconds(lengths: Sequence[int], settings: EncodeSettings, pace: Pa
     """
     phases = [phase for phase in settings.phases() if phase.epochs]
     on_grids = sum(phase.epochs for phase in phases if phase.grids)
+    own = sum(phase.epochs - phase.encoded_epochs for phase in phases if phase.encoded_epochs is not None)
     looks = len(phases) + AT_THE_END - 1
     if settings.target is not None and settings.target.of_quality:
         looks += ROUNDINGS + on_grids
     plain = sum(phase.epochs for phase in phases) - on_grids + MEASURE_TIME * looks
-    taken = [frames * (plain * pace.plain + on_grids * pace.grids) + on_grids * pace.preparing for frames in lengths]
+    each = plain * pace.plain + (on_grids - own) * pace.grids + own * pace.own
+    taken = [frames * each + on_grids * pace.preparing for frames in lengths]
     return makespan(sorted(taken, reverse=True), side_by_side) + MEASURE_TIME * pace.plain * sum(lengths)
 
 

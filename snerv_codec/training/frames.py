@@ -20,6 +20,7 @@ class Batch(NamedTuple):
     inputs: tuple[Tensor, ...]  # of the encoder, (N, 3, h, w) each in [0, 1]: padded LL or pixels, low bands in time
     ll_range: Tensor  # (N, 2): least and greatest LL value; (N, 0) where there are no subbands
     target: Prediction  # the true frame, and subbands where the network makes some, without the padded border
+    rows: Tensor  # (N,): places of the frames among the fitted ones; meaningless for others
     known: Prediction | None = None  # where there is a mask: which values of the target are true
 
     def judged(self, prediction: Prediction) -> Prediction:
@@ -74,8 +75,9 @@ class FrameSet:
     def batch(self, indices: Tensor) -> Batch:
         """The frames at `indices`, a 1-D integer tensor on the device of `frames`."""
         frame, ll_range = self._padded(indices), self.ll_ranges[indices.to(self.device)]
+        rows = torch.searchsorted(self.fitted, indices).to(self.device)
         if not self.subbands:
-            return Batch((frame,), ll_range, self.crop(Prediction(frame)), self._known(indices))
+            return Batch((frame,), ll_range, self.crop(Prediction(frame)), rows, self._known(indices))
         ll, high = _split(frame)
         low = scale_low(ll, ll_range)
         inputs = [low]
@@ -84,7 +86,7 @@ class FrameSet:
                 other = scale_low(_split(self._padded(neighbours))[0], ll_range)
                 inputs.append(low_in_time(low, other) / 2)  # stays below 1
         target = self.crop(Prediction(frame, low, high))
-        return Batch(tuple(inputs), ll_range, target, self._known(indices))
+        return Batch(tuple(inputs), ll_range, target, rows, self._known(indices))
 
     def crop(self, prediction: Prediction) -> Prediction:
         """The prediction without the padded border; views, no copies."""

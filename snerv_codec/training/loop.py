@@ -162,7 +162,7 @@ class Trainer:
         return self.networks.psnr(self.frames, self.batch)
 
     def pictures(self, numbers: Iterable[int]) -> Iterator[npt.NDArray[np.uint8]]:
-        """Frames by their numbers, fitted or not, by the networks as they are: uint8 (H, W, 3)."""
+        """Frames by their numbers, by the networks as they are: uint8 (H, W, 3); see `Networks.pictures`."""
         return self.networks.pictures(self.frames, numbers)
 
     def advance(self, indices: Tensor) -> Tensor:
@@ -175,6 +175,11 @@ class Trainer:
         self._work = None  # it belongs to the optimiser of before
         if self.networks.quantizer is not None:
             self._prepare(self.networks.quantizer)
+
+    def free_embeddings(self) -> None:
+        """Learn embeddings without the encoder from now on."""
+        self.state.free_embeddings()
+        self._work = None  # it belongs to the optimiser of before
 
     def _run_phase(self, phase: Phase, saver: Saver) -> None:
         state = self.state
@@ -196,6 +201,8 @@ class Trainer:
         """The steps of an epoch that are still to be taken."""
         state, batches, told = self.state, self._shuffled(phase), time.perf_counter()
         start = told - state.seconds
+        if phase.encoded_epochs is not None and state.epoch >= phase.encoded_epochs and not self.networks.own:
+            self.free_embeddings()
         step, work = self._work_at(state.epoch / phase.epochs)
         if state.step == 0:
             self._begin_epoch(phase, step)
@@ -246,7 +253,8 @@ class Trainer:
     @torch.no_grad()
     def _require_finite(self, phase: Phase) -> None:
         """Raise `SettingsError` for a fit that has diverged."""
-        norm = nn.utils.get_total_norm(self.networks.pair.parameters())  # the last step's harm is not in the loss yet
+        # The last step's harm is not in the loss yet.
+        norm = nn.utils.get_total_norm(self.networks.learners.parameters())
         if not math.isfinite((norm + self.state.sums[0]).item()):
             raise SettingsError(
                 f"the fit diverged in epoch {self.state.epoch + 1} of phase {phase.name!r} (learning rate "

@@ -1,6 +1,6 @@
 """The networks of a fit: frames to embeddings and back, by the values that a file would hold of them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -18,13 +18,33 @@ from snerv_codec.training.frames import Batch, FrameSet
 from snerv_codec.training.quantizers import Quantizer
 
 EMBED_CHUNK = 8
+LEAST_SPREAD = 1e-6
+
+
+class OwnEmbeddings(nn.Module):
+    """The embeddings of all fitted frames, (T, *shape), as parameters that no encoder makes.
+
+    They are in units of their spread at the start, so that a learning rate means the same whatever their scale.
+    """
+
+    spread: Tensor
+
+    def __init__(self, embeddings: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("spread", embeddings.std(correction=0).clamp_min(LEAST_SPREAD))
+        self.units = nn.Parameter(embeddings / self.spread)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Those of the frames at `rows`, (N,): (N, *shape)."""
+        return self.units[rows] * self.spread
 
 
 class Networks(nn.Module):
     """Encoder and decoder of `config`, with weights drawn by `seed`; the caller's random numbers are left alone.
 
-    With a `quantizer` the decoder computes by quantised values. Where one of `masks`, by the name of a parameter of the
-    decoder, is false, that parameter is held at zero.
+    Embeddings are the encoder's until `free_embeddings`; from there on they are parameters of their `own`, a module for
+    each of the configuration's embedding shapes. With a `quantizer` the decoder computes by quantised values. Where one
+    of `masks`, by the name of a parameter of the decoder, is false, that parameter is held at zero.
     """
 
     def __init__(
@@ -35,20 +55,28 @@ class Networks(nn.Module):
             torch.default_generator.manual_seed(seed)
             self.encoder, self.decoder = build_networks(config, variant)
         place(self, device)
+        self.shapes, self.own = config.embedding_shapes, nn.ModuleList()
         self.quantizer: Quantizer | None = None
         self.masks: dict[str, Tensor] = {}
 
     @property
-    def pair(self) -> nn.ModuleList:
-        """Encoder and decoder, without the quantiser."""
-        return nn.ModuleList((self.encoder, self.decoder))
+    def learners(self) -> nn.ModuleList:
+        """All that learns but the quantiser: the decoder, and the encoder or the embeddings."""
+        return nn.ModuleList((self.own if self.own else self.encoder, self.decoder))
 
     def weights(self) -> dict[str, Tensor]:
-        """What another fit of the same configuration can start from, by `load_state_dict`: not the quantiser."""
-        return {name: each for name, each in self.state_dict().items() if not name.startswith("quantizer.")}
+        """What another fit of the same configuration can start from, by `load_state_dict`: encoder and decoder."""
+        parts = nn.ModuleDict({"encoder": self.encoder, "decoder": self.decoder})
+        return dict(parts.state_dict())
+
+    def free_embeddings(self, embeddings: Sequence[Tensor]) -> None:
+        """From now on the embeddings of the fitted frames, (T, *shape) each, are parameters, and the encoder rests."""
+        self.own = nn.ModuleList(OwnEmbeddings(each.detach()) for each in embeddings)
 
     def embed(self, batch: Batch) -> tuple[Tensor, ...]:
         """Embeddings of some frames: (N, *shape) for each of the configuration's embedding shapes."""
+        if self.own:
+            return tuple(each(batch.rows) for each in self.own)
         return tuple(values.float() for values in self.encoder(batch.inputs))
 
     def values(self, embeddings: tuple[Tensor, ...]) -> Values[Tensor]:
@@ -68,6 +96,9 @@ class Networks(nn.Module):
     @torch.no_grad()
     def values_of(self, frames: FrameSet) -> Values[Tensor]:
         """All that a file would hold of these networks and the fitted frames."""
+        if self.own:
+            rows = torch.arange(len(frames.fitted), device=frames.device)
+            return self.values(tuple(each(rows) for each in self.own))
         with computing("float32", frames.device):
             parts = [self.embed(frames.batch(indices)) for indices in torch.split(frames.fitted, EMBED_CHUNK)]
         return self.values(tuple(torch.cat(part) for part in zip(*parts, strict=True)))
@@ -93,8 +124,13 @@ class Networks(nn.Module):
         return total.item() / len(frames.fitted)
 
     def pictures(self, frames: FrameSet, numbers: Iterable[int]) -> Iterator[npt.NDArray[np.uint8]]:
-        """Frames by their numbers, fitted or not, through encoder and decoder: uint8 (H, W, 3)."""
+        """Frames by their numbers, through encoder and decoder: uint8 (H, W, 3).
+
+        Raises `ValueError` for a frame that was not fitted where embeddings are not the encoder's.
+        """
         for number in numbers:
+            if self.own and number not in frames.fitted:
+                raise ValueError(f"frame {number} was not fitted, so it has no embedding")
             batch = frames.batch(torch.tensor([number], device=frames.frames.device))
             yield to_pixels(self.predict(batch, frames).frame)[0].permute(1, 2, 0).cpu().numpy()
 

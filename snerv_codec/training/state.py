@@ -18,7 +18,7 @@ from snerv_codec.training.settings import Phase
 Saved = Mapping[str, Tensor | str | int]
 MakeOptimizer = Callable[[Networks], torch.optim.Optimizer]
 
-STATE_LAYOUT = 5  # of what `FitState.save` and a job that is done keep, raised with every change
+STATE_LAYOUT = 6  # of what `FitState.save` and a job that is done keep, raised with every change
 
 
 class FitState:
@@ -46,6 +46,13 @@ class FitState:
         if phase.prune:
             self.networks.hold_zeros(magnitude_masks(self.networks.decoder, phase.prune, phase.score))
         self._equip(phase)
+
+    def free_embeddings(self) -> None:
+        """Make the embeddings parameters of their own; what else is learned goes on as before."""
+        self.networks.free_embeddings(list(self.values().embeddings.values()))
+        known, self.optimizer = self.optimizer.state, self._make_optimizer(self.networks)
+        learned = [each for group in self.optimizer.param_groups for each in group["params"]]
+        self.optimizer.state.update({each: known[each] for each in learned if each in known})
 
     def values(self) -> Values[Tensor]:
         """All that a file would hold of the networks as they are; the weights are not copied."""
@@ -82,6 +89,9 @@ class FitState:
         if any(mask.shape != weights[name].shape for name, mask in networks.masks.items()):
             raise ValueError("masks of other shapes than the weights have")
         phase = self._check_place(schedule)
+        if any(name.startswith("own.") for name, _ in _under("networks:", saved)):
+            count = len(self.frames.fitted)
+            networks.free_embeddings([torch.zeros(count, *shape, device=device) for shape in networks.shapes])
         if phase is not None:
             self._equip(phase)
         networks.load_state_dict(dict(_under("networks:", saved)))

@@ -26,8 +26,8 @@ class Step:
     """Makes `networks` learn from some of `frames` by `optimizer`, at the learning rates in its groups.
 
     With a quantiser that knows the rate, the loss has the term "rate" too, in bits a value, weighed by `rate_weight`,
-    a tensor. `clip` bounds the norm of the gradient of encoder and decoder; None does not. Networks compute in
-    `precision`, which is not "auto".
+    a tensor. `clip` bounds the norm of the gradient, that of the quantiser's steps left out; None does not. Networks
+    compute in `precision`, which is not "auto".
 
     A CUDA graph can hold a step: the host waits for nothing, everything is updated in place, and all that changes from
     step to step or epoch to epoch is a tensor: learning rates, `rate_weight`, the quantiser's buffers.
@@ -62,7 +62,7 @@ class Step:
             self.optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             if self.clip is not None:
-                nn.utils.clip_grad_norm_(networks.pair.parameters(), self.clip)
+                nn.utils.clip_grad_norm_(networks.learners.parameters(), self.clip)
             self.optimizer.step()
             networks.apply_masks()
             return torch.stack((loss.detach(), quality, *(term.detach() for term in terms.values())))
@@ -76,8 +76,7 @@ class Step:
             prediction = batch.judged(frames.crop(networks.render(values, batch.ll_range)))
         terms = self.loss.terms_of(prediction, batch.target)
         if isinstance(networks.quantizer, RateQuantizer):
-            rows = torch.searchsorted(frames.fitted, indices).to(frames.device)
-            terms["rate"] = networks.quantizer.bits(values, rows)
+            terms["rate"] = networks.quantizer.bits(values, batch.rows)
         with torch.no_grad():
             return terms, psnr(prediction.frame.clamp(0, 1), batch).mean()
 

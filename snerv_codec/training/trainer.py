@@ -16,7 +16,9 @@ from snerv_codec.training.networks import Networks
 from snerv_codec.training.optimizers import make_optimizer, parameter_groups
 from snerv_codec.training.settings import NO_BORDERS, Borders, FitSettings, Phase
 
-STEP_RATE = 10  # learning rate of the logarithms of learned steps, as a multiple of that of the networks
+# Learning rates of the logarithms of learned steps, and of embeddings that are parameters, in units of their spread, as
+# multiples of that of the networks.
+STEP_RATE, OWN_RATE = 10, 10
 
 
 def make_trainer(
@@ -61,11 +63,12 @@ def loss_of(settings: FitSettings, frames: FrameSet) -> Loss:
 
 
 def optimizer_of(settings: FitSettings, networks: Networks) -> torch.optim.Optimizer:
-    """The optimiser of a phase: encoder and decoder as `settings` say, steps of a quantiser at rates of their own."""
-    groups = parameter_groups(settings.optimizer, networks.pair)
-    learned = [] if networks.quantizer is None else list(networks.quantizer.parameters())
-    if learned:
-        groups.append({"params": learned, "scale": STEP_RATE})
+    """The optimiser of a phase: layers as `settings` say, embeddings and a quantiser's steps at rates of their own."""
+    groups = parameter_groups(settings.optimizer, networks.decoder if networks.own else networks.learners)
+    for others, scale in ((networks.own, OWN_RATE), (networks.quantizer, STEP_RATE)):
+        learned = [] if others is None else list(others.parameters())
+        if learned:
+            groups.append({"params": learned, "scale": scale})
     device = groups[0]["params"][0].device
     for group in groups:  # a tensor, as a captured step reads it anew
         group["lr"] = torch.tensor(settings.learning_rate, device=device)

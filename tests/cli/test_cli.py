@@ -106,7 +106,7 @@ def test_presets_and_what_is_given_beside_them(clip, capsys):
 def test_a_plan_tells_the_time_of_the_fit(clip, capsys, monkeypatch):
     command = ("encode", clip, "--size", "90k", "--epochs", "10", "--prune", "0", "--device", "cpu", "--dry-run")
     assert json.loads(run(capsys, *command, "--json"))["predicted_seconds"] > 0
-    monkeypatch.setattr(planning, "measure_pace", lambda *_: Pace(0.5, 0.5))
+    monkeypatch.setattr(planning, "measure_pace", lambda *_: Pace(0.5, 0.5, 0.5))
     assert json.loads(run(capsys, *command, "--json"))["predicted_seconds"] == pytest.approx((10 + 1) * 6 * 0.5)
     assert re.search(r"on disk, .*after about 33 s on cpu", run(capsys, *command))
 

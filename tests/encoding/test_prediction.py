@@ -114,14 +114,14 @@ def test_a_video_in_segments_takes_as_much_as_its_segments():
     assert whole == pytest.approx(2 * predicted_bytes(120_000, 4_000, SMALL, (), settings), rel=1e-4)
 
 
-PACE = Pace(plain=0.1, grids=0.14)
+PACE = Pace(plain=0.1, grids=0.14, own=0.09)
 
 
 def test_time_counts_epochs_on_grids_and_each_look_at_the_frames():
     paper, rd = (EncodeSettings.of(size=1, epochs=100, recipe=recipe) for recipe in ("paper", "rd"))
     look = 33 * 0.1 * MEASURE_TIME
     assert predicted_seconds([33], paper, PACE) == pytest.approx(110 * 33 * 0.1 + 4 * look)
-    assert predicted_seconds([33], rd, PACE) == pytest.approx(33 * (5 * 0.1 + 95 * 0.14) + 4 * look)
+    assert predicted_seconds([33], rd, PACE) == pytest.approx(33 * (5 * 0.1 + 19 * 0.14 + 76 * 0.09) + 4 * look)
     looked_at = EncodeSettings.of(size=1, epochs=100, target_psnr=34)
     assert predicted_seconds([33], looked_at, PACE) > predicted_seconds([33], rd, PACE) + 95 * look
 

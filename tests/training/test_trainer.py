@@ -69,7 +69,10 @@ WAYS += [pytest.param(*way, marks=SLOW) for way in (("adam", "hinerv"), ("adam",
 
 
 @pytest.mark.parametrize(("optimizer", "recipe"), WAYS)
-def test_a_fit_interrupted_after_every_epoch_ends_bit_for_bit_where_a_whole_one_does(tmp_path, optimizer, recipe):
+def test_a_fit_interrupted_after_every_epoch_ends_bit_for_bit_where_a_whole_one_does(
+    tmp_path, monkeypatch, optimizer, recipe
+):
+    monkeypatch.setattr("snerv_codec.training.settings.FEWEST_ENCODED", 1)
     settings = replace(SETTINGS, recipe=recipe, epochs=3, grid_epochs=2, optimizer=optimizer)
     epochs = sum(phase.epochs for phase in settings.phases())
     whole, _ = run(tmp_path / "whole", settings)
@@ -79,6 +82,29 @@ def test_a_fit_interrupted_after_every_epoch_ends_bit_for_bit_where_a_whole_one_
     resumed, seen = run(tmp_path / "cut", settings, resume=True)
     assert seen == []  # no epoch was lost
     same_end(resumed, whole)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+def test_after_some_epochs_embeddings_are_learned_without_the_encoder(monkeypatch, optimizer):
+    monkeypatch.setattr("snerv_codec.training.settings.FEWEST_ENCODED", 1)
+    settings, seen = replace(SETTINGS, recipe="rd", epochs=1, prune=0, grid_epochs=3, optimizer=optimizer), []
+    trainer = make_trainer(FrameSet(moving_gradient(), CONFIG, fitted=range(0, 4, 2)), CONFIG, settings)
+
+    def watch(event):
+        if isinstance(event, EpochDone) and event.phase == "grid":
+            weights = torch.cat([each.flatten() for each in trainer.networks.encoder.parameters()])
+            seen.append((weights.detach().clone(), trainer.values().embeddings["embeddings"].detach().clone()))
+
+    trainer.run(on_event=watch)
+    (first, encoded), (second, own), (third, last) = seen
+    assert torch.equal(first, second)  # the encoder rests
+    assert torch.equal(second, third)
+    assert encoded.shape == own.shape == (2, *CONFIG.embedding_shape)
+    for before, after in ((encoded, own), (own, last)):
+        assert not any(torch.equal(*rows) for rows in zip(before, after, strict=True))
+    assert len(list(trainer.pictures([0, 2]))) == 2
+    with pytest.raises(ValueError, match="frame 1 was not fitted"):
+        list(trainer.pictures([1]))
 
 
 @pytest.mark.parametrize("recipe", ["hinerv", "rd"])
@@ -120,6 +146,7 @@ def test_a_fit_stopped_inside_an_epoch_ends_bit_for_bit_the_same_too(tmp_path, m
     """It goes on after the step where it was stopped, and tells of the same epochs."""
     monkeypatch.setattr("snerv_codec.training.loop.TELL_EVERY", 0)
     monkeypatch.setattr("snerv_codec.training.checkpoint.EVERY", 0)
+    monkeypatch.setattr("snerv_codec.training.settings.FEWEST_ENCODED", 1)
     settings = replace(SETTINGS, recipe=recipe, epochs=2, prune_epochs=1, grid_epochs=2, optimizer="muon")
     budget = 15_000 if recipe == "rd" else None
     checkpoint, whole, told = Checkpoint(tmp_path, {}), make(settings, budget=budget), []
