@@ -32,7 +32,8 @@ class OwnEmbeddings(nn.Module):
     def __init__(self, embeddings: Tensor) -> None:
         super().__init__()
         self.register_buffer("spread", embeddings.std(correction=0).clamp_min(LEAST_SPREAD))
-        self.units = nn.Parameter(embeddings / self.spread)
+        # Of one layout, whether made or loaded: the last bits of sums follow it, and a resumed fit has to have the same.
+        self.units = nn.Parameter((embeddings / self.spread).contiguous())
 
     def forward(self, rows: Tensor) -> Tensor:
         """Those of the frames at `rows`, (N,): (N, *shape)."""

@@ -102,6 +102,7 @@ def test_after_some_epochs_embeddings_are_learned_without_the_encoder(monkeypatc
     assert encoded.shape == own.shape == (2, *CONFIG.embedding_shape)
     for before, after in ((encoded, own), (own, last)):
         assert not any(torch.equal(*rows) for rows in zip(before, after, strict=True))
+    assert all(each.is_contiguous() for each in trainer.networks.own.parameters())  # as a state that is loaded has them
     assert len(list(trainer.pictures([0, 2]))) == 2
     with pytest.raises(ValueError, match="frame 1 was not fitted"):
         list(trainer.pictures([1]))
