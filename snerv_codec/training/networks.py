@@ -32,7 +32,7 @@ class OwnEmbeddings(nn.Module):
     def __init__(self, embeddings: Tensor) -> None:
         super().__init__()
         self.register_buffer("spread", embeddings.std(correction=0).clamp_min(LEAST_SPREAD))
-        # Of one layout, whether made or loaded: the last bits of sums follow it, and a resumed fit has to have the same.
+        # Of one layout, whether made or loaded: the last bits of sums follow it, and a resumed fit has to have them.
         self.units = nn.Parameter((embeddings / self.spread).contiguous())
 
     def forward(self, rows: Tensor) -> Tensor:
