@@ -17,10 +17,9 @@ from pathlib import Path
 from statistics import fmean
 
 from benchmarks import record
-from benchmarks.curves import METRICS, Curve, Metric, load_curves
+from benchmarks.curves import METRICS, MIN_POINTS, Curve, Metric, load_curves
 from snerv_codec.errors import ResourceError
 
-MIN_POINTS = 4
 MIN_OVERLAP = 0.5
 METHOD = "pchip"
 

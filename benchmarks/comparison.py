@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
-from benchmarks.bdrate import MIN_OVERLAP, MIN_POINTS, Delta, compare, quality_at, rate_at
-from benchmarks.curves import METRICS, Curve, Metric
+from benchmarks.bdrate import MIN_OVERLAP, Delta, compare, quality_at, rate_at
+from benchmarks.curves import METRICS, MIN_POINTS, Curve, Metric
 from benchmarks.record import Record
 from snerv_codec.bitstream.models import DecoderConfig
 from snerv_codec.model.architectures import paper_config

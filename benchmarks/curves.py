@@ -11,6 +11,7 @@ from benchmarks.record import Record, as_json, read_records
 
 OURS = "snerv"
 OF_A_POINT = ("size",)  # settings that differ from point to point of a curve
+MIN_POINTS = 4  # of a curve that deltas are taken of
 UNNAMED = ("phases", "version", "device")  # what is in no name where anything else differs
 CEILING = "ceiling-420"
 
@@ -91,14 +92,19 @@ def _curve(clip: str, codec: str, name: str, records: Sequence[Record], settings
 
 
 def _our_curves(clip: str, records: Sequence[Record]) -> list[Curve]:
-    """A curve for each version and set of settings; the one with the fewest wishes keeps a name that others share."""
+    """A curve for each version and set of settings.
+
+    Of those that share a name the one with the fewest wishes keeps it; single points do where no curve does.
+    """
 
     def shared(values: Record) -> str:
         rest = {key: value for key, value in values["settings"].items() if key not in OF_A_POINT}
         return repr(sorted(as_json({**rest, "version": values["version"]}).items()))
 
     groups = [list(group) for _, group in groupby(sorted(records, key=shared), key=shared)]
-    groups.sort(key=lambda group: (sum(value is not None for value in group[0]["settings"].values()), -len(group)))
+    groups.sort(
+        key=lambda group: (len(group) < MIN_POINTS, sum(value is not None for value in group[0]["settings"].values()))
+    )
     by_name: dict[str, list[list[Record]]] = {}
     for group in groups:
         by_name.setdefault(_short(group[0]["settings"]), []).append(group)
@@ -108,7 +114,8 @@ def _our_curves(clip: str, records: Sequence[Record]) -> list[Curve]:
         for group in rivals:
             settings = _settings(group)
             other = [f"{key} {settings[key]}" for key in settings if key in first and settings[key] != first[key]]
-            other = [text for text in other if not text.startswith(UNNAMED)] or other
+            told = [text for text in other if not text.startswith(UNNAMED)]
+            other = told or [text for text in other if text.startswith("version")] or other
             curves.append(_curve(clip, OURS, ", ".join([name, *other]), group, settings))
     return curves
 
