@@ -102,9 +102,12 @@ def _our_curves(clip: str, records: Sequence[Record]) -> list[Curve]:
         return repr(sorted(as_json({**rest, "version": values["version"]}).items()))
 
     groups = [list(group) for _, group in groupby(sorted(records, key=shared), key=shared)]
-    groups.sort(
-        key=lambda group: (len(group) < MIN_POINTS, sum(value is not None for value in group[0]["settings"].values()))
-    )
+
+    def rank(group: list[Record]) -> tuple[bool, int, int]:
+        wishes = sum(value is not None for value in group[0]["settings"].values())
+        return len(group) < MIN_POINTS, wishes, -len(group)
+
+    groups.sort(key=rank)
     by_name: dict[str, list[list[Record]]] = {}
     for group in groups:
         by_name.setdefault(_short(group[0]["settings"]), []).append(group)

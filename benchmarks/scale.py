@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
@@ -49,25 +49,43 @@ def make_film(path: Path, frames: int, height: int, width: int) -> Path:
     return path
 
 
-def run(*arguments: object) -> tuple[int, float, list[float]]:
-    """A `snerv` command: its peak memory in bytes, its seconds, and those between ends of segments."""
+class Run(NamedTuple):
+    """What a command took, and the objects of JSON that it told, a line each."""
+
+    memory: int  # bytes at the peak, of the largest process
+    seconds: float
+    told: list[dict[str, Any]]
+    ends: list[float]  # seconds from the start to the end of each segment
+
+    @property
+    def durations(self) -> list[float]:
+        """Seconds between ends of segments."""
+        return [later - earlier for earlier, later in pairwise(self.ends)]
+
+
+def run(*arguments: object, stop_after: int | None = None) -> Run:
+    """Run a `snerv` command to its end, or kill it once so many segments are done."""
     command = [sys.executable, "-m", "snerv_codec", *map(str, arguments)]
-    start, ends = time.perf_counter(), []
+    start, told, ends = time.perf_counter(), [], []
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            if line.startswith("{") and json.loads(line).get("event") == "segment":
-                ends.append(time.perf_counter())
+            if line.startswith("{") and line.endswith("}\n"):
+                told.append(json.loads(line))
+                if told[-1].get("event") == "segment":
+                    ends.append(time.perf_counter() - start)
+            if len(ends) == stop_after:
+                process.kill()
+                break
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
+    if process.returncode and stop_after is None:
         raise SystemExit(f"{' '.join(command)} failed")
-    durations = [later - earlier for earlier, later in pairwise(ends)]
-    return usage.ru_maxrss * 1024, time.perf_counter() - start, durations
+    return Run(usage.ru_maxrss * 1024, time.perf_counter() - start, told, ends)
 
 
-def encode(film: Path, output: Path, frames: int, segment: int, workers: int = 1) -> tuple[int, float, list[float]]:
-    """One epoch, in segments of `segment` frames; as `run`."""
+def encode(film: Path, output: Path, frames: int, segment: int, workers: int = 1) -> Run:
+    """One epoch, in segments of `segment` frames."""
     size = PARAMETERS * -(-frames // segment)
     options = ("--size", size, "--segment", segment, "--workers", workers, "--overwrite", "--json")
     return run("encode", film, "-o", output, *FIT, *options)
@@ -102,16 +120,22 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     films = {frames: make_film(folder / f"{frames}.mp4", frames, height, width) for frames in sorted(options.frames)}
     for frames, film in films.items():
         coded = folder / f"{frames}.snrv"
-        encoding, _, took = encode(film, coded, frames, options.segment)
-        durations += took
-        decoding, *_ = run("decode", coded, "-o", folder / "again.mp4", "--overwrite", "-q")
-        evaluating, *_ = run("eval", film, coded, "--no-vmaf", "--json")
-        memory[str(frames)] = {"encode": encoding, "decode": decoding, "eval": evaluating}
+        runs = {
+            "encode": encode(film, coded, frames, options.segment),
+            "decode": run("decode", coded, "-o", folder / "again.mp4", "--overwrite", "-q"),
+            "eval": run("eval", film, coded, "--no-vmaf", "--json"),
+        }
+        durations += runs["encode"].durations
+        memory[str(frames)] = {name: each.memory for name, each in runs.items()}
     shortest, longest = min(films), max(films)
     first = folder / f"{shortest}.snrv"
     ways: dict[str, Callable[[int], float]] = {
-        "encode": lambda workers: encode(films[shortest], folder / "w.snrv", shortest, options.segment, workers)[1],
-        "decode": lambda workers: run("decode", first, "-o", folder / "w.y4m", "--workers", workers, "-y", "-q")[1],
+        "encode": lambda workers: (
+            encode(films[shortest], folder / "w.snrv", shortest, options.segment, workers).seconds
+        ),
+        "decode": lambda workers: (
+            run("decode", first, "-o", folder / "w.y4m", "--workers", workers, "-y", "-q").seconds
+        ),
     }
     return {
         "memory": memory,
@@ -122,13 +146,25 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     }
 
 
+def film_arguments(about: str | None, size: str, segment: int) -> argparse.ArgumentParser:
+    """A parser of what a film is like, but for its frames, and of whether figures go on record."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", default=size, help="height x width")
+    parser.add_argument("--segment", type=int, default=segment, help="frames of a segment")
+    parser.add_argument("--record", action="store_true", help="put the figures on record")
+    return parser
+
+
+def keep(name: str, options: argparse.Namespace, values: dict[str, Any]) -> None:
+    """Put figures on record, if that was asked for."""
+    if options.record:
+        write_record(name, {key: vars(options)[key] for key in ("frames", "size", "segment")}, values)
+
+
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = film_arguments(__doc__, "128x192", 500)
     parser.add_argument("--frames", type=int, nargs="+", default=[1000, 10_000])
-    parser.add_argument("--size", default="128x192", help="height x width")
-    parser.add_argument("--segment", type=int, default=500, help="frames of a segment")
-    parser.add_argument("--record", action="store_true", help="put the figures on record")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         values = measure(options, Path(folder))
@@ -140,9 +176,7 @@ def main() -> None:
         print(f"{name}: two workers {ratio:.2f} times as fast as one")
     for workers, used in values["simulated"].items():
         print(f"{workers} workers: " + ", ".join(f"{name} {share:.1%}" for name, share in used.items()))
-    if options.record:
-        identity = {name: vars(options)[name] for name in ("frames", "size", "segment")}
-        write_record("scale", identity, values)
+    keep("scale", options, values)
 
 
 if __name__ == "__main__":

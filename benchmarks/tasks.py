@@ -1,18 +1,22 @@
-"""What interpolation and in-painting share: models of equal size, fitted alike, and pictures measured alike."""
+"""What tasks and trials share: models of equal size, fitted alike, clips coded and pictures measured alike."""
 
 import argparse
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, get_args
+from tempfile import TemporaryDirectory
+from time import process_time
+from typing import Any, NamedTuple, get_args
 
 import torch
 
 from benchmarks import datasets
 from benchmarks.datasets import Dataset
+from snerv_codec import Decoder, encode
+from snerv_codec.bitstream.container import read_header
 from snerv_codec.bitstream.models import DecoderConfig, Model
 from snerv_codec.errors import UserError
-from snerv_codec.evaluation.metrics import mean_quality
+from snerv_codec.evaluation.metrics import mean_quality, psnr
 from snerv_codec.events import EpochDone, Event
 from snerv_codec.media.picture import Pixels
 from snerv_codec.media.reader import read_video
@@ -24,6 +28,26 @@ from snerv_codec.training.frames import FrameSet
 from snerv_codec.training.loop import Trainer
 from snerv_codec.training.settings import FitSettings, OptimizerName
 from snerv_codec.training.trainer import make_trainer
+
+
+class Coded(NamedTuple):
+    """What became of a clip: the file's bytes, frames of each segment, PSNR (dB) of each frame, time of the encode."""
+
+    bytes: int
+    segments: list[int]
+    psnr: list[float]
+    cpu_seconds: float
+
+
+def coded(frames: Pixels, *, device: str, **choices: Any) -> Coded:
+    """Encode frames, 25 a second, by recipe rd and other settings by their names, and decode the file."""
+    with TemporaryDirectory() as folder:
+        path, began = Path(folder) / "coded.snrv", process_time()
+        encode(frames, path, rate=25, recipe="rd", device=device, **choices)
+        taken, segments = process_time() - began, [each.frame_count for each in read_header(path).segments]
+        with Decoder(path, device=device) as decoder:
+            values = [psnr(*pair) for pair in zip(frames, decoder, strict=True)]
+        return Coded(path.stat().st_size, segments, values, taken)
 
 
 @dataclass(frozen=True, slots=True)

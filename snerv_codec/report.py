@@ -75,8 +75,8 @@ class EncodeReport:
     `fitted_psnr` is the model's before pruning and `pruned_psnr` before quantisation and what a recipe trains
     for it, both with frames rounded to 8 bits. `bytes_tracks` is what sound and subtitles take of `bytes_total`,
     and `bytes_symbols` what coded weights and embeddings take; where training knew the rate, `estimated_bytes`
-    is its estimate of these. Times are in seconds; `seconds_encoding` is what
-    the plan's `predicted_seconds` foretold, without the reading before it.
+    is its estimate of these. Times are in seconds; `seconds_encoding` is what the plan's `predicted_seconds` foretold,
+    without the reading before it.
     """
 
     source: str

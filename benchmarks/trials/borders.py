@@ -11,16 +11,12 @@ there lies low too. A run leaves a line in results/trials/borders.jsonl for each
 """
 
 import sys
-import tempfile
-from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any
 from unittest import mock
 
 from benchmarks import record, tasks
 from benchmarks.record import Record
-from snerv_codec import Decoder, encode
-from snerv_codec.evaluation.metrics import psnr
 from snerv_codec.media.picture import Pixels
 
 BESIDE = 5  # frames on either side of a cut
@@ -28,11 +24,9 @@ BESIDE = 5  # frames on either side of a cut
 
 def figures(frames: Pixels, weight: float = 1, **choices: Any) -> tuple[int, list[float]]:
     """Bytes of the file, and PSNR in dB of each frame, with frames at a border drawn `weight` times as often."""
-    with tempfile.TemporaryDirectory() as folder, mock.patch("snerv_codec.training.draw.AT_BORDER", weight):
-        path = Path(folder) / "coded.snrv"
-        encode(frames, path, rate=25, recipe="rd", **choices)
-        with Decoder(path) as decoder:
-            return path.stat().st_size, [psnr(a, b) for a, b in zip(frames, decoder, strict=True)]
+    with mock.patch("snerv_codec.training.draw.AT_BORDER", weight):
+        coded = tasks.coded(frames, **choices)
+    return coded.bytes, coded.psnr
 
 
 def at_cuts(values: list[float], segment: int) -> list[Record]:

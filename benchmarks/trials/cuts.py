@@ -10,20 +10,14 @@ the whole file, which is asked for by its size. A run leaves a line in results/t
 
 import argparse
 import sys
-import tempfile
-import time
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 from unittest import mock
 
 import numpy as np
 
-from benchmarks import datasets, record
+from benchmarks import datasets, record, tasks
 from benchmarks.record import Record
-from snerv_codec import Decoder, encode
-from snerv_codec.bitstream.container import read_header
-from snerv_codec.evaluation.metrics import psnr
 from snerv_codec.media.picture import Pixels
 from snerv_codec.media.reader import read_video
 
@@ -33,21 +27,15 @@ def figures(frames: Pixels, parts: list[int], longest: int, **choices: Any) -> R
 
     No more than the `longest` frames are taken to fit the memory where `auto` decides.
     """
-    most, began = longest * frames[0].nbytes, time.process_time()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "coded.snrv"
-        with (
-            mock.patch("snerv_codec.encoding.segmentation.MOST_BYTES", most),
-            mock.patch("snerv_codec.encoding.footage.MOST_BYTES", most),
-        ):
-            encode(frames, path, rate=25, recipe="rd", device="cpu", **choices)
-        taken, size = time.process_time() - began, path.stat().st_size
-        segments = [each.frame_count for each in read_header(path).segments]
-        with Decoder(path, device="cpu") as decoder:
-            values = [psnr(a, b) for a, b in zip(frames, decoder, strict=True)]
+    most = longest * frames[0].nbytes
+    with (
+        mock.patch("snerv_codec.encoding.segmentation.MOST_BYTES", most),
+        mock.patch("snerv_codec.encoding.footage.MOST_BYTES", most),
+    ):
+        coded = tasks.coded(frames, device="cpu", **choices)
     ends = np.cumsum(parts)
-    of_parts = [fmean(values[end - count : end]) for count, end in zip(parts, ends, strict=True)]
-    return {"bytes": size, "segments": segments, "psnr": fmean(values), "parts": of_parts, "cpu_seconds": taken}
+    of_parts = [fmean(coded.psnr[end - count : end]) for count, end in zip(parts, ends, strict=True)]
+    return {**coded._asdict(), "psnr": fmean(coded.psnr), "parts": of_parts}
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -171,8 +171,7 @@ class Trainer:
 
     def begin(self, phase: Phase) -> None:
         """Enter a phase, so that steps are as in its first epoch."""
-        self.state.enter(phase)
-        self._work = None  # it belongs to the optimiser of before
+        self._enter(phase)
         if self.networks.quantizer is not None:
             self._prepare(self.networks.quantizer)
 
@@ -181,11 +180,14 @@ class Trainer:
         self.state.free_embeddings()
         self._work = None  # it belongs to the optimiser of before
 
+    def _enter(self, phase: Phase) -> None:
+        self.state.enter(phase)
+        self._work = None  # it belongs to the optimiser of before
+
     def _run_phase(self, phase: Phase, saver: Saver) -> None:
         state = self.state
         if state.phase != phase.name:
-            state.enter(phase)
-            self._work = None
+            self._enter(phase)
         while state.epoch < phase.epochs:
             self._run_epoch(phase, saver)
         quantizer = self.networks.quantizer

@@ -35,8 +35,8 @@ class OwnEmbeddings(nn.Module):
         # Of one layout, whether made or loaded: the last bits of sums follow it, and a resumed fit has to have them.
         self.units = nn.Parameter((embeddings / self.spread).contiguous())
 
-    def forward(self, rows: Tensor) -> Tensor:
-        """Those of the frames at `rows`, (N,): (N, *shape)."""
+    def forward(self, rows: Tensor | slice) -> Tensor:
+        """Those of the frames at `rows`, (N,) or a slice: (N, *shape)."""
         return self.units[rows] * self.spread
 
 
@@ -98,8 +98,7 @@ class Networks(nn.Module):
     def values_of(self, frames: FrameSet) -> Values[Tensor]:
         """All that a file would hold of these networks and the fitted frames."""
         if self.own:
-            rows = torch.arange(len(frames.fitted), device=frames.device)
-            return self.values(tuple(each(rows) for each in self.own))
+            return self.values(tuple(each(slice(None)) for each in self.own))
         with computing("float32", frames.device):
             parts = [self.embed(frames.batch(indices)) for indices in torch.split(frames.fitted, EMBED_CHUNK)]
         return self.values(tuple(torch.cat(part) for part in zip(*parts, strict=True)))

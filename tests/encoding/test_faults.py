@@ -4,27 +4,22 @@ import json
 import multiprocessing
 import os
 import subprocess
-import sys
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
-import torch
-from clips import write_clip
-from conftest import QUICK
+from segment_jobs import Toy
 
 from snerv_codec import Decoder, encode
 from snerv_codec.errors import UserError
 from snerv_codec.events import EpochDone, SegmentDone
-from snerv_codec.training.settings import FitSettings
 
 KILLS = 20
 SEGMENTS, FRAMES = 8, 2  # and so many of each
 EPOCHS = 12
-SETTINGS = replace(
-    QUICK, size=f"{40 * SEGMENTS}k", segment=FRAMES, fit=FitSettings.preset("paper", epochs=EPOCHS, prune_epochs=0)
-)
+TOY = Toy(SEGMENTS, FRAMES, EPOCHS)
+SETTINGS = TOY.settings
 
 pytestmark = pytest.mark.slow
 
@@ -57,16 +52,12 @@ class Tally:
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    path = tmp_path_factory.mktemp("source") / "in.mp4"
-    return write_clip(path, width=34, height=18, frames=SEGMENTS * FRAMES)
+    return TOY.clip(tmp_path_factory.mktemp("source"))
 
 
 @pytest.fixture(scope="module")
 def undisturbed(source):
-    """The bytes of the file that comes out where nobody is killed."""
-    torch.set_num_threads(1)  # as in workers here
-    encode(source, source.with_name("whole.snrv"), SETTINGS)
-    return source.with_name("whole.snrv").read_bytes()
+    return TOY.undisturbed(source)
 
 
 def on_few_cores():
@@ -104,11 +95,9 @@ def test_workers_that_are_killed(source, undisturbed, tmp_path, monkeypatch, rec
 def test_an_encode_that_is_killed(source, undisturbed, tmp_path, record_testsuite_property, workers):
     """Its workers end by themselves, or are still at it when the next ones begin."""
     output, tally = tmp_path / "out.snrv", Tally()
-    fit = ["--preset", "paper", "--epochs", EPOCHS, "--prune-epochs", 0, "--size", SETTINGS.size, "--segment", FRAMES]
-    command = [sys.executable, "-m", "snerv_codec", "encode", source, "-o", output, *fit]
-    command += ["--device", "cpu", "--json", "--resume", "--force", "--workers", workers]
+    command = TOY.command(source, output, "--resume", "--workers", workers)
     for attempt in range(KILLS + 1):
-        process = subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, text=True, preexec_fn=on_few_cores)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=on_few_cores)
         seen = 0
         for line in process.stdout:
             event = json.loads(line)

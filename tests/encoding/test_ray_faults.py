@@ -6,27 +6,23 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import pytest
 import torch
-from clips import write_clip
-from conftest import QUICK
-from segment_jobs import jobs_of
+from segment_jobs import Toy, jobs_of
 
 from snerv_codec import encode
 from snerv_codec.encoding.runner import run_jobs
 from snerv_codec.encoding.segment_job import FittedSegment, SegmentJob
 from snerv_codec.events import EpochDone, SegmentDone
-from snerv_codec.training.settings import FitSettings
 
 ray = pytest.importorskip("ray", reason="needs Ray, of the extra `ray`")
 
 SEGMENTS, FRAMES, EPOCHS = 6, 2, 20
-SETTINGS = replace(
-    QUICK, size=f"{40 * SEGMENTS}k", segment=FRAMES, fit=FitSettings.preset("paper", epochs=EPOCHS, prune_epochs=0)
-)
+TOY = Toy(SEGMENTS, FRAMES, EPOCHS)
+SETTINGS = TOY.settings
 
 pytestmark = pytest.mark.slow
 
@@ -61,16 +57,12 @@ def _found_by_workers(monkeypatch):
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    path = tmp_path_factory.mktemp("source") / "in.mp4"
-    return write_clip(path, width=34, height=18, frames=SEGMENTS * FRAMES)
+    return TOY.clip(tmp_path_factory.mktemp("source"))
 
 
 @pytest.fixture(scope="module")
 def undisturbed(source):
-    """The bytes of the file that comes out in this process."""
-    torch.set_num_threads(1)  # as in tasks
-    encode(source, source.with_name("whole.snrv"), SETTINGS)
-    return source.with_name("whole.snrv").read_bytes()
+    return TOY.undisturbed(source)
 
 
 def watched(source, folder, **others):
@@ -138,10 +130,8 @@ def test_nodes_that_come_and_go(source, undisturbed, tmp_path, record_testsuite_
 def test_a_driver_that_is_killed(source, undisturbed, tmp_path):
     """What it had told to be done is not begun again by the next one."""
     output, done = tmp_path / "out.snrv", set()
-    fit = ["--preset", "paper", "--epochs", EPOCHS, "--prune-epochs", 0, "--size", SETTINGS.size, "--segment", FRAMES]
-    command = [sys.executable, "-m", "snerv_codec", "encode", source, "-o", output, *fit]
-    command += ["--device", "cpu", "--json", "--force", "--ray", "local"]
-    with subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, text=True) as process:
+    command = TOY.command(source, output, "--ray", "local")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout:
             event = json.loads(line)
             if event.get("event") == "segment":
