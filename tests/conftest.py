@@ -8,6 +8,8 @@ from pathlib import Path
 # cores, a thread that waits sleeps: spinning, it keeps the one that it waits for from running (18 times slower).
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Programs that tests start buffer what they print, as most people's do: then an error may come as late as at the exit.
+os.environ.pop("PYTHONUNBUFFERED", None)
 
 import hypothesis
 import pytest

@@ -41,8 +41,8 @@ def echo(text: str, *, err: bool = False) -> None:
     """
     try:
         click.echo("\n".join(map(printable, text.split("\n"))), err=err)
-    except BrokenPipeError:
+    except OSError as error:
         with suppress(OSError, ValueError):  # the rest goes nowhere, Python's own flush at the end too
             os.dup2(os.open(os.devnull, os.O_WRONLY), (sys.stderr if err else sys.stdout).fileno())
-    except OSError as error:
-        raise describe_os_error("standard error" if err else "standard output", error) from error
+        if not isinstance(error, BrokenPipeError):
+            raise describe_os_error("standard error" if err else "standard output", error) from error
