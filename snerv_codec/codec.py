@@ -79,7 +79,7 @@ def encode(
         raise OutputError(f"{output}: what encode writes is no {output.suffix} video; name it {output.stem}.snrv")
     if settings.entropy == "nnc":
         nnc.require()
-    footage = read_footage(source, settings, memory=available_memory())
+    footage = read_footage(source, settings, memory=available_memory(), on_event=on_event)
     for message in (*footage.warnings, *told_outputs(footage.info, footage.tracks, footage.extras)):
         on_event(Warned(message))
     info, segments = footage.info, plan_segments(footage.info, settings, footage.scenes)

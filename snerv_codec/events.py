@@ -75,6 +75,31 @@ class StateSaved:
 
 
 @dataclass(frozen=True, slots=True)
+class SegmentBegun:
+    """The fit of segment number `segment` of `total`, from 0, begins, goes on, or is tried once more."""
+
+    segment: int
+    total: int
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object with `event` and the fields."""
+        return {"event": "begun", **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentFailed:
+    """Segment number `segment` of `total`, from 0, cannot be fitted, for the reason in `message`; others go on."""
+
+    segment: int
+    total: int
+    message: str
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object with `event` and the fields."""
+        return {"event": "failed", **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True)
 class SegmentDone:
     """Segment number `segment` of `total`, from 0, is fitted and coded."""
 
@@ -90,8 +115,9 @@ class SegmentDone:
 class FrameDone:
     """A frame was decoded: `task` is "measure", "interpolate", "decode", "verify" or "evaluate"; `done` of `total`.
 
-    Of task "rivals" it is a file of another codec that was made and measured.
-    `total` is 0 where it is not known beforehand.
+    Of task "read" it is a frame of the input that was looked at before the fit, of task "rivals" a file of another
+    codec that was made and measured.
+    `total` is 0 where it is not known beforehand; of an input it is what its container claims, or its length suggests.
     """
 
     task: str
@@ -114,4 +140,4 @@ class Warned:
         return {"event": "warning", "message": self.message}
 
 
-Event = Planned | StepsDone | EpochDone | StateSaved | SegmentDone | FrameDone | Warned
+Event = Planned | StepsDone | EpochDone | StateSaved | SegmentBegun | SegmentFailed | SegmentDone | FrameDone | Warned

@@ -13,7 +13,8 @@ class Plan:
     """What a run will do, before it does it. Bytes, and MACs per frame; padding is a share of the frame.
 
     `segments` are the first frame and the number of frames of each; what is told of the architecture and of MACs and
-    memory is of the longest, decoder and embedding parameters of all together.
+    memory is of the longest, decoder and embedding parameters of all together. `chains` are how many of them, from the
+    first on, are fitted one after the other, each from the network of the one before.
 
     `phases` are those of training with their epochs, `epochs` their sum; a step takes `batch` frames.
     `predicted_seconds` are those from the plan to the measured file. `selected_bytes` is about what the selected frames
@@ -28,6 +29,7 @@ class Plan:
     frames: int
     rate: str
     segments: tuple[tuple[int, int], ...]
+    chains: tuple[int, ...]
     device: str
     model: Model
     widths: tuple[int, ...]

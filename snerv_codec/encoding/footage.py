@@ -2,7 +2,7 @@
 
 import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -14,9 +14,10 @@ from snerv_codec.bitstream.extras import NO_EXTRAS, Extras
 from snerv_codec.bitstream.types import SideTrack, VideoInfo
 from snerv_codec.encoding.segmentation import MOST_BYTES
 from snerv_codec.errors import InputError, ResourceError
+from snerv_codec.events import FrameDone
 from snerv_codec.media.mask import Mask, read_mask
 from snerv_codec.media.picture import RGB8, Pixels
-from snerv_codec.media.reader import Video, open_video, read_video
+from snerv_codec.media.reader import OnFrame, Video, open_video, read_video
 from snerv_codec.media.run import Run
 from snerv_codec.media.scenes import scene_cuts_of
 from snerv_codec.media.seek import read_run
@@ -136,29 +137,40 @@ class Footage:
             yield from islice(video, start, None, self.step)
 
 
-def read_footage(source: Any, settings: EncodeSettings, *, memory: int | None = None, keep: bool = True) -> Footage:
+def read_footage(
+    source: Any,
+    settings: EncodeSettings,
+    *,
+    memory: int | None = None,
+    keep: bool = True,
+    on_event: Callable[[FrameDone], None] = lambda event: None,
+) -> Footage:
     """What `settings` select of `source`.
 
     Frames are held where they are asked for (`keep`) and are to share a network, or cannot be read again; else they are
     looked through. Raises as `read_video` and `read_mask` do.
     """
+
+    def on_frame(done: int, total: int) -> None:
+        on_event(FrameDone("read", done, total))
+
     again = isinstance(source, str | os.PathLike) and str(source) != "-" and settings.mask is None
     if not keep or (again and settings.segment not in (None, "auto")):
-        return _survey(source, settings, memory, noted=keep)
+        return _survey(source, settings, memory, on_frame, noted=keep)
     if not again or settings.segment is None:
-        return _hold(source, settings, memory)
+        return _hold(source, settings, memory, on_frame)
     try:
-        return _hold(source, settings, min(memory or MOST_BYTES, MOST_BYTES))
+        return _hold(source, settings, min(memory or MOST_BYTES, MOST_BYTES), on_frame)
     except ResourceError:  # too much for one network, or for the memory, which a survey tells
-        return _survey(source, settings, memory, noted=True)
+        return _survey(source, settings, memory, on_frame, noted=True)
 
 
-def _survey(source: Any, settings: EncodeSettings, memory: int | None, *, noted: bool) -> Footage:
+def _survey(source: Any, settings: EncodeSettings, memory: int | None, on_frame: OnFrame, *, noted: bool) -> Footage:
     """What is there, by decoding it once; frames that are `noted` are found again faster."""
     if not isinstance(source, str | os.PathLike):
         video = read_video(source, settings.source, keep=False)
         return _with_scenes(_described(source, settings, video), _scenes_in(video.frames, settings))
-    with open_video(os.fspath(source), settings.source, memory=memory, noted=noted) as stream:
+    with open_video(os.fspath(source), settings.source, memory=memory, noted=noted, on_frame=on_frame) as stream:
         scenes = stream.scene_cuts() if settings.segment is not None else []
         stream.skip()
         video = Video(stream.info(), RGB8.empty(0), stream.tracks(), stream.warnings(), stream.extras())
@@ -182,9 +194,9 @@ def _described(source: Any, settings: EncodeSettings, video: Video) -> Footage:
     return Footage(source, settings, info, range(info.frame_count), video.tracks, video.warnings, video.extras)
 
 
-def _hold(source: Any, settings: EncodeSettings, memory: int | None) -> Footage:
+def _hold(source: Any, settings: EncodeSettings, memory: int | None, on_frame: OnFrame) -> Footage:
     """The footage with its frames."""
-    video, known = read_video(source, settings.source, memory=memory), None
+    video, known = read_video(source, settings.source, memory=memory, on_frame=on_frame), None
     footage = _with_scenes(_described(source, settings, video), _scenes_in(video.frames, settings))
     if settings.mask is not None:
         known = read_mask(settings.mask, video.info, settings.source, memory=memory)

@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from snerv_codec.encoding.runner import failures, longest_first, take_ready
+from snerv_codec.encoding.runner import Jobs
 from snerv_codec.encoding.segment_job import FittedSegment, SegmentJob
 from snerv_codec.errors import ResourceError, UserError
-from snerv_codec.events import Event, SegmentDone
+from snerv_codec.events import Event
 
 RETRIES = 3  # of a task whose worker or node is lost
 PATIENCE = 10.0  # seconds to wait for a cluster
@@ -26,34 +26,28 @@ def run_on_ray(jobs: Sequence[SegmentJob], address: str, *, on_event: Callable[[
     where Ray is not installed or the cluster cannot be reached.
     """
     ray = _connected(address)
-    fitted: dict[int, FittedSegment] = {}
-    failed: dict[int, str] = {}
-    waiting: dict[Any, SegmentJob] = {}
-    unready = longest_first(jobs)
+    work, waiting = Jobs(jobs, on_event), dict[Any, SegmentJob]()
     try:
         gpus = int(jobs[0].settings.device != "cpu" and ray.cluster_resources().get("GPU", 0) > 0)
         task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=RETRIES)(_fit)
         while True:
-            while (job := take_ready(unready, fitted, failed)) is not None:
+            while (job := work.take()) is not None:
                 waiting[task.remote(job)] = job
             if not waiting:
                 break
             (done,), _ = ray.wait(list(waiting), num_returns=1)
             job = waiting.pop(done)
             try:
-                fitted[job.number] = ray.get(done)
-                on_event(SegmentDone(job.number, len(jobs)))
+                work.done(job, ray.get(done))
             except ray.exceptions.RayError as error:
                 cause = getattr(error, "cause", None) or error  # of a task that raised it
-                failed[job.number] = str(cause).strip().partition("\n")[0]  # what follows are Ray's traces
+                work.failed(job, str(cause).strip().partition("\n")[0])  # what follows are Ray's traces
     finally:
         for each in waiting:
             with suppress(Exception):
                 ray.cancel(each)  # as Ctrl-C does, so that it saves its state
         ray.shutdown()
-    if failed:
-        raise failures(failed)
-    return [fitted[job.number] for job in jobs]
+    return work.results()
 
 
 def _connected(address: str) -> Any:

@@ -12,7 +12,7 @@ from snerv_codec.bitstream.types import SideTrack, VideoInfo
 from snerv_codec.encoding.footage import read_footage
 from snerv_codec.encoding.pace import measure_pace
 from snerv_codec.encoding.prediction import predicted_bytes, predicted_seconds, track_bytes
-from snerv_codec.encoding.segmentation import SegmentPlan, chain_lengths, plan_segments
+from snerv_codec.encoding.segmentation import SegmentPlan, chains, plan_segments
 from snerv_codec.events import Event, Warned
 from snerv_codec.media.picture import PictureFormat
 from snerv_codec.media.reader import open_video
@@ -37,12 +37,13 @@ def plan(
     on_event: Callable[[Event], None] = lambda event: None,
     **choices: Any,
 ) -> Plan:
-    """What `encode` would do with `source`, without fitting anything; settings as there. `on_event` hears warnings.
+    """What `encode` would do with `source`, without fitting anything; settings as there. `on_event` hears warnings,
+    and of frames that were read.
 
     The time is that of so many `workers`.
     """
     settings = EncodeSettings.either(settings, choices)
-    footage = read_footage(source, settings, memory=available_memory(), keep=False)
+    footage = read_footage(source, settings, memory=available_memory(), keep=False, on_event=on_event)
     for message in (*footage.warnings, *told_outputs(footage.info, footage.tracks, footage.extras)):
         on_event(Warned(message))
     segments = plan_segments(footage.info, settings, footage.scenes)
@@ -68,9 +69,10 @@ def make_plan(
         sum(getattr(each, f"{part}_parameters") for each in costs) for part in ("decoder", "embedding")
     )
     taken = predicted_bytes(weights, embeddings, info, tracks, settings, extras, len(segments))
-    sound, chains = track_bytes(tracks, extras), chain_lengths(segments)
+    sound, in_order = track_bytes(tracks, extras), chains(segments)
     given = selected_bytes(source, settings.source, sound)
-    side_by_side, threads = _side_by_side(len(chains), settings, workers)
+    side_by_side, threads = _side_by_side(len(in_order), settings, workers)
+    lengths = [sum(each.info.frame_count for each in chain) for chain in in_order]
     pace = measure_pace(config, settings, threads)
     return Plan(
         source=name_of(source),
@@ -79,6 +81,7 @@ def make_plan(
         frames=info.frame_count,
         rate=f"{float(info.rate):g}",
         segments=tuple((segment.numbers.start, segment.info.frame_count) for segment in segments),
+        chains=tuple(map(len, in_order)),
         device=str(choose_device(settings.device)),
         model=config.model,
         widths=config.widths,
@@ -105,7 +108,7 @@ def make_plan(
         track_bytes=sound,
         predicted_bytes=taken,
         predicted_share=None if given is None else taken / given,
-        predicted_seconds=predicted_seconds(chains, settings, pace, side_by_side),
+        predicted_seconds=predicted_seconds(lengths, settings, pace, side_by_side),
         video_memory=PictureFormat(info.height, info.width).size * longest.info.frame_count,
         fitting_memory=fitting_memory(config, min(batch, longest.info.frame_count)),
         decoding_memory=decoding_memory(config, cost.total_parameters, 1),

@@ -8,7 +8,7 @@ such as Ctrl-C on a terminal, stops each once.
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from multiprocessing import resource_tracker
@@ -19,7 +19,7 @@ from typing import Literal
 
 from snerv_codec.encoding.segment_job import FittedSegment, SegmentJob
 from snerv_codec.errors import OutputError, SettingsError, UserError
-from snerv_codec.events import Event, SegmentDone
+from snerv_codec.events import Event, SegmentBegun, SegmentDone, SegmentFailed, Warned
 from snerv_codec.runtime.machine import devices_to_share, memory_refused, threads_each, worker_count
 
 ATTEMPTS = 2  # of a job whose worker is lost
@@ -55,6 +55,8 @@ def run_jobs(
 
 
 def _here(job: SegmentJob, total: int, on_event: OnEvent) -> FittedSegment:
+    if total > 1:
+        on_event(SegmentBegun(job.number, total))
     fitted = job.run(on_event=on_event)
     if total > 1:
         on_event(SegmentDone(job.number, total))
@@ -66,41 +68,63 @@ def _chains(jobs: Sequence[SegmentJob]) -> int:
     return sum(job.after is None for job in jobs)
 
 
-def longest_first(jobs: Sequence[SegmentJob]) -> list[SegmentJob]:
-    """The order to begin them in, so that no long one is left for the end."""
-    return sorted(jobs, key=lambda job: -len(job.footage.numbers))
+class Jobs:
+    """What becomes of several jobs, whoever runs them: some wait, some are done, and some have failed."""
 
+    def __init__(self, jobs: Sequence[SegmentJob], on_event: OnEvent) -> None:
+        self._jobs, self.on_event = jobs, on_event
+        # The longest first, so that no long one is left for the end.
+        self._waiting = sorted(jobs, key=lambda job: -len(job.footage.numbers))
+        self._fitted: dict[int, FittedSegment] = {}
+        self._failed: dict[int, str] = {}
 
-def take_ready(
-    waiting: list[SegmentJob], fitted: Mapping[int, FittedSegment], failed: dict[int, str]
-) -> SegmentJob | None:
-    """The first of the `waiting` jobs that may begin, taken from them; None where each waits for another one.
+    def take(self) -> SegmentJob | None:
+        """The next job that may begin; None where each waits for another one.
 
-    Those that wait for one that has failed are taken too, and noted as failed.
-    """
-    for job in sorted(waiting, key=lambda job: job.number):
-        if job.after in failed:
-            waiting.remove(job)
-            failed[job.number] = f"not begun, as segment {job.number} that it starts from failed"
-    ready = next((job for job in waiting if job.after is None or job.after in fitted), None)
-    if ready is not None:
-        waiting.remove(ready)
-    return ready
+        Those that wait for one that has failed are taken too, as failed.
+        """
+        for job in sorted(self._waiting, key=lambda job: job.number):
+            if job.after in self._failed:
+                self._waiting.remove(job)
+                self.failed(job, f"not begun, as segment {job.number} that it starts from failed")
+        ready = next((job for job in self._waiting if job.after is None or job.after in self._fitted), None)
+        if ready is not None:
+            self._waiting.remove(ready)
+        return ready
 
+    def begun(self, job: SegmentJob) -> None:
+        """Tell that somebody is at work on it."""
+        self.on_event(SegmentBegun(job.number, len(self._jobs)))
 
-def failures(failed: Mapping[int, str]) -> UserError:
-    """What to say of segments that failed, by their numbers from 0, while others did not.
+    def done(self, job: SegmentJob, fitted: FittedSegment) -> None:
+        """Take what came of it."""
+        self._fitted[job.number] = fitted
+        self.on_event(SegmentDone(job.number, len(self._jobs)))
 
-    They are told from 1 on, as progress counts them, those of one reason together.
-    """
-    reasons: dict[str, list[int]] = {}
-    for number, why in sorted(failed.items()):
-        reasons.setdefault(why, []).append(number + 1)
-    told = "; ".join(
-        f"segment{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}: {why}"
-        for why, numbers in reasons.items()
-    )
-    return UserError(f"{told}; the other segments are kept: use `resume` to go on with them")
+    def failed(self, job: SegmentJob, why: str) -> None:
+        """It is given up."""
+        self._failed[job.number] = why
+        self.on_event(SegmentFailed(job.number, len(self._jobs), why))
+
+    def again(self, job: SegmentJob, why: str) -> None:
+        """Tell that it is tried once more."""
+        self.on_event(Warned(f"segment {job.number + 1}: {why}; it is tried again"))
+
+    def results(self) -> list[FittedSegment]:
+        """Of all jobs, in their order. Raises `UserError` where some have failed, which names them.
+
+        They are told from 1 on, as progress counts them, those of one reason together.
+        """
+        reasons: dict[str, list[int]] = {}
+        for number, why in sorted(self._failed.items()):
+            reasons.setdefault(why, []).append(number + 1)
+        if reasons:
+            told = "; ".join(
+                f"segment{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}: {why}"
+                for why, numbers in reasons.items()
+            )
+            raise UserError(f"{told}; the other segments are kept: use `resume` to go on with them")
+        return [self._fitted[job.number] for job in self._jobs]
 
 
 @dataclass(slots=True)
@@ -116,18 +140,14 @@ class _SideBySide:
     """Jobs on their way through workers."""
 
     def __init__(self, jobs: Sequence[SegmentJob], workers: int, on_event: OnEvent) -> None:
-        self._jobs, self._on_event = jobs, on_event
-        self._most = min(workers, _chains(jobs))
-        self._waiting = longest_first(jobs)
+        self._jobs, self._most = Jobs(jobs, on_event), min(workers, _chains(jobs))
         self._at_work: list[_Worker] = []
-        self._fitted: dict[int, FittedSegment] = {}
-        self._failed: dict[int, str] = {}
 
     def run(self) -> list[FittedSegment]:
         """All of them, or an error that names those that failed."""
         try:
             while True:
-                while len(self._at_work) < self._most and (job := self._ready()) is not None:
+                while len(self._at_work) < self._most and (job := self._jobs.take()) is not None:
                     self._start(job, 1)
                 if not self._at_work:
                     break
@@ -135,12 +155,7 @@ class _SideBySide:
         except BaseException:
             self._stop()
             raise
-        if self._failed:
-            raise failures(self._failed)
-        return [self._fitted[job.number] for job in self._jobs]
-
-    def _ready(self) -> SegmentJob | None:
-        return take_ready(self._waiting, self._fitted, self._failed)
+        return self._jobs.results()
 
     def _start(self, job: SegmentJob, attempt: int) -> None:
         spawn = multiprocessing.get_context("spawn")
@@ -152,6 +167,7 @@ class _SideBySide:
             process.start()
         theirs.close()  # so that its end is seen here
         self._at_work.append(_Worker(job, attempt, process, ours, placed.settings.device))
+        self._jobs.begun(job)
 
     def _placed(self, job: SegmentJob) -> SegmentJob:
         """The job on the device with the fewest workers, where it may choose and there are several."""
@@ -170,29 +186,27 @@ class _SideBySide:
                 message = worker.messages.recv()
             except (EOFError, OSError):
                 message = None
-            if isinstance(message, FittedSegment):
-                self._fitted[worker.job.number] = message
-                self._on_event(SegmentDone(worker.job.number, len(self._jobs)))
-            elif isinstance(message, OutputError):
+            if isinstance(message, OutputError):
                 raise message
-            elif isinstance(message, Exception):
-                self._failed[worker.job.number] = str(message)
-            elif message is not None:
-                self._on_event(message)
-                continue
-            self._end(worker)
+            if isinstance(message, FittedSegment | Exception | None):
+                self._end(worker, message)
+            else:
+                self._jobs.on_event(message)
 
-    def _end(self, worker: _Worker) -> None:
+    def _end(self, worker: _Worker, outcome: FittedSegment | Exception | None) -> None:
+        """Take what came of a job, which is nothing where its worker is lost."""
         self._at_work.remove(worker)
         worker.process.join()
         worker.messages.close()
-        number = worker.job.number
-        if number in self._fitted or number in self._failed:
-            return
-        if worker.attempt < ATTEMPTS:
+        if isinstance(outcome, FittedSegment):
+            self._jobs.done(worker.job, outcome)
+        elif outcome is not None:
+            self._jobs.failed(worker.job, str(outcome))
+        elif worker.attempt < ATTEMPTS:
+            self._jobs.again(worker.job, f"its process was lost (exit code {worker.process.exitcode})")
             self._start(worker.job, worker.attempt + 1)
         else:
-            self._failed[number] = _loss(worker.process.exitcode)
+            self._jobs.failed(worker.job, _loss(worker.process.exitcode))
 
     def _stop(self) -> None:
         """Let workers save their states and end."""

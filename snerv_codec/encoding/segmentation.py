@@ -66,15 +66,15 @@ def warm_starts(parts: Sequence[range], scenes: Sequence[int], chain: int) -> li
     return warm
 
 
-def chain_lengths(segments: Sequence[SegmentPlan]) -> list[int]:
-    """How many frames there are in each chain: in a cold segment and the warm ones after it."""
-    lengths: list[int] = []
+def chains(segments: Sequence[SegmentPlan]) -> list[list[SegmentPlan]]:
+    """Those that have to be fitted one after the other: a cold segment and the warm ones after it."""
+    found: list[list[SegmentPlan]] = []
     for segment in segments:
         if segment.warm:
-            lengths[-1] += len(segment.numbers)
+            found[-1].append(segment)
         else:
-            lengths.append(len(segment.numbers))
-    return lengths
+            found.append([segment])
+    return found
 
 
 def cuts(info: VideoInfo, segment: Segmentation, scenes: Sequence[int]) -> list[int]:

@@ -2,7 +2,7 @@
 
 import os
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -31,6 +31,12 @@ INTERLACED = "and coded as they are; `deinterlace` makes whole frames of them"
 ALPHA = "transparency is dropped: pixels are taken as if they were opaque"
 FRAMES_IN_FLIGHT = 8  # frames that a decoder may hold, counted in RGB
 
+OnFrame = Callable[[int, int], None]
+
+
+def _ignore(done: int, total: int) -> None:
+    """The watcher of those who do not watch."""
+
 
 @dataclass(frozen=True, slots=True)
 class Video:
@@ -47,17 +53,22 @@ class Video:
 
 
 def read_video(
-    source: Any, selection: Selection | None = None, *, keep: bool = True, memory: int | None = None
+    source: Any,
+    selection: Selection | None = None,
+    *,
+    keep: bool = True,
+    memory: int | None = None,
+    on_frame: OnFrame = _ignore,
 ) -> Video:
     """Read all selected frames of `source`: a video, "-" (y4m on standard input), a folder, raw .yuv, or an array.
 
-    With `keep` false the frames are counted and dropped. Raises `InputError` for a source that is missing,
-    damaged or not a video, `SettingsError` for a selection that it cannot give, and `ResourceError` before
-    the frames take more than `memory` bytes, or decoding them does.
+    With `keep` false the frames are counted and dropped; `on_frame` is as in `open_video`. Raises `InputError` for a
+    source that is missing, damaged or not a video, `SettingsError` for a selection that it cannot give, and
+    `ResourceError` before the frames take more than `memory` bytes, or decoding them does.
     """
     if not isinstance(source, str | os.PathLike):
         return Video(*from_array(source, selection or Selection()), ())
-    with open_video(os.fspath(source), selection, memory=memory) as stream:
+    with open_video(os.fspath(source), selection, memory=memory, on_frame=on_frame) as stream:
         frames = _collect(stream, memory) if keep else RGB8.empty(0)
         stream.skip()
         return Video(stream.info(), frames, stream.tracks(), stream.warnings(), stream.extras())
@@ -71,14 +82,16 @@ def open_video(
     tracks: bool = True,
     memory: int | None = None,
     noted: bool = False,
+    on_frame: OnFrame = _ignore,
 ) -> Iterator["VideoStream"]:
     """`source` open for reading its selected frames one at a time, so that memory does not grow with their count.
 
     With `tracks` false, sound and subtitles are passed over; frames that are `noted` can be found again by their `run`.
-    Raises as `read_video` does, here or while reading.
+    `on_frame` hears how many frames were come by, of how many there are up to the end of the selection, 0 where that is
+    not known. Raises as `read_video` does, here or while reading.
     """
     with open_source(source, selection or Selection(), tracks=tracks, memory=memory) as opened:
-        yield VideoStream(opened, Checker() if noted else None)
+        yield VideoStream(opened, Checker() if noted else None, on_frame)
 
 
 @contextmanager
@@ -129,9 +142,9 @@ class VideoStream:
     Raises `SettingsError` at the end where the selection reaches beyond it.
     """
 
-    def __init__(self, source: Source, checker: Checker | None = None) -> None:
+    def __init__(self, source: Source, checker: Checker | None = None, on_frame: OnFrame = _ignore) -> None:
         """Reads up to the first selected frame. With a `checker` the frames are noted."""
-        self._checker, self._checksums = checker, array("L")
+        self._checker, self._checksums, self._on_frame = checker, array("L"), on_frame
         self._source, self._selection, self.name = source, source.selection, source.name
         self._start, self._stop = source.selection.frames or (0, None)
         self._seen = 0
@@ -193,6 +206,12 @@ class VideoStream:
             return None if self._stop is None else self._stop - self._start
         return max(1, min(claimed, self._stop or claimed) - self._start)
 
+    @property
+    def _to_see(self) -> int:
+        """How many frames there are up to the last one that is selected, as far as is told beforehand; else 0."""
+        known = [number for number in (self._source.claimed, self._stop) if number]
+        return min(known, default=0)
+
     def tracks(self) -> tuple[SideTrack, ...]:
         """Sound and subtitles of the selected frames, from their start."""
         tracks = self._source.tracks()
@@ -241,6 +260,8 @@ class VideoStream:
     def _take(self, frame: Any) -> bool:
         """Whether the next frame is selected. Raises `InputError` where it is not like the first, or `Damage`."""
         number, self._seen = self._seen, self._seen + 1
+        if not self.full:
+            self._on_frame(self._seen, self._to_see)
         if number < self._start:
             return False
         if self.full:

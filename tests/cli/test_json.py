@@ -15,6 +15,7 @@ from snerv_codec.bitstream.models import UnknownModel
 from snerv_codec.bitstream.sections import write_section
 from snerv_codec.bitstream.segmentsection import CodedSegment
 from snerv_codec.cli.main import main
+from snerv_codec.events import SegmentFailed
 
 PAGE = Path(__file__).parents[2] / "docs" / "json.md"
 OPEN = {"terms", "tags", "tracks[].tags"}  # objects whose keys differ from fit to fit, and from film to film
@@ -80,6 +81,7 @@ def test_what_encode_prints(clip, tmp_path, printed):
     check("A warning", by_event["warning"])
     check("An epoch", by_event["epoch"])
     check("A segment", by_event["segment"])
+    check("A segment that failed", [SegmentFailed(0, 2, "no luck").to_json()])
     check("The end of an encode", by_event["done"])
 
 

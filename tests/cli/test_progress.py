@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from snerv_codec.cli.main import main
-from snerv_codec.cli.progress import Tracker, View, Watching, clock
+from snerv_codec.cli.progress import View, Watching
+from snerv_codec.cli.status import Tracker, clock
 from snerv_codec.events import EpochDone, FrameDone, Planned, StepsDone, Warned
 from snerv_codec.report import Plan
 
@@ -21,6 +22,7 @@ PLAN = Plan(
     frames=20,
     rate="25",
     segments=((0, 20),),
+    chains=(1,),
     device="cpu",
     model="b",
     widths=(12,) * 6,

@@ -10,6 +10,7 @@ import sys
 import zlib
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -32,7 +33,7 @@ from snerv_codec.encoding.segment_job import FittedSegment, PackedDraft
 from snerv_codec.encoding.segmentation import MOST_BYTES, SegmentPlan, cuts, shares
 from snerv_codec.errors import InputError, OutputError, SettingsError, UserError
 from snerv_codec.evaluation.metrics import psnr
-from snerv_codec.events import EpochDone, SegmentDone
+from snerv_codec.events import EpochDone, FrameDone, Planned, SegmentBegun, SegmentDone, SegmentFailed, Warned
 from snerv_codec.media.reader import read_video
 from snerv_codec.media.source import Selection
 from snerv_codec.media.writer import write_image
@@ -229,17 +230,20 @@ def test_segments_come_out_the_same_side_by_side(clip, tmp_path, monkeypatch):
     told = []
     encode(clip, tmp_path / "two.snrv", settings, workers=2, on_event=told.append)
     assert (tmp_path / "two.snrv").read_bytes() == (tmp_path / "one.snrv").read_bytes()
-    assert {event.segment for event in told if isinstance(event, SegmentDone)} == {0, 1}
-    assert {event.segment for event in told if isinstance(event, EpochDone)} == {0, 1}
+    for kind in (SegmentBegun, EpochDone, SegmentDone):
+        assert {event.segment for event in told if isinstance(event, kind)} == {0, 1}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one.snrv", "two.snrv"]
 
 
 @pytest.mark.slow
 def test_where_one_segment_fails_the_others_are_kept(clip, tmp_path):
     jobs = jobs_of(clip, tmp_path / "work", CUT)
-    broken = replace(jobs[1], limit=1)  # byte
+    broken, told = replace(jobs[1], limit=1), []  # byte
     with pytest.raises(UserError, match="segment 2: .*; the other segments are kept: use `resume`"):
-        run_jobs([jobs[0], broken], workers=2, on_event=lambda event: None)
+        run_jobs([jobs[0], broken], workers=2, on_event=told.append)
+    (failure,) = (event for event in told if isinstance(event, SegmentFailed))
+    assert failure.segment == 1
+    assert "leaves" in failure.message
     assert jobs[0].run(on_event=lambda event: pytest.fail(str(event)))
 
 
@@ -290,9 +294,11 @@ def test_a_signal_to_all_stops_each_once_and_loses_nothing(clip, tmp_path):
 
 @pytest.mark.slow
 def test_a_worker_that_is_lost_is_replaced_and_its_job_gone_on_with(clip, tmp_path):
-    jobs, killed = jobs_of(clip, tmp_path / "work", CUT), []
+    jobs, killed, warned = jobs_of(clip, tmp_path / "work", CUT), [], []
 
     def kill(event):
+        if isinstance(event, Warned):
+            warned.append(event.message)
         if isinstance(event, EpochDone) and not killed:
             killed.append(event.segment)
             for child in multiprocessing.active_children():
@@ -300,8 +306,20 @@ def test_a_worker_that_is_lost_is_replaced_and_its_job_gone_on_with(clip, tmp_pa
 
     fitted = run_jobs(jobs, workers=2, on_event=kill)
     assert killed
+    assert all("its process was lost (exit code -9); it is tried again" in message for message in warned)
+    assert warned
     assert len(fitted) == 2
     assert [job.coded().frame_count for job in jobs] == [4, 2]
+
+
+@pytest.mark.parametrize("segment", [None, 4, "auto"])
+def test_reading_is_told_frame_by_frame_before_the_plan(clip, tmp_path, segment):
+    for work in (plan, partial(encode, output=tmp_path / "out.snrv")):
+        told = []
+        work(clip, settings=replace(CUT, segment=segment), on_event=told.append)
+        before = told[: next((n for n, event in enumerate(told) if isinstance(event, Planned)), None)]
+        read = [event for event in before if isinstance(event, FrameDone)]
+        assert read == [FrameDone("read", number, 6) for number in range(1, 7)]
 
 
 SHOTS = VideoInfo(

@@ -65,6 +65,17 @@ def test_any_container_and_codec(tmp_path, name, kind, least):
     assert np.diff([float(t) for t in seconds(video)]) == pytest.approx([1 / 25] * 7, abs=1e-3)
 
 
+def test_how_many_frames_were_read_is_told_up_to_the_last_that_is_wanted(tmp_path):
+    source, told = make_clip(tmp_path / "a.mp4", moving(9)), []
+    video = read_video(source, Selection(frames=(3, 7)), on_frame=lambda *event: told.append(event))
+    assert len(video.frames) == 4
+    assert told == [(number, 7) for number in range(1, 8)]
+    told.clear()
+    bare = make_clip(tmp_path / "a.h264", moving(9))  # which does not tell how many there are
+    read_video(bare, keep=False, on_frame=lambda *event: told.append(event))
+    assert told == [(number, 0) for number in range(1, 10)]
+
+
 @pytest.mark.parametrize("size", [(17, 33), (48, 63), (47, 64), (16, 16)])
 def test_odd_and_tiny_sizes(tmp_path, size):
     path = make_clip(tmp_path / "a.mkv", moving(3, *size), **LOSSLESS)
