@@ -7,18 +7,19 @@ import json
 import re
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import click
 
+from snerv_codec.cli.bars import Bars
 from snerv_codec.cli.help import option, section
 from snerv_codec.cli.render import Rows, plan_rows, table
-from snerv_codec.cli.status import Advance, Status, Tracker, clock
+from snerv_codec.cli.status import Advance, Status, Tracker
 from snerv_codec.cli.terminal import echo, printable, with_flags
 from snerv_codec.errors import OutputError
 from snerv_codec.events import (
@@ -34,12 +35,6 @@ from snerv_codec.events import (
     Warned,
 )
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-    from rich.progress import Progress
-
-WIDTH = 60  # columns of a bar and its note at most
-MOST_WORKERS, ROWS_BESIDE = 16, 8  # lines of what workers do, and of what else is to stay in sight
 EVERY = 60.0  # seconds between two lines where there is no bar
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")
 
@@ -64,7 +59,7 @@ class View:
         chosen = watching or (context.find_object(Watching) if context else None) or Watching()
         self._as_json, self._level = as_json, chosen.level
         self._log = _open_log(chosen.log_file) if chosen.log_file else None
-        self._tracker, self._bars = Tracker(), None if as_json or self._level < 0 else _Bars.on_terminal()
+        self._tracker, self._bars = Tracker(), None if as_json or self._level < 0 else Bars.on_terminal()
         self._told = time.monotonic()
 
     def __call__(self, event: Event) -> None:
@@ -140,90 +135,6 @@ class View:
 def _lines(text: Rows | str, stream: IO[str] | None = None) -> str:
     """A table, or a text as one line, as `stream` shows it."""
     return printable(text) if isinstance(text, str) else table(text, stream)
-
-
-class _Bars:
-    """A bar on a terminal with a note and a line for each worker below it, at the bottom, while lines go by above."""
-
-    def __init__(self, progress: "Progress") -> None:
-        self._progress = progress
-        self._task: Any = None
-        self._shown = ""
-
-    @classmethod
-    def on_terminal(cls) -> "_Bars | None":
-        """Bars on standard error; None where that is no terminal."""
-        if sys.stderr is None or not sys.stderr.isatty():
-            return None
-        from rich.console import Console
-
-        return cls(_progress(Console(file=sys.stderr, highlight=False, markup=False)))
-
-    def update(self, status: Status) -> None:
-        """Show where the work stands."""
-        if self._task is not None and not _same_bar(status.task, self._shown):
-            self._progress.remove_task(self._task)
-            self._task = None
-        left = "" if status.seconds_left is None else f"{clock(status.seconds_left)} left"
-        state: dict[str, Any] = {
-            "completed": status.done,
-            "total": status.total,
-            "note": " · ".join(status.note),
-            "workers": status.workers,
-            "left": left,
-        }
-        if self._task is None:
-            self._task = self._progress.add_task(status.label, **state)
-            self._progress.start()
-        self._progress.update(self._task, description=status.label, **state)
-        self._shown = status.task
-
-    def print(self, text: str) -> None:
-        """A line above the bar."""
-        self._progress.console.print(text, soft_wrap=True)
-
-    def stop(self) -> None:
-        """Take the bar away."""
-        self._progress.stop()
-
-
-def _same_bar(task: str, shown: str) -> bool:
-    """A fit's phases share their bar."""
-    fitting = ("fit", "prune", "grid")
-    return task == shown or (task in fitting and shown in fitting)
-
-
-def _progress(console: Any) -> "Progress":
-    """A bar, and below it the task's note and its workers' lines, at most `WIDTH` wide.
-
-    So a window that gets narrower has nothing to wrap.
-    """
-    from rich.constrain import Constrain
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-    from rich.text import Text
-
-    class Noted(Progress):
-        def get_renderables(self) -> "Iterable[RenderableType]":
-            yield Constrain(self.make_tasks_table(self.tasks), WIDTH)
-            for task in self.tasks:
-                yield Constrain(Text(task.fields["note"]), WIDTH)
-                for line in _shown(task.fields["workers"], self.console.height):
-                    yield Constrain(Text(line, no_wrap=True, overflow="ellipsis"), WIDTH)
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=None),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[left]}"),
-    )
-    return Noted(*columns, console=console, expand=True, transient=True, refresh_per_second=4)
-
-
-def _shown(workers: Sequence[str], height: int) -> Sequence[str]:
-    """The lines of as many workers as a window has room for."""
-    room = max(1, min(MOST_WORKERS, height - ROWS_BESIDE))
-    return workers if len(workers) <= room else (*workers[: room - 1], f"and {len(workers) - room + 1} more")
 
 
 def _now() -> str:

@@ -47,6 +47,11 @@ class Status:
         """The task for people."""
         return LABELS[self.task]
 
+    @property
+    def left(self) -> str:
+        """How long it takes still; empty where nobody knows."""
+        return "" if self.seconds_left is None else f"{clock(self.seconds_left)} left"
+
     def line(self) -> str:
         """All of it in one line, without what each worker does."""
         return self._line(self.note)
@@ -56,7 +61,7 @@ class Status:
         return self._line(self.note if self.latest is None else self.latest)
 
     def _line(self, note: tuple[str, ...]) -> str:
-        left = () if self.seconds_left is None else (f"{clock(self.seconds_left)} left",)
+        left = (self.left,) if self.left else ()
         share = () if not self.total else (f"{self.done / self.total:.0%}",)
         return f"{self.label}: {', '.join((*share, *note, *left))}"
 

@@ -1,5 +1,6 @@
 """How far the work is, as people see it: on a terminal, in a log, and where there is neither."""
 
+import io
 import os
 import re
 import subprocess
@@ -217,6 +218,53 @@ def test_a_terminal_of_60_columns_has_one_bar_and_keeps_no_trace_of_it():
     assert not any("━" in line or "steps/s" in line for line in text)
     assert sum("snerv: warning: after" in line for line in text) == 3
     assert text[-1] == "file  out.snrv"
+
+
+def narrowed(screen, columns):
+    """The screen of a terminal that wraps anew what it shows, after its window got so many columns."""
+    pyte = pytest.importorskip("pyte")
+    last = screen.cursor.y
+    after = pyte.Screen(columns, screen.lines)
+    pyte.Stream(after).feed("\r\n".join(line.rstrip() for line in screen.display[: last + 1]))
+    return after
+
+
+@pytest.mark.parametrize("cuts", [False, True])
+def test_a_window_made_narrower_shows_one_bar_and_loses_no_line(cuts, monkeypatch):
+    """Most terminals wrap what is wider than they are now; others cut it off, as pyte's own screen does."""
+    pyte = pytest.importorskip("pyte", reason="reading a terminal's screen needs pyte (extra `dev`)")
+    from rich.console import Console
+
+    from snerv_codec.cli import bars
+
+    for name in ("XTERM_VERSION", "COLUMNS", "LINES", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "linux" if cuts else "xterm-256color")
+    written = io.StringIO()
+    console = Console(file=written, force_terminal=True, width=80, height=30, highlight=False)
+    progress = bars._progress(console)
+    progress.live.auto_refresh = False  # shown when this test says so
+    view, screen, track = bars.Bars(progress), pyte.Screen(80, 30), Tracker()
+    track.plan(PLAN)
+    view.print("a plan")
+    for number, columns in enumerate((80, 60, 50, 35, 70, 45, 40, 30, 80), start=1):
+        if cuts:
+            screen.resize(columns=columns)
+        else:
+            screen = narrowed(screen, columns)
+        console.width = columns
+        view.update(track(epoch("fit", number, 10)))
+        progress.refresh()
+        pyte.Stream(screen).feed(written.getvalue().replace("\n", "\r\n"))
+        written.seek(0)
+        written.truncate()
+        lines = [line.rstrip() for line in screen.display if line.strip()]
+        assert lines[0] == "a plan"
+        assert lines[1].startswith("fitting ")
+        assert lines[2].startswith(f"epoch {number}/10")
+        assert lines[-1].endswith("MB")
+        assert sum("fitting " in line or "━" in line for line in lines) == 1, "\n".join(lines)
+    progress.stop()
 
 
 def test_a_tracker_without_a_plan_still_tells_of_its_phase():

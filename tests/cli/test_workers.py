@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 from test_progress import PLAN
 
-from snerv_codec.cli.progress import View, Watching, _Bars, _progress
+from snerv_codec.cli.bars import Bars, _progress
+from snerv_codec.cli.progress import View, Watching
 from snerv_codec.cli.status import Advance, Tracker
 from snerv_codec.events import (
     EpochDone,
@@ -107,11 +108,10 @@ def screen(status, *, width=60, height=40):
     """What a window shows of a status."""
     outputs = io.StringIO(), io.StringIO()
     console, shown = (Console(file=each, width=width, height=height, force_terminal=True) for each in outputs)
-    bars = _Bars(_progress(console))
+    bars = Bars(_progress(console))
     bars.update(status)
     bars.stop()
-    for part in bars._progress.get_renderables():
-        shown.print(part)
+    shown.print(bars._progress.get_renderable())
     return re.sub(r"\x1b\[[0-9;]*m", "", outputs[1].getvalue()).splitlines()
 
 
