@@ -7,7 +7,7 @@ Opening a file reads INFO, INDX and the headers of the rest, so a segment costs 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from io import BytesIO
+from io import BytesIO, TextIOBase
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -28,7 +28,8 @@ from .videosection import read_video, write_video
 MAX_LOADED_VALUES = 1 << 28  # tensor values that `read_stream` keeps in memory at once
 
 Part = TypeVar("Part")
-Source = str | PathLike[str] | bytes | BinaryIO  # a path, the bytes of a whole file, or a file object that can seek
+Bytes = bytes | bytearray | memoryview
+Source = str | PathLike[str] | Bytes | BinaryIO  # a path, the bytes of a whole file, or a file object that can seek
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,16 @@ def segment_bytes(segment: CodedSegment) -> int:
     return len(segment.section) + len(write_entry(_entry(segment, 0, 0)))
 
 
+def _file_object(source: Bytes | BinaryIO) -> BinaryIO:
+    """What is no path as a file. Raises `TypeError` for what is no file either."""
+    if isinstance(source, Bytes):
+        return BytesIO(source)
+    if isinstance(source, TextIOBase) or not hasattr(source, "seek"):
+        kind = "one opened as text" if isinstance(source, TextIOBase) else type(source).__name__
+        raise TypeError(f"a .snrv file is given by its path, its bytes, or a binary file object, not {kind}")
+    return source
+
+
 def _entry(segment: CodedSegment, first_frame: int, offset: int) -> SegmentEntry:
     return SegmentEntry(
         first_frame=first_frame,
@@ -186,7 +197,7 @@ class StreamFile:
             if isinstance(source, str | PathLike):
                 self._load(on_error.enter_context(Path(source).open("rb")))
             else:
-                self._load(BytesIO(source) if isinstance(source, bytes) else source)
+                self._load(_file_object(source))
             on_error.pop_all()
 
     def __enter__(self) -> "StreamFile":

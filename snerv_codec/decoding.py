@@ -79,6 +79,7 @@ class Decoder:
         if batch is not None and batch < 1:
             raise SettingsError(f"batch {batch} is below 1")
         self._packer = Packer(output, layout)
+        source = bytes(source) if isinstance(source, bytearray | memoryview) else source  # whoever has it may change it
         self._arguments = {"device": device, "batch": batch, "precision": precision, "output": output, "layout": layout}
         self._device = choose_device(device)
         self._source, self._file = source, StreamFile(source)
@@ -162,7 +163,7 @@ class Decoder:
 
     def get_frame_played_at(self, seconds: float) -> Frame:
         """The frame that is shown at a time."""
-        return self.get_frame_at(self._times.played_at(seconds))
+        return self.get_frame_at(self._times.played_at(float(seconds)))
 
     def get_frames_played_at(self, seconds: Sequence[float]) -> FrameBatch:
         """The frames that are shown at these times, in this order."""

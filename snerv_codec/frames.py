@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from fractions import Fraction
+from operator import index
 from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
@@ -164,8 +165,11 @@ class Packer:
 
 
 def indices_of(indices: Sequence[int] | Any, count: int) -> list[int]:
-    """Numbers of frames, counted from the end where negative. Raises `IndexError` for one that does not exist."""
-    numbers = [int(index) for index in indices]
+    """Numbers of frames, counted from the end where negative. Raises `IndexError` for one that does not exist.
+
+    And `TypeError` for what is no whole number.
+    """
+    numbers = [index(number) for number in indices]
     for number in numbers:
         if not -count <= number < count:
             raise IndexError(f"frame {number} is not in a video of {count} frames")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from fractions import Fraction
 from importlib.metadata import version
+from numbers import Real
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -86,7 +87,9 @@ class EncodeSettings:
         another is asked for. Raises `SettingsError`.
         """
         given = {name: value for name, value in choices.items() if value is not None}
-        targets = {name: Target(kind, given.pop(name)) for name, kind in TARGETS.items() if name in given}
+        targets = {
+            name: Target(kind, _number(name, given.pop(name))) for name, kind in TARGETS.items() if name in given
+        }
         if len(targets) > 1:
             raise SettingsError(f"{' and '.join(targets)} cannot both be met; give one of them")
         if "rate" in given:
@@ -97,6 +100,8 @@ class EncodeSettings:
         for name in given.keys() - known:
             close = get_close_matches(name, [*known, *TARGETS], 1)
             raise SettingsError(f"there is no setting {name!r}" + (f"; {close[0]!r} is the nearest" if close else ""))
+        for kind, names in kinds.items():
+            given |= _numbers_of(kind, {name: given[name] for name in given.keys() & names})
         own, fit, source = ({k: v for k, v in given.items() if k in names} for names in kinds.values())
         if targets:
             own["target"] = next(iter(targets.values()))
@@ -198,6 +203,23 @@ def _segmentation(segment: Segmentation) -> Segmentation:
     if not 1 <= frames <= MAX_FRAMES:
         raise SettingsError(f"segments of {frames:,} frames are not of 1 to {MAX_FRAMES:,}")
     return frames
+
+
+def _numbers_of(kind: type, given: Mapping[str, Any]) -> dict[str, float]:
+    """Those `given` fields of `kind` that are nothing but numbers, whole ones as integers. Raises `SettingsError`."""
+    found = {}
+    for each in fields(kind):
+        whole = each.type in (int, int | None)
+        if each.name in given and (whole or each.type in (float, float | None)):
+            found[each.name] = _number(each.name, given[each.name], whole=whole)
+    return found
+
+
+def _number(name: str, value: Any, *, whole: bool = False) -> float:
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if not is_number or (whole and value % 1 != 0):
+        raise SettingsError(f"`{name}` {value!r} is not a {'whole ' if whole else ''}number")
+    return int(value) if whole else float(value)
 
 
 def _exact_rate(value: Any) -> Fraction:

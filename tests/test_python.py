@@ -128,6 +128,15 @@ def test_frames_that_are_not_there(wrong, decoder):
         decoder.frames(wrong)
 
 
+def test_what_is_no_number_of_a_frame_is_no_index(decoder):
+    for wrong in (1.5, "2", None):
+        with pytest.raises(TypeError):
+            decoder[wrong]
+        with pytest.raises(TypeError):
+            decoder.get_frames_at([0, wrong])
+    assert np.array_equal(decoder[np.int64(2)], decoder[torch.tensor(2)])
+
+
 def test_wrong_rates_and_ranges_are_refused_at_once(decoder):
     for numbers, rate in ((range(5, 8), 1), (range(-1, 2), 1), (range(12), 2)):
         with pytest.raises(IndexError, match=r"is not in 0\.\."):
@@ -173,6 +182,19 @@ def test_bytes_and_file_objects_are_files_too(coded, frames, tmp_path):
     assert decode(data, tmp_path / "out.mkv", device="cpu").frames == 6
     with pytest.raises(BitstreamError, match="^not a SNRV stream"):
         Decoder(b"something else")
+
+
+def test_all_that_holds_bytes_is_a_file_and_what_does_not_is_told(coded, frames):
+    data = bytearray(coded.read_bytes())
+    with Decoder(data, device="cpu") as decoder, Decoder(memoryview(data), device="cpu") as other:
+        data[:] = bytes(len(data))  # what its owner does with it later is no matter
+        assert np.array_equal(decoder[3], frames[3])
+        assert np.array_equal(pickle.loads(pickle.dumps(other))[4], frames[4])
+    with coded.open(encoding="latin-1") as text:
+        wrongs: list[Any] = [(3, "int"), (None, "NoneType"), (text, "one opened as text")]
+        for wrong, kind in wrongs:
+            with pytest.raises(TypeError, match=f"its path, its bytes, or a binary file object, not {kind}"):
+                Decoder(wrong)
 
 
 def test_a_copy_in_another_process_decodes_the_same(coded, frames):
@@ -269,6 +291,16 @@ def test_settings_by_name():
         EncodeSettings.of(epoch=3)
     with pytest.raises(SettingsError, match="cannot both be met"):
         EncodeSettings.of(target_psnr=3, target_size=5)
+    wrong: list[dict[str, Any]] = [{"epochs": 2.5}, {"epochs": "3"}, {"seed": True}, {"chain": float("nan")}]
+    for choice in wrong:
+        with pytest.raises(SettingsError, match=f"^`{next(iter(choice))}` .* is not a whole number$"):
+            EncodeSettings.of(**choice)
+    wrong = [{"target_psnr": "34"}, {"target_bitrate": "800k"}, {"min_psnr": "30"}, {"learning_rate": []}]
+    for choice in wrong:
+        with pytest.raises(SettingsError, match=f"^`{next(iter(choice))}` .* is not a number$"):
+            EncodeSettings.of(**choice)
+    counted = EncodeSettings.of(epochs=3.0, seed=np.int64(7)).fit
+    assert (repr(counted.epochs), repr(counted.seed)) == ("3", "7")
     with pytest.raises(SettingsError, match="settings and epochs beside them"):
         EncodeSettings.either(EncodeSettings(), {"epochs": 3})
 
