@@ -82,6 +82,7 @@ SUBJECTS = {
     "t": Subject("t"),
     "t2d": Subject("t2d"),
     "pixel": Subject("pixel"),
+    "canvas": Subject("canvas"),
     "hnerv": Subject(variant=HNERV),
 }
 

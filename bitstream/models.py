@@ -33,7 +33,7 @@ class Layout(NamedTuple):
     The frame has `scale` rows and columns for one of the last features; `temporal` models have two temporal
     embeddings a frame; `frame_values` 16-bit floats go with each frame (2: the least and the greatest LL value);
     a decoder has `least_stages` up-sampling blocks or more; `fuses` says whether the features of the last three meet
-    in fusion blocks, else the configuration has no residual blocks.
+    in fusion blocks, else the configuration has no residual blocks; `canvas`, whether all frames share a map.
     """
 
     number: int
@@ -42,6 +42,7 @@ class Layout(NamedTuple):
     frame_values: int
     least_stages: int
     fuses: bool = True
+    canvas: bool = False
 
 
 LAYOUTS: dict[Model, Layout] = {
@@ -49,6 +50,7 @@ LAYOUTS: dict[Model, Layout] = {
     "t": Layout(number=1, scale=2, temporal=True, frame_values=2, least_stages=5),
     "t2d": Layout(number=2, scale=2, temporal=True, frame_values=2, least_stages=5),
     "pixel": Layout(number=3, scale=1, temporal=False, frame_values=0, least_stages=1, fuses=False),
+    "canvas": Layout(number=4, scale=1, temporal=False, frame_values=0, least_stages=1, fuses=False, canvas=True),
 }
 
 
@@ -65,8 +67,10 @@ class DecoderConfig:
     `embedding_shape` is (channels, height, width) for one frame; `strides` and `kernels` are those of the
     up-sampling blocks; `widths` are the channels after the stem (C_0) and after each block; `blocks` the
     residual blocks N_RB of a fusion block. `model` is the backbone "b", its temporal extension with 3D ("t")
-    or 2D convolutions ("t2d"), or "pixel", whose `blocks` are 0. The extension has `temporal_shape`, (channels, height,
-    width) of each of a frame's two temporal embeddings: of it and the frame before, of it and the frame after.
+    or 2D convolutions ("t2d"), or "pixel" or "canvas", whose `blocks` are 0. The extension has `temporal_shape`,
+    (channels, height, width) of each of a frame's two temporal embeddings: of it and the frame before, of it and the
+    frame after. Model "canvas" has `canvas`, the number of the block, from 1, whose output its map is added to, and the
+    map's channels.
     """
 
     embedding_shape: tuple[int, int, int]
@@ -76,6 +80,7 @@ class DecoderConfig:
     blocks: int
     model: Model = "b"
     temporal_shape: tuple[int, int, int] | None = None
+    canvas: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         check(self.model in LAYOUTS, f"model {self.model!r} is unknown")
@@ -98,6 +103,13 @@ class DecoderConfig:
         has_temporal = self.temporal_shape is not None
         ok = self.layout.temporal == has_temporal
         check(ok, f"model {self.model!r}: temporal embeddings missing or extra")
+        check(self.layout.canvas == (self.canvas is not None), f"model {self.model!r}: canvas missing or extra")
+        if self.canvas is not None:
+            stage, channels = self.canvas
+            ok = 1 <= stage <= stages and 1 <= channels <= MAX_CHANNELS
+            check(ok, f"canvas {self.canvas} is not a block in 1..{stages} and channels in 1..{MAX_CHANNELS}")
+            ok = prod(self.canvas_shape) <= MAX_VALUES_A_PIXEL * prod(self.padded_size)
+            check(ok, f"canvas {self.canvas_shape} has more than {MAX_VALUES_A_PIXEL} values a pixel")
         ok = not has_temporal or self.temporal_scale > 0
         check(ok, f"temporal shape {self.temporal_shape} does not divide block 2")
 
@@ -125,10 +137,21 @@ class DecoderConfig:
         return scale if (scale * small[0], scale * small[1]) == sides else 0
 
     @property
+    def canvas_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of the canvas; no channels where there is none."""
+        stage, channels = self.canvas or (0, 0)
+        return channels, *self.size_after(stage)
+
+    def size_after(self, stage: int) -> tuple[int, int]:
+        """(height, width) of the features after the stem (0), or after an up-sampling block (from 1)."""
+        step = prod(self.strides[:stage])
+        return step * self.embedding_shape[1], step * self.embedding_shape[2]
+
+    @property
     def padded_size(self) -> tuple[int, int]:
         """(height, width) of the frame the decoder makes; the video is its top left corner."""
-        step = self.layout.scale * prod(self.strides)
-        return step * self.embedding_shape[1], step * self.embedding_shape[2]
+        height, width = self.size_after(len(self.strides))
+        return self.layout.scale * height, self.layout.scale * width
 
 
 def check_covers(config: DecoderConfig, height: int, width: int) -> None:
@@ -155,7 +178,8 @@ def write_config(config: DecoderConfig | UnknownModel) -> tuple[int, bytes]:
     for value in config.embedding_shape:
         out.varint(value)
     out.uint(len(config.strides), 1)
-    for value in (*config.strides, *config.kernels, *config.widths, config.blocks, *(config.temporal_shape or ())):
+    more = (*(config.temporal_shape or ()), *(config.canvas or ()))
+    for value in (*config.strides, *config.kernels, *config.widths, config.blocks, *more):
         out.varint(value)
     return config.layout.number, out.finish()
 
@@ -172,8 +196,9 @@ def read_config(number: int, data: bytes) -> DecoderConfig | UnknownModel:
     strides, kernels, widths = (tuple(fields.varint() for _ in range(n)) for n in (stages, stages, stages + 1))
     blocks = fields.varint()
     temporal = _read_shape(fields) if LAYOUTS[model].temporal else None
+    canvas = (fields.varint(), fields.varint()) if LAYOUTS[model].canvas else None
     fields.finish()
-    return DecoderConfig(shape, strides, widths, kernels, blocks, model, temporal)
+    return DecoderConfig(shape, strides, widths, kernels, blocks, model, temporal, canvas)
 
 
 def _read_shape(fields: Reader) -> tuple[int, int, int]:

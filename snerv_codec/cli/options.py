@@ -106,7 +106,10 @@ STRIDES = Integers("S,S,S,S,S", r"\d+(,\d+)*", "5,4,2,2,2")
 BYTES = Amount("SIZE", r"(\d+(?:\.\d+)?)\s*([kKMG]?)(i?)[bB]?", "1.2MB, 800kB or 500KiB")
 BITRATE = Amount("RATE", r"(\d+(?:\.\d+)?)\s*([kKMG]?)()(?:bps|bit/s)?", "800k or 1.5M (bits a second)")
 
-MODEL_HELP = "Backbone b, its temporal extension with 3D or 2D convolutions, or pixel, without subbands: fewest bits."
+MODEL_HELP = (
+    "Backbone b, its temporal extension with 3D or 2D convolutions; pixel, without subbands; or canvas, which adds a "
+    "map that all frames share: fewest bits."
+)
 RECIPE_HELP = (
     "What follows the fit: paper prunes and rounds, hinerv trains with rounding, rd for the fewest bits."
     "  [default: rd with a target or without --size, else paper]"

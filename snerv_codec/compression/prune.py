@@ -5,6 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+KERNEL_DIMS = 4  # and more has the weight of a convolution
 Score = Literal["magnitude", "relative"]
 
 
@@ -15,7 +16,7 @@ def magnitude_masks(decoder: nn.Module, share: float, score: Score = "magnitude"
     of weights in the layer. One threshold serves all convolutions; biases are kept. Applied to weights that
     were pruned so before, it drops the same ones.
     """
-    weights = {name: p.detach() for name, p in decoder.named_parameters() if p.dim() > 1}
+    weights = {name: p.detach() for name, p in decoder.named_parameters() if p.dim() >= KERNEL_DIMS}
     scores = {name: w.abs() / (w.numel() ** 0.5 if score == "relative" else 1) for name, w in weights.items()}
     pooled = torch.cat([each.flatten() for each in scores.values()])
     dropped = round(share * pooled.numel())

@@ -90,6 +90,7 @@ def make_plan(
         strides=config.strides,
         embedding_shape=config.embedding_shape,
         temporal_shape=config.temporal_shape,
+        canvas=config.canvas,
         decoder_parameters=weights,
         embedding_parameters=embeddings,
         encoder_parameters=cost.encoder_parameters,

@@ -5,7 +5,7 @@ the command line reads it; the builders do when they are called.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from math import log2
@@ -63,6 +63,7 @@ class Proportions:
     - `channels`: of the embedding, from the parameters that there are for each position.
     - `widths`: of the features, from C_0 and the number of stages; `kernels`: of the blocks, from the latter.
     - `blocks`: residual blocks of a fusion block, from the number of parameters.
+    - `canvas`: of all parameters, those that there are for a canvas.
     - `within_budget`: whether to stay below the number of parameters asked for, or to go to the closest.
     """
 
@@ -73,6 +74,7 @@ class Proportions:
     widths: Callable[[int, int], tuple[int, ...]] = paper_widths
     kernels: Callable[[int], tuple[int, ...]] = paper_kernels
     blocks: Callable[[int], int] = paper_blocks
+    canvas: float = 0.0
     within_budget: bool = False
 
 
@@ -103,11 +105,12 @@ def paper_config(
     blocks: int,
     model: Model = "b",
     temporal_shape: tuple[int, int, int] | None = None,
+    canvas: tuple[int, int] | None = None,
 ) -> DecoderConfig:
     """The configuration with the paper's widths and kernels for C_0 = `channels` and N_RB = `blocks`."""
     stages = len(strides)
     widths, kernels = paper_widths(channels, stages), paper_kernels(stages)
-    return DecoderConfig(embedding_shape, strides, widths, kernels, blocks, model, temporal_shape)
+    return DecoderConfig(embedding_shape, strides, widths, kernels, blocks, model, temporal_shape, canvas)
 
 
 def build_encoder(config: DecoderConfig) -> "nn.Module":
@@ -157,9 +160,14 @@ def _pixel_encoder(config: DecoderConfig) -> "nn.Module":
 
 
 def _pixel(config: DecoderConfig) -> "nn.Module":
+    from snerv_codec.model.decoder import Canvas
     from snerv_codec.model.pixel import PixelDecoder
 
-    return PixelDecoder(config.embedding_shape[0], config.strides, config.widths, config.kernels)
+    canvas = None
+    if config.canvas is not None:
+        stage = config.canvas[0]
+        canvas = Canvas(config.canvas_shape, config.widths[stage], stage)
+    return PixelDecoder(config.embedding_shape[0], config.strides, config.widths, config.kernels, canvas)
 
 
 def fine_positions(height: int, width: int, values: float) -> float:
@@ -177,23 +185,26 @@ def bounded_widths(channels: int, stages: int) -> tuple[int, ...]:
     return tuple(min(channels, width) for width in paper_widths(channels, stages))
 
 
+_PIXEL = Architecture(
+    encoder=_pixel_encoder,
+    decoder=_pixel,
+    features=pixel_features,
+    subbands=False,
+    bits=0.82,
+    proportions=Proportions(
+        stages=4,
+        share=0.4,
+        positions=fine_positions,
+        channels=fine_channels,
+        widths=bounded_widths,
+        blocks=lambda parameters: 0,
+    ),
+)
+
 ARCHITECTURES: dict[Model, Architecture] = {
     "b": Architecture(encoder=_encoder, decoder=_backbone, features=backbone_features),
     "t": _extension(over_time=True),
     "t2d": _extension(over_time=False),
-    "pixel": Architecture(
-        encoder=_pixel_encoder,
-        decoder=_pixel,
-        features=pixel_features,
-        subbands=False,
-        bits=0.82,
-        proportions=Proportions(
-            stages=4,
-            share=0.4,
-            positions=fine_positions,
-            channels=fine_channels,
-            widths=bounded_widths,
-            blocks=lambda parameters: 0,
-        ),
-    ),
+    "pixel": _PIXEL,
+    "canvas": replace(_PIXEL, proportions=replace(_PIXEL.proportions, canvas=1 / 8)),
 }

@@ -21,8 +21,13 @@ def backbone_features(config: DecoderConfig) -> int:
 
 
 def pixel_features(config: DecoderConfig) -> int:
-    """The most that model "pixel" holds."""
+    """The most that models "pixel" and "canvas" hold."""
     peak, _ = _way_up(config)
+    if config.canvas is not None:
+        stage, channels = config.canvas
+        held = sum(_map(config, i) for i in range(stage + 1))
+        mixed = _convolution(channels, config.widths[stage], _positions(config)[stage])
+        peak = max(peak, held + mixed, held + 2 * _map(config, stage))
     last, at = _map(config, len(config.strides)), _positions(config)[-1]
     return max(peak, last + _convolution(config.widths[-1], RGB, at), last + FINISHING // 4 * at)
 

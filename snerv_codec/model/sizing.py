@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from snerv_codec.bitstream.models import LAYOUTS, MAX_CHANNELS, DecoderConfig, Model, check_covers
+from snerv_codec.bitstream.models import LAYOUTS, MAX_CHANNELS, MAX_VALUES_A_PIXEL, DecoderConfig, Model, check_covers
 from snerv_codec.errors import SettingsError
 from snerv_codec.model.architectures import ARCHITECTURES
 from snerv_codec.model.temporal import STILL_BLOCKS
@@ -21,6 +21,7 @@ STRIDE_CHOICES = (5, 4, 3, 2, 1)
 # By parameter budget: positions of a temporal embedding (5x10, 10x20, 20x40; paper, table 9).
 TEMPORAL_POSITIONS = {750_000: 50, 1_500_000: 200, 3_000_000: 800}
 TEMPORAL_CHANNELS = 3
+FEWEST_MAPS = 2  # channels of a canvas; a finer one would have fewer
 # What doubling or halving a model's number of positions weighs, in shares of the frame's area. Padding
 # costs arithmetic only; positions cost bits in every frame or detail that the decoder has to invent.
 POSITION_WEIGHT = 0.1
@@ -102,11 +103,23 @@ def choose_config(
     first, blocks = 1 if channels is None else channels, rule.blocks(budget) if blocks is None else blocks
     try:
         widths, kernels = rule.widths(first, len(strides)), rule.kernels(len(strides))
-        base = DecoderConfig(shape, strides, widths, kernels, blocks, model, temporal)
+        canvas = _canvas(shape, strides, rule.canvas * budget) if LAYOUTS[model].canvas else None
+        base = DecoderConfig(shape, strides, widths, kernels, blocks, model, temporal, canvas)
         check_covers(base, height, width)
     except ValueError as error:
         raise SettingsError(f"no such decoder: {error}") from error
     return base if channels is not None else _widest(base, frames, budget, variant)
+
+
+def _canvas(shape: tuple[int, int, int], strides: tuple[int, ...], values: float) -> tuple[int, int]:
+    """The block, and the channels, of a canvas of about so many values: as fine as `FEWEST_MAPS` channels allow."""
+    found = 1, 1
+    for stage in range(1, len(strides) + 1):
+        channels = round(values / (prod(shape[1:]) * max(1, prod(strides[:stage])) ** 2))
+        if channels >= FEWEST_MAPS or stage == 1:
+            most = MAX_VALUES_A_PIXEL * max(1, prod(strides[stage:])) ** 2
+            found = stage, max(1, min(channels, most))
+    return found
 
 
 def _widest(base: DecoderConfig, frames: int, budget: int, variant: Variant) -> DecoderConfig:
@@ -298,6 +311,7 @@ def _inputs(config: DecoderConfig, variant: Variant) -> list[torch.Tensor]:
 
 
 def _macs(module: nn.Module, *inputs: object) -> int:
+    module.requires_grad_(False)  # the counter cannot do with parameters that go into a layer as its input
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         module(*inputs)
     return int(counter.get_total_flops()) // 2

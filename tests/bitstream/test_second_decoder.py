@@ -16,7 +16,14 @@ from snerv_codec.bitstream.models import UnknownModel
 from snerv_codec.bitstream.types import NncTensors
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-PIXELS = {"video": "video.npz", "t": "t.npy", "t2d": "t2d.npy", "pixel": "pixel.npy", "mixed": "mixed.npy"}
+PIXELS = {
+    "video": "video.npz",
+    "t": "t.npy",
+    "t2d": "t2d.npy",
+    "pixel": "pixel.npy",
+    "canvas": "canvas.npy",
+    "mixed": "mixed.npy",
+}
 
 
 def test_the_second_decoder_is_independent():

@@ -32,6 +32,7 @@ PLAN = Plan(
     strides=(2, 2, 2, 2, 2),
     embedding_shape=(16, 1, 1),
     temporal_shape=None,
+    canvas=None,
     decoder_parameters=1000,
     embedding_parameters=100,
     encoder_parameters=1000,

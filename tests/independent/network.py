@@ -9,7 +9,7 @@ def decode(config, tensors, embeddings, side):
     """Frame (H, W, 3), not rounded, from the named tensors and one frame's embeddings and side values."""
     net = _Net(tensors)
     x = gelu(net.conv("stem", embeddings[0]))
-    if config.model == "pixel":
+    if config.model in ("pixel", "canvas"):
         return (np.tanh(net.conv("head", up_b(net, config, x)[len(config.strides)])).transpose(1, 2, 0) + 1) / 2
     up = up_b(net, config, x) if config.model == "b" else up_t(net, config, x, embeddings[1])
     return synthesis(fusion(net, config, up), net, config, side)
@@ -60,7 +60,10 @@ def up_b(net, config, x):
         assert net[f"up.{i - 1}.conv"][0].shape[2] == config.kernels[i - 1]
         channels, (height, width) = y.shape[0] // s**2, y.shape[1:]
         y = y.reshape(channels, s, s, height, width).transpose(0, 3, 1, 4, 2)
-        x = up[i] = gelu(y.reshape(channels, height * s, width * s))
+        x = gelu(y.reshape(channels, height * s, width * s))
+        if config.canvas is not None and i == config.canvas[0]:
+            x = x + net.conv("canvas.mix", net.tensor("canvas.map"))
+        up[i] = x
     return up
 
 
@@ -105,6 +108,9 @@ class _Net:
 
     def __getitem__(self, name):
         return self._tensors[f"{name}.weight"], self._tensors[f"{name}.bias"]
+
+    def tensor(self, name):
+        return self._tensors[name]
 
     def conv(self, name, x):
         return conv(x, *self[name])

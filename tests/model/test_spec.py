@@ -17,6 +17,8 @@ CONFIGS = [
     paper_config((5, 1, 2), (4, 1, 1, 2, 2), 15, 1, "t2d", (3, 2, 4)),
     DecoderConfig((4, 3, 2), (3, 1, 2), (9, 14, 7, 10), (3, 1, 5), 0, "pixel"),
     DecoderConfig((2, 1, 3), (5,), (4, 6), (3,), 0, "pixel"),
+    DecoderConfig((4, 3, 2), (3, 1, 2), (9, 14, 7, 10), (3, 1, 5), 0, "canvas", None, (2, 3)),
+    DecoderConfig((2, 1, 3), (5,), (4, 6), (3,), 0, "canvas", None, (1, 1)),
 ]
 
 
@@ -26,6 +28,8 @@ CONFIGS = [
 def test_the_network_is_the_one_of_the_specification(config):
     torch.manual_seed(0)
     decoder = build_decoder(config).double()
+    for parameter in decoder.parameters():  # those, too, that are zero before they are fitted
+        torch.nn.init.normal_(parameter, std=0.2)
     embeddings = [torch.randn(2, *shape, dtype=torch.float64) for shape in config.embedding_shapes]
     ll_range = torch.tensor([[0.25, 1.5], [0.0, 2.0]], dtype=torch.float64)
     with torch.no_grad():
