@@ -1,13 +1,16 @@
 """Memory against length, and several workers against one: what long videos take.
 
-    python -m benchmarks.scale [--frames 1000 10000] [--size 128x192] [--segment 500] [--record]
+    python -m benchmarks.scale [--frames 1000 10000] [--size 128x192] [--segment 500] [--only memory|speed] [--record]
 
 A film of shots of a hundred frames is made, encoded for one epoch in segments, decoded and evaluated, each by a process
-of its own whose peak memory is told. The shortest film is also encoded and decoded by two workers and by one, in turns.
-From how long its segments took, the time of a thousand on 8 and on 256 workers is simulated.
+of its own whose peak memory is told. From how long its segments took, the time of a thousand on 8 and on 256 workers is
+simulated. The shortest film is also encoded and decoded by two workers and by one, in turns, and encoded by a Ray
+cluster of two nodes with a core each and of one, where Ray is installed. Memory can be measured on a busy machine,
+speed cannot.
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import random
@@ -16,7 +19,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -84,11 +88,26 @@ def run(*arguments: object, stop_after: int | None = None) -> Run:
     return Run(usage.ru_maxrss * 1024, time.perf_counter() - start, told, ends)
 
 
-def encode(film: Path, output: Path, frames: int, segment: int, workers: int = 1) -> Run:
-    """One epoch, in segments of `segment` frames."""
+def encode(film: Path, output: Path, frames: int, segment: int, *options: object) -> Run:
+    """One epoch, in segments of `segment` frames, by what `options` say."""
     size = PARAMETERS * -(-frames // segment)
-    options = ("--size", size, "--segment", segment, "--workers", workers, "--overwrite", "--json")
-    return run("encode", film, "-o", output, *FIT, *options)
+    given = ("--size", size, "--segment", segment, "--overwrite", "--json", *options)
+    return run("encode", film, "-o", output, *FIT, *given)
+
+
+@contextmanager
+def ray_cluster(nodes: int) -> Iterator[str]:
+    """The address of a Ray cluster of so many nodes here, with a core each."""
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        for _ in range(nodes - 1):
+            cluster.add_node(num_cpus=1)
+        cluster.wait_for_nodes()
+        yield cluster.address
+    finally:
+        cluster.shutdown()
 
 
 def simulated(durations: Sequence[float]) -> dict[str, dict[str, float]]:
@@ -111,15 +130,12 @@ def speed_up(way: Callable[[int], float]) -> float:
     return statistics.median(seconds[1]) / statistics.median(seconds[2])
 
 
-def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """All figures. Memory is in bytes, `growth` its ratio from the shortest film to the longest, and `speed_up` a ratio
-    of medians of runs in turn."""
-    height, width = map(int, options.size.split("x"))
+def measure_memory(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Peaks in bytes, `growth` their ratio from the shortest film to the longest, and what segments took."""
     memory: dict[str, dict[str, int]] = {}
     durations: list[float] = []
-    films = {frames: make_film(folder / f"{frames}.mp4", frames, height, width) for frames in sorted(options.frames)}
-    for frames, film in films.items():
-        coded = folder / f"{frames}.snrv"
+    for frames in sorted(options.frames):
+        film, coded = _film(options, folder, frames), folder / f"{frames}.snrv"
         runs = {
             "encode": encode(film, coded, frames, options.segment),
             "decode": run("decode", coded, "-o", folder / "again.mp4", "--overwrite", "-q"),
@@ -127,23 +143,40 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         }
         durations += runs["encode"].durations
         memory[str(frames)] = {name: each.memory for name, each in runs.items()}
-    shortest, longest = min(films), max(films)
-    first = folder / f"{shortest}.snrv"
-    ways: dict[str, Callable[[int], float]] = {
-        "encode": lambda workers: (
-            encode(films[shortest], folder / "w.snrv", shortest, options.segment, workers).seconds
-        ),
-        "decode": lambda workers: (
-            run("decode", first, "-o", folder / "w.y4m", "--workers", workers, "-y", "-q").seconds
-        ),
-    }
+    shortest, longest = (memory[str(choose(options.frames))] for choose in (min, max))
     return {
         "memory": memory,
-        "growth": {name: peak / memory[str(shortest)][name] for name, peak in memory[str(longest)].items()},
-        "speed_up": {name: speed_up(way) for name, way in ways.items()},
+        "growth": {name: peak / shortest[name] for name, peak in longest.items()},
         "segment_seconds": {"mean": statistics.fmean(durations), "spread": statistics.pstdev(durations)},
         "simulated": simulated(durations),
     }
+
+
+def measure_speed(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """How many times as fast two are as one with the shortest film: a ratio of medians of runs in turn."""
+    frames = min(options.frames)
+    film, coded, again = _film(options, folder, frames), folder / "speed.snrv", folder / "speed.y4m"
+
+    def encoded(*chosen: object) -> float:
+        return encode(film, coded, frames, options.segment, *chosen).seconds
+
+    def encoded_by_ray(nodes: int) -> float:
+        with ray_cluster(nodes) as address:
+            return encoded("--ray", address)
+
+    ways: dict[str, Callable[[int], float]] = {
+        "encode": lambda workers: encoded("--workers", workers),
+        "decode": lambda workers: run("decode", coded, "-o", again, "--workers", workers, "-y", "-q").seconds,
+    }
+    if importlib.util.find_spec("ray"):
+        ways["encode by Ray"] = encoded_by_ray
+    return {"speed_up": {name: speed_up(way) for name, way in ways.items()}}
+
+
+def _film(options: argparse.Namespace, folder: Path, frames: int) -> Path:
+    """The film of so many frames, made where it is not there yet."""
+    path = folder / f"{frames}.mp4"
+    return path if path.exists() else make_film(path, frames, *map(int, options.size.split("x")))
 
 
 def film_arguments(about: str | None, size: str, segment: int) -> argparse.ArgumentParser:
@@ -161,21 +194,31 @@ def keep(name: str, options: argparse.Namespace, values: dict[str, Any]) -> None
         write_record(name, {key: vars(options)[key] for key in ("frames", "size", "segment")}, values)
 
 
+MEASURES: dict[str, Callable[[argparse.Namespace, Path], dict[str, Any]]] = {
+    "memory": measure_memory,
+    "speed": measure_speed,
+}
+
+
 def main() -> None:
     """Measure and print."""
     parser = film_arguments(__doc__, "128x192", 500)
     parser.add_argument("--frames", type=int, nargs="+", default=[1000, 10_000])
+    parser.add_argument("--only", choices=MEASURES)
     options = parser.parse_args()
+    values: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
-        values = measure(options, Path(folder))
-    for frames, peaks in values["memory"].items():
+        for name, measure in MEASURES.items():
+            if options.only in (None, name):
+                values |= measure(options, Path(folder))
+    for frames, peaks in values.get("memory", {}).items():
         print(f"{int(frames):,} frames: " + ", ".join(f"{name} {peak / 1e6:,.0f} MB" for name, peak in peaks.items()))
-    for name, growth in values["growth"].items():
+    for name, growth in values.get("growth", {}).items():
         print(f"{name}: {growth:.2f} times the memory for the longest")
-    for name, ratio in values["speed_up"].items():
-        print(f"{name}: two workers {ratio:.2f} times as fast as one")
-    for workers, used in values["simulated"].items():
+    for workers, used in values.get("simulated", {}).items():
         print(f"{workers} workers: " + ", ".join(f"{name} {share:.1%}" for name, share in used.items()))
+    for name, ratio in values.get("speed_up", {}).items():
+        print(f"{name}: two {ratio:.2f} times as fast as one")
     keep("scale", options, values)
 
 
