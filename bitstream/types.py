@@ -186,7 +186,7 @@ class NncTensors:
             _check_shape(name, shape)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Segment:
     """A run of frames with its own decoder; decodable alone.
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from snerv_codec.bitstream.extras import NO_EXTRAS, Extras
 from snerv_codec.bitstream.types import SideTrack, VideoInfo
-from snerv_codec.encoding.segmentation import MOST_BYTES
+from snerv_codec.encoding.segmentation import MOST_BYTES, is_one
 from snerv_codec.errors import InputError, ResourceError
 from snerv_codec.events import FrameDone
 from snerv_codec.media.mask import Mask, read_mask
@@ -169,7 +169,7 @@ def _survey(source: Any, settings: EncodeSettings, memory: int | None, on_frame:
     """What is there, by decoding it once; frames that are `noted` are found again faster."""
     if not isinstance(source, str | os.PathLike):
         video = read_video(source, settings.source, keep=False)
-        return _with_scenes(_described(source, settings, video), _scenes_in(video.frames, settings))
+        return _with_scenes_in(video.frames, _described(source, settings, video))
     with open_video(os.fspath(source), settings.source, memory=memory, noted=noted, on_frame=on_frame) as stream:
         scenes = stream.scene_cuts() if settings.segment is not None else []
         stream.skip()
@@ -178,10 +178,10 @@ def _survey(source: Any, settings: EncodeSettings, memory: int | None, on_frame:
     return replace(_with_scenes(_described(source, settings, video), scenes), run=run)
 
 
-def _scenes_in(frames: Pixels, settings: EncodeSettings) -> list[int]:
-    """The frames of those in memory that begin a new scene, where they are more than one segment."""
-    one = settings.segment is None or (settings.segment == "auto" and frames.nbytes <= MOST_BYTES)
-    return [] if one else scene_cuts_of(frames)
+def _with_scenes_in(frames: Pixels, footage: Footage) -> Footage:
+    """The footage of these frames, with the scenes among them where they are more than one segment."""
+    alone = is_one(footage.info, footage.settings.segment)
+    return footage if alone else _with_scenes(footage, scene_cuts_of(frames))
 
 
 def _with_scenes(footage: Footage, scenes: Iterable[int]) -> Footage:
@@ -197,7 +197,7 @@ def _described(source: Any, settings: EncodeSettings, video: Video) -> Footage:
 def _hold(source: Any, settings: EncodeSettings, memory: int | None, on_frame: OnFrame) -> Footage:
     """The footage with its frames."""
     video, known = read_video(source, settings.source, memory=memory, on_frame=on_frame), None
-    footage = _with_scenes(_described(source, settings, video), _scenes_in(video.frames, settings))
+    footage = _with_scenes_in(video.frames, _described(source, settings, video))
     if settings.mask is not None:
         known = read_mask(settings.mask, video.info, settings.source, memory=memory)
     if settings.holdout is None:

@@ -83,20 +83,29 @@ def cuts(info: VideoInfo, segment: Segmentation, scenes: Sequence[int]) -> list[
     Frames that share a network share its bytes, so segments are as long as memory allows: no more are made than have
     room in `MOST_BYTES` each, all of about one length, and borders moved to where a scene begins.
     """
-    frames = info.frame_count
-    if segment is None:
-        return [0]
+    frames, longest, starts = info.frame_count, _longest(info), [0]
+    if is_one(info, segment):
+        return starts
     if isinstance(segment, int):
         return list(range(0, frames, segment))
-    if segment != "auto":
+    if isinstance(segment, str) and segment != "auto":
         return _by_time(info, seconds_of(segment))
-    longest, starts = max(1, MOST_BYTES // PictureFormat(info.height, info.width).size), [0]
     while frames - starts[-1] > longest:
         start, left = starts[-1], frames - starts[-1]
         ideal = start + round(left / ceil(left / longest))
         near = [number for number in scenes if start + longest // 2 < number <= start + longest]
         starts.append(min(near, key=lambda number: abs(number - ideal), default=ideal))
     return starts
+
+
+def is_one(info: VideoInfo, segment: Segmentation) -> bool:
+    """Whether all frames of a video share a network wherever its scenes begin."""
+    return segment is None or (segment == "auto" and info.frame_count <= _longest(info))
+
+
+def _longest(info: VideoInfo) -> int:
+    """How many frames have room in `MOST_BYTES`."""
+    return max(1, MOST_BYTES // PictureFormat(info.height, info.width).size)
 
 
 def _by_time(info: VideoInfo, seconds: Fraction) -> list[int]:

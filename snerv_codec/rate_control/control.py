@@ -138,8 +138,10 @@ class ToSize:
         tried: list[Packed] = []
 
         def at(deadzone: float) -> Packed:
-            tried.append(_packed(self._pack(values, towards_zero(rounding, deadzone))))
-            return tried[-1]
+            packed = _packed(self._pack(values, towards_zero(rounding, deadzone)))
+            if self._judge is not None:
+                tried.append(packed)
+            return packed
 
         def fits(packed: Packed) -> bool:
             return packed.file_bytes <= self.limit
@@ -223,8 +225,10 @@ class ToQuality:
         tried: list[_Seen] = []
 
         def at(deadzone: float) -> _Seen:
-            tried.append(self._look(self._pack(values, towards_zero(rounding, deadzone))))
-            return tried[-1]
+            seen = self._look(self._pack(values, towards_zero(rounding, deadzone)))
+            if self.shared:
+                tried.append(seen)
+            return seen
 
         best = bisect(
             at,

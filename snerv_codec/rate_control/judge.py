@@ -4,6 +4,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from statistics import fmean
+from weakref import ref
 
 import torch
 
@@ -20,12 +21,13 @@ from snerv_codec.rate_control.targets import TargetKind
 class ClipJudge:
     """Compares segments, as they decode on `device`, with the `clip` that they were fitted to.
 
-    It remembers what their frames came to, so that one that was judged need not be decoded for its checksums.
+    It remembers what their frames came to for as long as somebody keeps them, so that one that was judged need not be
+    decoded for its checksums.
     """
 
     def __init__(self, clip: Clip, device: torch.device) -> None:
         self._clip, self._device = clip, device
-        self._decoded: list[tuple[Segment, list[int]]] = []
+        self._decoded: list[tuple[ref[Segment], list[int]]] = []
 
     def quality(self, segment: Segment, kind: TargetKind) -> float:
         """Mean of the frames' PSNR in dB ("psnr") or of their VMAF ("vmaf")."""
@@ -34,7 +36,7 @@ class ClipJudge:
     def checksums(self, segment: Segment) -> list[int]:
         """The CRC-32 of each frame that the segment decodes to here."""
         for known, checksums in self._decoded:
-            if known is segment:
+            if known() is segment:
                 return checksums
         for _ in self._pictures(segment):
             pass
@@ -60,4 +62,4 @@ class ClipJudge:
         for picture in player.play(player.numbers):
             checksums.append(zlib.crc32(picture.data))
             yield picture
-        self._decoded.append((segment, checksums))
+        self._decoded.append((ref(segment), checksums))

@@ -17,7 +17,8 @@ CHUNK = 8
 class Batch(NamedTuple):
     """What one step needs of its frames."""
 
-    inputs: tuple[Tensor, ...]  # of the encoder, (N, 3, h, w) each in [0, 1]: padded LL or pixels, low bands in time
+    # Of the encoder, (N, 3, h, w) each in [0, 1]: padded LL or pixels, low bands in time; none where it rests.
+    inputs: tuple[Tensor, ...]
     ll_range: Tensor  # (N, 2): least and greatest LL value; (N, 0) where there are no subbands
     target: Prediction  # the true frame, and subbands where the network makes some, without the padded border
     rows: Tensor  # (N,): places of the frames among the fitted ones; meaningless for others
@@ -72,21 +73,23 @@ class FrameSet:
     def __len__(self) -> int:
         return len(self.frames)
 
-    def batch(self, indices: Tensor) -> Batch:
-        """The frames at `indices`, a 1-D integer tensor on the device of `frames`."""
+    def batch(self, indices: Tensor, *, encoded: bool = True) -> Batch:
+        """The frames at `indices`, a 1-D integer tensor on the device of `frames`; without inputs unless `encoded`."""
         frame, ll_range = self._padded(indices), self.ll_ranges[indices.to(self.device)]
-        rows = torch.searchsorted(self.fitted, indices).to(self.device)
+        rows, known = torch.searchsorted(self.fitted, indices).to(self.device), self._known(indices)
         if not self.subbands:
-            return Batch((frame,), ll_range, self.crop(Prediction(frame)), rows, self._known(indices))
+            return Batch((frame,) if encoded else (), ll_range, self.crop(Prediction(frame)), rows, known)
         ll, high = _split(frame)
         low = scale_low(ll, ll_range)
-        inputs = [low]
-        if self.temporal:
-            for neighbours in self._neighbours(indices):
-                other = scale_low(_split(self._padded(neighbours))[0], ll_range)
-                inputs.append(low_in_time(low, other) / 2)  # stays below 1
-        target = self.crop(Prediction(frame, low, high))
-        return Batch(tuple(inputs), ll_range, target, rows, self._known(indices))
+        inputs = self._inputs(low, indices, ll_range) if encoded else ()
+        return Batch(inputs, ll_range, self.crop(Prediction(frame, low, high)), rows, known)
+
+    def _inputs(self, low: Tensor, indices: Tensor, ll_range: Tensor) -> tuple[Tensor, ...]:
+        """What the encoder sees of frames whose scaled LL is `low`."""
+        if not self.temporal:
+            return (low,)
+        others = (scale_low(_split(self._padded(each))[0], ll_range) for each in self._neighbours(indices))
+        return low, *(low_in_time(low, other) / 2 for other in others)  # stays below 1
 
     def crop(self, prediction: Prediction) -> Prediction:
         """The prediction without the padded border; views, no copies."""

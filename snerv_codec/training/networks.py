@@ -74,6 +74,10 @@ class Networks(nn.Module):
         """From now on the embeddings of the fitted frames, (T, *shape) each, are parameters, and the encoder rests."""
         self.own = nn.ModuleList(OwnEmbeddings(each.detach()) for each in embeddings)
 
+    def batch(self, frames: FrameSet, indices: Tensor) -> Batch:
+        """Some of `frames`, with what `embed` needs of them."""
+        return frames.batch(indices, encoded=not self.own)
+
     def embed(self, batch: Batch) -> tuple[Tensor, ...]:
         """Embeddings of some frames: (N, *shape) for each of the configuration's embedding shapes."""
         if self.own:
@@ -100,7 +104,7 @@ class Networks(nn.Module):
         if self.own:
             return self.values(tuple(each(slice(None)) for each in self.own))
         with computing("float32", frames.device):
-            parts = [self.embed(frames.batch(indices)) for indices in torch.split(frames.fitted, EMBED_CHUNK)]
+            parts = [self.embed(self.batch(frames, indices)) for indices in torch.split(frames.fitted, EMBED_CHUNK)]
         return self.values(tuple(torch.cat(part) for part in zip(*parts, strict=True)))
 
     @torch.no_grad()
@@ -118,7 +122,7 @@ class Networks(nn.Module):
         """Mean PSNR (dB) of the fitted frames, rounded to 8 bits, `batch` of them at a time."""
         total = torch.zeros((), device=frames.device)
         for indices in torch.split(frames.fitted, batch):
-            shown = frames.batch(indices)
+            shown = self.batch(frames, indices)
             frame = to_pixels(self.predict(shown, frames).frame).float() / 255
             total += psnr(frame, shown).sum()
         return total.item() / len(frames.fitted)
@@ -131,7 +135,7 @@ class Networks(nn.Module):
         for number in numbers:
             if self.own and number not in frames.fitted:
                 raise ValueError(f"frame {number} was not fitted, so it has no embedding")
-            batch = frames.batch(torch.tensor([number], device=frames.frames.device))
+            batch = self.batch(frames, torch.tensor([number], device=frames.frames.device))
             yield to_pixels(self.predict(batch, frames).frame)[0].permute(1, 2, 0).cpu().numpy()
 
     def hold_zeros(self, masks: dict[str, Tensor]) -> None:

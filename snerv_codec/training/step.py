@@ -70,7 +70,7 @@ class Step:
     def _forward(self, indices: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """The terms of the loss, by name, and the mean PSNR."""
         networks, frames = self.networks, self.frames
-        batch = frames.batch(indices)
+        batch = networks.batch(frames, indices)
         with computing(self.precision, frames.device, fixed_shapes=True):
             values = networks.values(networks.embed(batch))
             prediction = batch.judged(frames.crop(networks.render(values, batch.ll_range)))

@@ -1,5 +1,7 @@
 """Targets of quality: files that look as good as asked for, and a warning where a model cannot."""
 
+import gc
+import weakref
 from dataclasses import replace
 from importlib.resources import files
 
@@ -108,6 +110,16 @@ def test_what_was_judged_is_not_decoded_again_for_its_checksums(clip, coded, mon
     expected = other.checksums(segment)
     monkeypatch.setattr("snerv_codec.rate_control.judge.SegmentPlayer", None)
     assert judge.checksums(segment) == other.checksums(segment) == expected == list(segment.frame_checksums)
+
+
+def test_a_judge_keeps_no_segment_that_nobody_else_does(clip, coded):
+    with StreamFile(coded) as opened:
+        segment = opened.read_segment(0)
+    judge, watched = ClipJudge(read_footage(clip, QUICK).load(), CPU), weakref.ref(segment)
+    judge.quality(segment, "psnr")
+    del segment
+    gc.collect()
+    assert watched() is None
 
 
 def test_what_cannot_be_measured_is_told_before_the_fit(clip, tmp_path, monkeypatch):

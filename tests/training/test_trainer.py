@@ -15,11 +15,13 @@ from snerv_codec.errors import InputError, OutputError, SettingsError
 from snerv_codec.evaluation.metrics import psnr
 from snerv_codec.events import EpochDone, StateSaved, StepsDone
 from snerv_codec.model.architectures import paper_config
+from snerv_codec.model.sizing import choose_config
 from snerv_codec.model.wavelet import dwt
 from snerv_codec.rate_control.control import ToSize
 from snerv_codec.training.checkpoint import Checkpoint, Saver
 from snerv_codec.training.frames import FrameSet
 from snerv_codec.training.losses import Loss, Term, fitting_loss
+from snerv_codec.training.networks import Networks
 from snerv_codec.training.settings import FitSettings
 from snerv_codec.training.trainer import make_trainer
 
@@ -368,6 +370,20 @@ def test_the_border_weighs_nothing_and_flat_frames_have_no_range():
     assert (batch.inputs[0][1].abs() < 1e-2).all()
     ll = dwt(torch.full((1, 3, 32, 48), 77 / 255))[0]
     torch.testing.assert_close(data.ll_ranges[1], torch.stack((ll.min(), ll.max())), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("model", ["b", "t", "pixel"])
+def test_what_the_encoder_sees_is_not_made_where_it_rests(model):
+    config = choose_config(31, 47, 3, 400_000, model=model)
+    data, indices = FrameSet(moving_gradient(3), config), torch.tensor([0, 2])
+    networks = Networks(config, torch.device("cpu"))
+    with_inputs = networks.batch(data, indices)
+    networks.free_embeddings(tuple(networks.values_of(data).embeddings.values()))
+    without = networks.batch(data, indices)
+    assert with_inputs.inputs
+    assert without.inputs == ()
+    for ours, theirs in zip(without.target, with_inputs.target, strict=True):
+        assert ours is theirs is None or torch.equal(ours, theirs)
 
 
 def test_the_temporal_extension_warms_up_for_longer():
