@@ -81,8 +81,18 @@ class Jobs:
     def take(self) -> SegmentJob | None:
         """The next job that may begin; None where each waits for another one.
 
-        Those that wait for one that has failed are taken too, as failed.
+        Those that an earlier run has ended are taken too, as done, and those that wait for one that failed, as failed.
         """
+        while (job := self._next()) is not None:
+            fitted = None
+            with suppress(UserError):  # of a damaged state, which whoever runs the job tells
+                fitted = job.ended()
+            if fitted is None:
+                return job
+            self.done(job, fitted)
+        return None
+
+    def _next(self) -> SegmentJob | None:
         for job in sorted(self._waiting, key=lambda job: job.number):
             if job.after in self._failed:
                 self._waiting.remove(job)

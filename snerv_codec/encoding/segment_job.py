@@ -94,9 +94,10 @@ class SegmentJob:
         from snerv_codec.rate_control.judge import ClipJudge
         from snerv_codec.training.trainer import make_trainer
 
+        ended = self.ended()
+        if ended is not None:
+            return ended
         saved = self.checkpoint.load() if self.checkpoint.exists() else None
-        if saved is not None and ENDED in saved:
-            return self._ended(saved)
         clip = self.footage.load(available_memory())
         frames = self._place(clip)
         pack = partial(pack_segment, config=self.config, ll_ranges=frames.ll_ranges)
@@ -115,6 +116,13 @@ class SegmentJob:
         trainer.run(checkpoint=self.checkpoint, on_event=self._numbered(on_event))
         packed = control.pack(trainer.values(), self._rounding(trainer))
         return self._save(trainer, packed, judge)
+
+    def ended(self) -> FittedSegment | None:
+        """What the fit came to where it has ended; the rest of its state is not read. Raises as reading that does."""
+        if not self.checkpoint.exists():
+            return None
+        saved = self.checkpoint.load(lambda name: False)
+        return self._ended(saved) if ENDED in saved else None
 
     def coded(self, draft: int = 0) -> CodedSegment:
         """One of the drafts of the segment, which is done, as the file holds it. Raises as reading a state does."""

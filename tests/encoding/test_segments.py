@@ -174,6 +174,14 @@ def test_what_is_fitted_is_not_fitted_again(clip, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cut.snrv", "whole.snrv"]
 
 
+def test_what_an_earlier_run_has_ended_takes_no_worker(clip, tmp_path, monkeypatch):
+    jobs, told = jobs_of(clip, tmp_path / "work", CUT), []
+    fitted = [job.run() for job in jobs]
+    monkeypatch.setattr("snerv_codec.encoding.runner._SideBySide._start", lambda *_: pytest.fail("a worker"))
+    assert run_jobs(jobs, workers=2, on_event=told.append) == fitted
+    assert told == [SegmentDone(0, 2), SegmentDone(1, 2)]
+
+
 def test_an_interrupted_run_that_is_dropped_leaves_nothing_that_is_gone_on_with(clip, tmp_path):
     output, other = tmp_path / "out.snrv", replace(CUT, size="100k")
     half = epochs_of(clip, tmp_path / "whole.snrv", other) // 2
