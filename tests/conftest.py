@@ -11,6 +11,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # Programs that tests start buffer what they print, as most people's do: then an error may come as late as at the exit.
 os.environ.pop("PYTHONUNBUFFERED", None)
 
+# Ray's clusters of tests stand alone, and a process that has met one with tokens cannot join one without.
+os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+
 import hypothesis
 import pytest
 import torch

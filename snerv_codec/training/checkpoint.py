@@ -38,20 +38,29 @@ class Checkpoint:
         self.path = directory / f"{name}.npz"
         self._made = False
 
+    def at(self, directory: Path) -> "Checkpoint":
+        """That of the same fit in another directory, or in the same one by another path."""
+        return Checkpoint(directory, self.identity, self.path.stem)
+
     def save(self, state: State) -> None:
         """Replace the saved state; an interruption leaves the older one. Raises `OutputError`."""
         arrays: dict[str, Any] = {key: value.cpu().numpy() for key, value in state.items() if isinstance(value, Tensor)}
         plain = {key: value for key, value in state.items() if not isinstance(value, Tensor)}
         header = json.dumps({"identity": self.identity, "state": plain}).encode()
-        # A worker whose driver was lost may still be at it, so each writes to a name of its own.
-        beside, archive = self.path.with_suffix(f".{secrets.token_hex(4)}.tmp"), BytesIO()
+        archive = BytesIO()
         np.savez(archive, header=np.frombuffer(header, np.uint8), **arrays)  # a zip on a full disk fails noisily
+        self.put(archive.getbuffer())
+
+    def put(self, data: bytes | memoryview) -> None:
+        """Replace the saved state by one that was read elsewhere, as bytes. Raises `OutputError`."""
+        # A worker whose driver was lost may still be at it, so each writes to a name of its own.
+        beside = self.path.with_suffix(f".{secrets.token_hex(4)}.tmp")
         try:
             if not self._made:  # once it was there, its loss is an error
                 self.directory.mkdir(exist_ok=True)
                 self._made = True
             with beside.open("wb") as file:
-                file.write(archive.getbuffer())
+                file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(beside, self.path)

@@ -2,11 +2,12 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from segment_jobs import Toy, jobs_of
 from snerv_codec import encode
 from snerv_codec.encoding.runner import run_jobs
 from snerv_codec.encoding.segment_job import FittedSegment, SegmentJob
-from snerv_codec.events import EpochDone, SegmentDone
+from snerv_codec.events import EpochDone, SegmentBegun, SegmentDone
 
 ray = pytest.importorskip("ray", reason="needs Ray, of the extra `ray`")
 
@@ -38,6 +39,7 @@ class Watched(SegmentJob):
         node, killed = ray.get_runtime_context().get_node_id(), self.log.with_suffix(".killed")
 
         def note(event):
+            on_event(event)
             if not isinstance(event, EpochDone):
                 return
             with self.log.open("a") as file:
@@ -125,6 +127,33 @@ def test_nodes_that_come_and_go(source, undisturbed, tmp_path, record_testsuite_
     record_testsuite_property(f"epochs of {len(epochs)} fitted again where a node of {len(nodes)} was lost", again)
     assert len(nodes) >= 2
     assert again <= EPOCHS
+
+
+def test_a_machine_that_sees_neither_input_nor_output(source, tmp_path):
+    """The only node with a core finds an empty folder where they are; frames, networks and states are carried."""
+    from ray.cluster_utils import Cluster
+
+    hidden = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', str(tmp_path)]
+    if shutil.which("unshare") is None or subprocess.run([*hidden, "true"], capture_output=True).returncode:
+        pytest.skip("a folder can be hidden from a process by root alone, on Linux")
+    settings, here = replace(SETTINGS, chain=2), tmp_path / "here.mp4"
+    shutil.copy(source, here)
+    torch.set_num_threads(1)
+    encode(here, tmp_path / "here.snrv", settings)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    join = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--num-cpus=1"]
+    blind = subprocess.Popen([*hidden, *join, f"--address={cluster.address}"], stdout=subprocess.DEVNULL)
+    told = []
+    try:
+        encode(here, tmp_path / "there.snrv", settings, ray=cluster.address, on_event=told.append)
+    finally:
+        blind.terminate()
+        blind.wait()
+        cluster.shutdown()
+    assert (tmp_path / "there.snrv").read_bytes() == (tmp_path / "here.snrv").read_bytes()
+    for kind in (SegmentBegun, EpochDone, SegmentDone):
+        assert {event.segment for event in told if isinstance(event, kind)} == set(range(SEGMENTS))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here.mp4", "here.snrv", "there.snrv"]
 
 
 def test_a_driver_that_is_killed(source, undisturbed, tmp_path):
