@@ -94,7 +94,7 @@ def test_a_canvas_is_learned_and_pruning_leaves_it_alone():
     frames = torch.from_numpy(moving_picture(3, 19, 34))
     config = choose_config(19, 34, 3, 30_000, model="canvas")
     trainer = make_trainer(FrameSet(frames, config), config, FitSettings(epochs=2))
-    canvas = trainer.networks.decoder.canvas.map
+    canvas = trainer.networks.decoder.get_parameter("canvas.map")
     assert not canvas.any()
     trainer.run()
     assert canvas.any()
@@ -107,7 +107,7 @@ def test_all_frames_share_what_a_canvas_adds():
     decoder, embeddings = build_decoder(config), [torch.zeros(2, *config.embedding_shape)]
     before = decoder(embeddings, torch.zeros(2, 0)).frame
     with torch.no_grad():
-        decoder.canvas.map[:, 2:5, 3:9] = 1
+        decoder.get_parameter("canvas.map")[:, 2:5, 3:9] = 1
     changed = (decoder(embeddings, torch.zeros(2, 0)).frame != before).any(dim=1)
     assert torch.equal(changed[0], changed[1])
     assert 0 < changed[0].float().mean() < 1
