@@ -11,6 +11,7 @@ Point = tuple[float, float]
 
 WIDE, NARROW = (720, 300), (360, 260)  # units of the drawing, which are pixels at its natural size
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 10, 42  # room around the axes for what is written there
+LABEL, DIGIT = 26, 7.5  # columns of the y axis's label and of a digit beside it
 COLUMNS = 4  # of the legend in a file
 MOST_POINTS = 1000  # of a line: of more, the lowest are drawn, as nobody could tell the others apart
 
@@ -118,26 +119,27 @@ class _Axis:
 def _drawing(lines: Sequence[Line], x_label: str, y_label: str, log_x: bool, size: tuple[int, int], name: str) -> str:
     width, height = size
     points = [point for line in lines for point in line.points]
-    x = _Axis([point[0] for point in points], LEFT, width - RIGHT, log=log_x)
     y = _Axis([point[1] for point in points], height - BOTTOM, TOP)
-    parts = [_grid(x, y, size, x_label, y_label)]
+    left = max(LEFT, round(LABEL + DIGIT * max((len(f"{value:.6g}") for value in y.ticks(height // 50)), default=0)))
+    x = _Axis([point[0] for point in points], left, width - RIGHT, log=log_x)
+    parts = [_grid(x, y, left, size, x_label, y_label)]
     parts += [_line(line, x, y, x_label, y_label) for line in sorted(lines, key=lambda line: line.strong)]
     label = escape(f"{y_label} over {x_label}: {', '.join(line.name for line in lines)}")
     return f'<svg class="{name}" viewBox="0 0 {width} {height}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
 
 
-def _grid(x: _Axis, y: _Axis, size: tuple[int, int], x_label: str, y_label: str) -> str:
+def _grid(x: _Axis, y: _Axis, left: int, size: tuple[int, int], x_label: str, y_label: str) -> str:
     width, height = size
     floor = height - BOTTOM
     rule = '<path d="M{} {}H{}" stroke="var(--faint)"/>'
     across, up = x.ticks(width // 90), y.ticks(height // 50)
-    parts = [rule.format(LEFT, f"{y.place(value):.1f}", width - RIGHT) for value in up]
-    parts += [f'<text x="{LEFT - 6}" y="{y.place(value) + 4:.1f}" text-anchor="end">{value:.6g}</text>' for value in up]
+    parts = [rule.format(left, f"{y.place(value):.1f}", width - RIGHT) for value in up]
+    parts += [f'<text x="{left - 6}" y="{y.place(value) + 4:.1f}" text-anchor="end">{value:.6g}</text>' for value in up]
     parts += [f'<path d="M{x.place(value):.1f} {floor}v4" stroke="var(--ink)"/>' for value in across]
     parts += [
         f'<text x="{x.place(value):.1f}" y="{floor + 18}" text-anchor="middle">{value:.6g}</text>' for value in across
     ]
-    middle = (LEFT + width - RIGHT) / 2
+    middle = (left + width - RIGHT) / 2
     parts.append(f'<text x="{middle}" y="{height - 6}" text-anchor="middle">{escape(x_label)}</text>')
     place = f'transform="translate(12 {(TOP + floor) / 2}) rotate(-90)"'
     parts.append(f'<text {place} text-anchor="middle">{escape(y_label)}</text>')

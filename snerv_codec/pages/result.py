@@ -194,21 +194,23 @@ def _scaled(picture: Pixels, size: tuple[int, int]) -> Pixels:
 
 def _over_time(result: Evaluation, decoder: Decoder) -> Iterator[Block]:
     times = [float(time * decoder.info.time_base) for time in decoder.info.timestamps]
-    figures = (("psnr", "PSNR (dB)", "snerv"), ("ssim", "SSIM", "x264"), ("vmaf", "VMAF", "x265"))
-    drawn = [(name, label, color) for name, label, color in figures if name in result.per_frame]
+    figures = (("psnr", "PSNR (dB)", "snerv", 2), ("ssim", "SSIM", "x264", 4), ("vmaf", "VMAF", "x265", 2))
+    drawn = [figure for figure in figures if figure[0] in result.per_frame]
     worst = sorted(range(result.frames), key=result.per_frame["psnr"].__getitem__)[:WORST]
-    for name, label, color in drawn:
+    for name, label, color, digits in drawn:
         values = result.per_frame[name]
         points = list(zip(times, values, strict=True))
         lowest = [(times[number], values[number]) for number in sorted(worst)]
         lines = [Line(label, points, color), Line("the worst frames by PSNR", lowest, "svtav1", dots=True)]
         mean, least = result.summary[name], min(values)
-        yield Figure(f"{label}: {mean:.4g} on average, {least:.4g} at least", plot(lines, "seconds", label))
+        yield Figure(
+            f"{label}: {mean:.{digits}f} on average, {least:.{digits}f} at least", plot(lines, "seconds", label)
+        )
     rows = [
-        (str(number), f"{times[number]:.2f}", *(f"{result.per_frame[name][number]:.4g}" for name, _, _ in drawn))
+        (str(number), f"{times[number]:.2f}", *(f"{result.per_frame[name][number]:.{of}f}" for name, _, _, of in drawn))
         for number in worst
     ]
-    yield Table(("worst frames", "second", *(label for _, label, _ in drawn)), rows)
+    yield Table(("worst frames", "second", *(label for _, label, _, _ in drawn)), rows)
 
 
 def _beside_rivals(result: Evaluation, points: list[RivalPoint]) -> Section:

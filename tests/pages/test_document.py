@@ -104,6 +104,15 @@ def test_the_worst_of_a_long_line_is_never_left_out():
     assert len(dots) <= 1000
 
 
+@pytest.mark.parametrize("low", [0.2217, 12.5, 30.0, 12345.6])
+def test_what_is_written_at_an_axis_leaves_room_for_its_label(low):
+    drawn = plot([Line("x", [(0, low), (1, low * 1.0005)])], "s", "PSNR (dB)")
+    found = re.findall(r'<text x="(\d+)" [^>]*text-anchor="end">([^<]+)<', drawn)
+    assert len(found) > 4
+    for end, text in found:
+        assert int(end) - 7 * len(text) >= 19, text  # the label reaches to 18
+
+
 def test_lines_of_one_value_are_drawn():
     for points in ([(1.0, 5.0)], [(1.0, 5.0), (2.0, 5.0)], [(0.0, 0.0)]):
         assert "nan" not in plot([Line("x", points)], "s", "dB")

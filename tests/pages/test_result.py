@@ -46,6 +46,7 @@ def test_the_page_says_what_eval_measures(result):
     psnr = measured.per_frame["psnr"]
     worst = min(range(len(psnr)), key=psnr.__getitem__)
     assert f"{worst}, worst: {psnr[worst]:.2f} dB" in text
+    assert f"PSNR (dB): {measured.summary['psnr']:.2f} on average, {psnr[worst]:.2f} at least" in text
     assert "://" not in text
     for part in ("up-sampling blocks", "frame embeddings", "sound and subtitles", "x265, CRF 46", "this file"):
         assert part in text
