@@ -17,7 +17,7 @@ def pair_up(sources: Sequence[str], output: str | None, suffix: str) -> list[Job
     """Each input with its output: `output` itself, a file in it where it is a folder, or one beside the input.
 
     Several inputs need a folder, which is made where there is none. Raises `click.UsageError` where an output has no
-    name or two have the same.
+    name, two have the same, or all would go to what is named as a file.
     """
     if output == "-" and suffix == ".snrv":
         raise click.UsageError("A .snrv file does not go to standard output; give -o the name of a file.")
@@ -33,6 +33,8 @@ def pair_up(sources: Sequence[str], output: str | None, suffix: str) -> list[Job
     if output is None:
         return [(source, Path(source).parent / name) for source, name in zip(sources, names, strict=True)]
     folder = Path(output)
+    if folder.suffix and not _names_folder(output):
+        raise click.UsageError(f"Several inputs take a folder: {output} reads as a file; {output}/ is a folder.")
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:

@@ -1,8 +1,10 @@
 """Where commands write to: devices and pipes are refused in one line, whatever the command."""
 
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -78,3 +80,13 @@ def test_a_dry_run_tells_what_the_input_lacks_on_standard_error(tmp_path, capsys
     out, err = capsys.readouterr()
     assert "warning: the rate is not told: 25 frames/s assumed" in err
     assert len(out.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", ["encode", "decode"])
+def test_several_inputs_do_not_go_to_what_reads_as_a_file(command, tmp_path, capsys, clip, coded):
+    source, output = (str(clip), "all.snrv") if command == "encode" else (str(coded), "all.mp4")
+    wanted, other = tmp_path / output, tmp_path / f"other{Path(source).suffix}"
+    shutil.copy(source, other)
+    assert main([command, source, str(other), "-o", str(wanted)]) == 2
+    assert f"Several inputs take a folder: {wanted} reads as a file" in capsys.readouterr().err
+    assert not wanted.exists()
