@@ -206,5 +206,5 @@ ARCHITECTURES: dict[Model, Architecture] = {
     "t": _extension(over_time=True),
     "t2d": _extension(over_time=False),
     "pixel": _PIXEL,
-    "canvas": replace(_PIXEL, proportions=replace(_PIXEL.proportions, canvas=1 / 8)),
+    "canvas": replace(_PIXEL, bits=0.7, proportions=replace(_PIXEL.proportions, canvas=1 / 8)),
 }

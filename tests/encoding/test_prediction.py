@@ -83,6 +83,9 @@ def test_a_weight_on_the_rate_takes_bytes_off():
         ("pixel", SMALL, 65_604, 42_240, 0.01, 41_796),
         ("pixel", video(384, 192, 132), 91_449, 67_584, 0.01, 56_073),
         ("pixel", video(192, 96, 33), 64_454, 16_896, 0.004, 41_298),
+        ("canvas", SMALL, 45_439, 29_568, 0.004, 33_360),
+        ("canvas", SMALL, 66_080, 42_240, 0.004, 46_483),
+        ("canvas", SMALL, 92_456, 63_360, 0.004, 66_149),
     ],
 )
 def test_what_was_measured_would_have_been_foretold(model, info, weights, embeddings, rate_weight, measured):
