@@ -17,7 +17,7 @@ from snerv_codec.encoding.footage import read_footage
 from snerv_codec.encoding.planning import plan
 from snerv_codec.errors import ResourceError, SettingsError
 from snerv_codec.evaluation import vmaf
-from snerv_codec.events import EpochDone, Warned
+from snerv_codec.events import EpochDone, FrameDone, Warned
 from snerv_codec.media.source import Selection
 from snerv_codec.media.writer import write_image
 from snerv_codec.rate_control.judge import ClipJudge
@@ -131,8 +131,10 @@ def test_what_cannot_be_measured_is_told_before_the_fit(clip, tmp_path, monkeypa
         encode(clip, tmp_path / "out.snrv", settings)
     large = write_clip(tmp_path / "in.mkv", width=64, height=48, frames=1)
     monkeypatch.setattr(vmaf, "find_ffmpeg", missing)
+    told = []
     with pytest.raises(ResourceError, match="VMAF needs imageio-ffmpeg"):
-        encode(large, tmp_path / "out.snrv", settings, on_event=lambda event: pytest.fail(str(event)))
+        encode(large, tmp_path / "out.snrv", settings, on_event=told.append)
+    assert {(type(event), event.task) for event in told} == {(FrameDone, "read")}
     with pytest.raises(SettingsError, match="VMAF counts pixels that `mask` leaves out"):
         replace(settings, mask="mask.png")
     with pytest.raises(SettingsError, match="psnr 101 is above 100"):
