@@ -29,7 +29,7 @@ import av
 import numpy as np
 
 from benchmarks.record import write_record
-from snerv_codec.encoding.prediction import makespan
+from snerv_codec.report import makespan
 
 SHOT = 100  # frames
 PARAMETERS = 200_000  # of each segment
@@ -116,7 +116,7 @@ def simulated(durations: Sequence[float]) -> dict[str, dict[str, float]]:
     result = {}
     for workers in WORKERS:
         orders = {"in order": drawn, "longest first": sorted(drawn, reverse=True)}
-        used = {name: sum(drawn) / workers / makespan(order, workers) for name, order in orders.items()}
+        used = {name: sum(drawn) / workers / makespan(order, [0.0] * workers) for name, order in orders.items()}
         result[str(workers)] = {**used, "longest segment": max(drawn) / (sum(drawn) / workers)}
     return result
 

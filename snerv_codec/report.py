@@ -1,6 +1,8 @@
 """What an encode promises (`Plan`) and what it delivered (`EncodeReport`): the contract of `--json`."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from heapq import heapify, heapreplace
 from typing import Any
 
 from snerv_codec.bitstream.models import DecoderConfig, Model
@@ -124,3 +126,12 @@ class DecodeReport:
     def to_json(self) -> dict[str, Any]:
         """A JSON object with one entry a field."""
         return asdict(self)
+
+
+def makespan(durations: Iterable[float], free: Iterable[float]) -> float:
+    """When the last job ends, where each worker, `free` at its time, takes the next job in order as soon as it can."""
+    ends = list(free)
+    heapify(ends)
+    for duration in durations:
+        heapreplace(ends, ends[0] + duration)
+    return max(ends)

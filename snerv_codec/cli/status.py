@@ -3,11 +3,10 @@
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from heapq import heapify, heapreplace
 
 from snerv_codec.cli.render import size
 from snerv_codec.events import EpochDone, FrameDone, SegmentBegun, SegmentDone, SegmentFailed, StepsDone
-from snerv_codec.report import Plan
+from snerv_codec.report import Plan, makespan
 
 Advance = StepsDone | EpochDone | SegmentBegun | SegmentDone | SegmentFailed | FrameDone  # what moves a status
 
@@ -174,11 +173,7 @@ class Tracker:
             numbers, first = range(first, first + length), first + length
             left = [pace * self._frames_of(n) * (epochs - self._done(n, epochs)) for n in numbers if self._goes_on(n)]
             (busy if self._at_work.keys() & set(numbers) else waiting).append(sum(left))
-        busy = busy or [0.0]
-        heapify(busy)
-        for each in sorted(waiting, reverse=True):
-            heapreplace(busy, busy[0] + each)
-        return max(busy)
+        return makespan(sorted(waiting, reverse=True), busy or [0.0])
 
     def _pace_of(self, phase: str) -> float | None:
         return self._pace.get(phase, self._first_pace.get(phase))

@@ -5,7 +5,6 @@ The constants are seen on fits of two clips, `bunny-small` and `bikes-small` of 
 
 import math
 from collections.abc import Sequence
-from heapq import heapify, heapreplace
 
 from snerv_codec.bitstream import nnc
 from snerv_codec.bitstream.extras import NO_EXTRAS, Extras
@@ -13,6 +12,7 @@ from snerv_codec.bitstream.types import SideTrack, VideoInfo
 from snerv_codec.encoding.pace import Pace
 from snerv_codec.model.architectures import ARCHITECTURES
 from snerv_codec.rate_control.budget import DOUBLING_PSNR, SUITING, SUITING_PSNR, wanted_psnr
+from snerv_codec.report import makespan
 from snerv_codec.settings import EncodeSettings
 
 # Bits a weight that entropy coding saves, and those of an NNC bitstream at its default QP; four QPs are twice the step.
@@ -83,16 +83,7 @@ def predicted_seconds(lengths: Sequence[int], settings: EncodeSettings, pace: Pa
     plain = sum(phase.epochs for phase in phases) - on_grids + MEASURE_TIME * looks
     each = plain * pace.plain + (on_grids - own) * pace.grids + own * pace.own
     taken = [frames * each + on_grids * pace.preparing for frames in lengths]
-    return makespan(sorted(taken, reverse=True), side_by_side) + MEASURE_TIME * pace.plain * sum(lengths)
-
-
-def makespan(durations: Sequence[float], workers: int) -> float:
-    """When the last job ends, where each worker takes the next one as soon as it is free."""
-    free = [0.0] * workers
-    heapify(free)
-    for duration in durations:
-        heapreplace(free, free[0] + duration)
-    return max(free)
+    return makespan(sorted(taken, reverse=True), [0.0] * side_by_side) + MEASURE_TIME * pace.plain * sum(lengths)
 
 
 def _weight_bits(settings: EncodeSettings) -> float:
