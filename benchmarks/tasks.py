@@ -83,6 +83,7 @@ SUBJECTS = {
     "t2d": Subject("t2d"),
     "pixel": Subject("pixel"),
     "canvas": Subject("canvas"),
+    "sprite": Subject("sprite"),
     "hnerv": Subject(variant=HNERV),
 }
 

@@ -23,6 +23,7 @@ MAX_PADDING = 1024  # pixels of a decoder's frame for each of the video's
 MAX_STAGES = 6  # up-sampling blocks
 MAX_CONFIG = 1 << 12  # bytes
 MAX_MODEL = (1 << 16) - 1
+MOTION_SHAPE = (8, 1, 1)  # how far a frame's four corners are moved down, then to the right
 
 Model = str  # a name in `LAYOUTS`
 
@@ -33,7 +34,8 @@ class Layout(NamedTuple):
     The frame has `scale` rows and columns for one of the last features; `temporal` models have two temporal
     embeddings a frame; `frame_values` 16-bit floats go with each frame (2: the least and the greatest LL value);
     a decoder has `least_stages` up-sampling blocks or more; `fuses` says whether the features of the last three meet
-    in fusion blocks, else the configuration has no residual blocks; `canvas`, whether all frames share a map.
+    in fusion blocks, else the configuration has no residual blocks; `canvas`, whether all frames share a map, and
+    `moving`, whether it moves with the camera, whose motion is an embedding of its own.
     """
 
     number: int
@@ -43,6 +45,7 @@ class Layout(NamedTuple):
     least_stages: int
     fuses: bool = True
     canvas: bool = False
+    moving: bool = False
 
 
 LAYOUTS: dict[Model, Layout] = {
@@ -51,6 +54,9 @@ LAYOUTS: dict[Model, Layout] = {
     "t2d": Layout(number=2, scale=2, temporal=True, frame_values=2, least_stages=5),
     "pixel": Layout(number=3, scale=1, temporal=False, frame_values=0, least_stages=1, fuses=False),
     "canvas": Layout(number=4, scale=1, temporal=False, frame_values=0, least_stages=1, fuses=False, canvas=True),
+    "sprite": Layout(
+        number=5, scale=1, temporal=False, frame_values=0, least_stages=1, fuses=False, canvas=True, moving=True
+    ),
 }
 
 
@@ -67,10 +73,10 @@ class DecoderConfig:
     `embedding_shape` is (channels, height, width) for one frame; `strides` and `kernels` are those of the
     up-sampling blocks; `widths` are the channels after the stem (C_0) and after each block; `blocks` the
     residual blocks N_RB of a fusion block. `model` is the backbone "b", its temporal extension with 3D ("t")
-    or 2D convolutions ("t2d"), or "pixel" or "canvas", whose `blocks` are 0. The extension has `temporal_shape`,
-    (channels, height, width) of each of a frame's two temporal embeddings: of it and the frame before, of it and the
-    frame after. Model "canvas" has `canvas`, the number of the block, from 1, whose output its map is added to, and the
-    map's channels.
+    or 2D convolutions ("t2d"), or "pixel", "canvas" or "sprite", whose `blocks` are 0. The extension has
+    `temporal_shape`, (channels, height, width) of each of a frame's two temporal embeddings: of it and the frame
+    before, of it and the frame after. Models "canvas" and "sprite" have `canvas`, the number of the block, from 1,
+    whose output their map is added to, and the map's channels.
     """
 
     embedding_shape: tuple[int, int, int]
@@ -121,6 +127,8 @@ class DecoderConfig:
     @property
     def embedding_shapes(self) -> tuple[tuple[int, int, int], ...]:
         """Shapes of one frame's embeddings, a tensor each; the two temporal ones are stacked on channels."""
+        if self.layout.moving:
+            return self.embedding_shape, MOTION_SHAPE
         if self.temporal_shape is None:
             return (self.embedding_shape,)
         channels, height, width = self.temporal_shape

@@ -43,9 +43,9 @@ class EncodeSettings:
     suits the video's pixels (`encoding.prediction`); and recipe "rd", unless settings ask for the paper's.
 
     `model` is the backbone "b", its temporal extension, with 3D ("t") or 2D convolutions ("t2d"), or "pixel", which
-    makes pixels in place of subbands, or "canvas", which adds a map to it that all frames share. `embedding` is the
-    (channels, height, width) of a frame's embedding, `temporal_size` the (height, width) of the extension's temporal
-    ones; None stands for what suits size and frame.
+    makes pixels in place of subbands; "canvas" adds a map to it that all frames share, and that of "sprite" moves with
+    the camera. `embedding` is the (channels, height, width) of a frame's embedding, `temporal_size` the (height, width)
+    of the extension's temporal ones; None stands for what suits size and frame.
     With `entropy` "nnc" the decoder is an ISO/IEC 15938-17 bitstream at quantisation parameter `qp`, with grids of its
     own. With `rounding` "rdo" the paper's recipe ends in fewer bits that do the frames no more harm than plain grids
     would.

@@ -107,8 +107,8 @@ BYTES = Amount("SIZE", r"(\d+(?:\.\d+)?)\s*([kKMG]?)(i?)[bB]?", "1.2MB, 800kB or
 BITRATE = Amount("RATE", r"(\d+(?:\.\d+)?)\s*([kKMG]?)()(?:bps|bit/s)?", "800k or 1.5M (bits a second)")
 
 MODEL_HELP = (
-    "Backbone b, its temporal extension with 3D or 2D convolutions; pixel, without subbands; or canvas, which adds a "
-    "map that all frames share: fewest bits."
+    "Backbone b, its temporal extension with 3D or 2D convolutions; pixel, without subbands; canvas, which adds a map "
+    "that all frames share; or sprite, whose map moves with the camera: fewest bits."
 )
 RECIPE_HELP = (
     "What follows the fit: paper prunes and rounds, hinerv trains with rounding, rd for the fewest bits."

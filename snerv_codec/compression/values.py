@@ -9,7 +9,8 @@ from torch import Tensor, nn
 T = TypeVar("T")
 U = TypeVar("U")
 
-EMBEDDINGS = ("embeddings", "temporal")  # names of the tensors for `DecoderConfig.embedding_shapes`
+# Names of the tensors for `DecoderConfig.embedding_shapes`; the second is that of model "t", or a camera's motion.
+EMBEDDINGS = ("embeddings", "temporal")
 
 
 @dataclass(frozen=True, slots=True)

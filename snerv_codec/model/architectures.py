@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
-from math import log2
+from math import log2, prod
 from typing import TYPE_CHECKING
 
 from snerv_codec.bitstream.models import DecoderConfig, Model
@@ -160,13 +160,13 @@ def _pixel_encoder(config: DecoderConfig) -> "nn.Module":
 
 
 def _pixel(config: DecoderConfig) -> "nn.Module":
-    from snerv_codec.model.decoder import Canvas
+    from snerv_codec.model.canvas import Canvas
     from snerv_codec.model.pixel import PixelDecoder
 
     canvas = None
     if config.canvas is not None:
         stage = config.canvas[0]
-        canvas = Canvas(config.canvas_shape, config.widths[stage], stage)
+        canvas = Canvas(config.canvas_shape, config.widths[stage], stage, prod(config.strides[stage:]))
     return PixelDecoder(config.embedding_shape[0], config.strides, config.widths, config.kernels, canvas)
 
 
@@ -201,10 +201,13 @@ _PIXEL = Architecture(
     ),
 )
 
+_CANVAS = replace(_PIXEL, bits=0.7, proportions=replace(_PIXEL.proportions, canvas=1 / 8))
+
 ARCHITECTURES: dict[Model, Architecture] = {
     "b": Architecture(encoder=_encoder, decoder=_backbone, features=backbone_features),
     "t": _extension(over_time=True),
     "t2d": _extension(over_time=False),
     "pixel": _PIXEL,
-    "canvas": replace(_PIXEL, bits=0.7, proportions=replace(_PIXEL.proportions, canvas=1 / 8)),
+    "canvas": _CANVAS,
+    "sprite": _CANVAS,
 }

@@ -10,7 +10,7 @@ embedding (N, E, h, w), five blocks as in the paper (there may be 3 to 6; the la
        └─ high: LH, HL, HH
             inverse DWT → frame (N, 3, 2·LL height, 2·LL width)
 
-Models "t" and "t2d" differ in `up` alone (`model.temporal`). "pixel" and "canvas" have no subbands (`model.pixel`).
+Models "t" and "t2d" differ in `up` alone (`model.temporal`). Others have no subbands (`model.pixel`).
 """
 
 from collections.abc import Sequence
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from snerv_codec.bitstream.models import DecoderConfig
 from snerv_codec.model.blocks import FusionBlock, HighBands, UpBlock
+from snerv_codec.model.canvas import Canvas
 from snerv_codec.model.wavelet import idwt
 
 RANGE_STEP = 2**-10  # of 16-bit floats between 1 and 2; a frame of a lesser range is flat
@@ -35,24 +36,6 @@ class Prediction(NamedTuple):
     high: Tensor | None = None  # (N, 9, H/2, W/2), RGB of LH, of HL, of HH; None as above
 
 
-class Canvas(nn.Module):
-    """Learned features of each place, the same in every frame: a map of `shape`, mixed to `width` channels.
-
-    They are added to the output of the up-sampling block `stage`, from 1, which has the map's height and width.
-    """
-
-    def __init__(self, shape: tuple[int, int, int], width: int, stage: int) -> None:
-        super().__init__()
-        self.stage = stage
-        self.map = nn.Parameter(torch.zeros(shape))
-        self.mix = nn.Conv2d(shape[0], width, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Features (N, width, height, width) with the canvas's added."""
-        mixed: Tensor = self.mix(self.map[None])
-        return x + mixed
-
-
 class SpatialPath(nn.ModuleList):
     """The backbone's NeRV blocks, one for each stride."""
 
@@ -62,13 +45,13 @@ class SpatialPath(nn.ModuleList):
             for narrow, wide, stride, kernel in zip(widths[:-1], widths[1:], strides, kernels, strict=True)
         )
 
-    def forward(self, x: Tensor, canvas: Canvas | None = None) -> list[Tensor]:
-        """(N, C_0, h, w) to the output of each block; from the canvas's on, with the canvas."""
+    def forward(self, x: Tensor, canvas: Canvas | None = None, motion: Tensor | None = None) -> list[Tensor]:
+        """(N, C_0, h, w) to the output of each block; from the canvas's on, with the canvas, perhaps in motion."""
         features = []
         for stage, block in enumerate(self, start=1):
             x = block(x)
             if canvas is not None and stage == canvas.stage:
-                x = canvas(x)
+                x = canvas(x, motion)
             features.append(x)  # (N, C_i, h·s_1···s_i, w·s_1···s_i)
         return features
 

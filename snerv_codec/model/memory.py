@@ -11,6 +11,7 @@ from snerv_codec.bitstream.models import DecoderConfig
 
 VECTOR = 16  # channels that fill a vector unit
 RGB = 3
+WARPING = 8  # values for each position of a canvas while it is laid under a frame
 FINISHING = 48  # values for each position of LL while subbands become pixels
 
 
@@ -21,13 +22,14 @@ def backbone_features(config: DecoderConfig) -> int:
 
 
 def pixel_features(config: DecoderConfig) -> int:
-    """The most that models "pixel" and "canvas" hold."""
+    """The most that models "pixel", "canvas" and "sprite" hold."""
     peak, _ = _way_up(config)
     if config.canvas is not None:
         stage, channels = config.canvas
         held = sum(_map(config, i) for i in range(stage + 1))
         mixed = _convolution(channels, config.widths[stage], _positions(config)[stage])
-        peak = max(peak, held + mixed, held + 2 * _map(config, stage))
+        moved = (channels + WARPING) * _positions(config)[stage] if config.layout.moving else 0
+        peak = max(peak, held + moved, held + mixed, held + 2 * _map(config, stage))
     last, at = _map(config, len(config.strides)), _positions(config)[-1]
     return max(peak, last + _convolution(config.widths[-1], RGB, at), last + FINISHING // 4 * at)
 

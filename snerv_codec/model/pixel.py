@@ -1,4 +1,4 @@
-"""Models "pixel" and "canvas": up-sampling blocks to the frame's own size, and a head that makes RGB.
+"""Models "pixel", "canvas" and "sprite": up-sampling blocks to the frame's own size, and a head that makes RGB.
 
 embedding (N, E, h, w)
   │ stem 1x1, GELU                    C_0
@@ -10,7 +10,8 @@ The decoder of HNeRV (Chen et al., 2023) with its proportions left open. Without
 parameters are in the way up, and with fine embeddings more of them in its last blocks, where they count most.
 
 A convolution's weights serve every place of a picture alike. What stays where it is, such as a background, can be said
-once for each place instead, by the canvas of the model of that name.
+once for each place instead, by the canvas of the model of that name. That of model "sprite" moves with the camera: a
+frame brings eight values that say where its corners lie on it (`model.canvas`).
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from snerv_codec.bitstream.models import DecoderConfig
-from snerv_codec.model.decoder import Canvas, Prediction, SpatialPath
+from snerv_codec.model.canvas import Canvas
+from snerv_codec.model.decoder import Prediction, SpatialPath
 from snerv_codec.model.encoder import DownPath
 
 LARGEST_PATCH = 9  # pixels along a side, of what the encoder's first convolution reads
@@ -39,9 +41,10 @@ class PixelEncoder(nn.Module):
             first *= others.pop(0)
         self.path = DownPath((first, *others), config.embedding_shape[0])
 
-    def forward(self, frames: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """RGB, one tensor (N, 3, H, W) in [0, 1], to the embeddings, one tensor (N, E, h, w)."""
-        return (self.path(frames[0]),)
+    def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """RGB, (N, 3, H, W) in [0, 1], to embeddings (N, E, h, w); the camera's motion, if there is any, as it is."""
+        frames, *motion = inputs
+        return self.path(frames), *motion
 
 
 class PixelDecoder(nn.Module):
@@ -66,8 +69,9 @@ class PixelDecoder(nn.Module):
         self.head = nn.Conv2d(widths[-1], 3, 3, padding=1)
 
     def forward(self, embeddings: Sequence[Tensor], side: Tensor) -> Prediction:
-        """Embeddings, one tensor (N, E, h, w), to frames. `side`, with which other models come, is not looked at."""
-        x = self.up(F.gelu(self.stem(embeddings[0])), canvas=self.canvas)[-1]
+        """Embeddings (N, E, h, w), and perhaps motion (N, 8, 1, 1), to frames. `side` is for other models."""
+        embedding, *motion = embeddings
+        x = self.up(F.gelu(self.stem(embedding)), self.canvas, *motion)[-1]
         # Where the rest computes with 16 bits, the head does not: it would show in the pixels.
         with torch.autocast("cuda" if x.is_cuda else "cpu", enabled=False):
             x = x.float() if x.dtype.itemsize == 2 else x

@@ -9,7 +9,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from snerv_codec.bitstream.models import DecoderConfig
+from snerv_codec.bitstream.models import MOTION_SHAPE, DecoderConfig
 from snerv_codec.errors import SettingsError
 from snerv_codec.model.architectures import ARCHITECTURES, build_decoder, build_encoder, paper_kernels, paper_widths
 from snerv_codec.model.blocks import UpBlock
@@ -98,7 +98,7 @@ def input_shapes(config: DecoderConfig, variant: Variant = FORMAT) -> list[tuple
     """(channels, height, width) of each tensor that the encoder takes for a frame."""
     height, width = config.padded_size
     if not makes_subbands(config, variant):
-        return [(3, height, width)]
+        return [(3, height, width), *([MOTION_SHAPE] if config.layout.moving else [])]
     return [(3, height // 2, width // 2)] * (MOMENTS if config.layout.temporal else 1)
 
 

@@ -43,7 +43,7 @@ GROUPS = {  # of a tensor's name before the first dot; the rest is told under it
     "fuse": ("fusion of resolutions (MFU)", "x264"),
     "high": ("high bands (HFR)", "x265"),
     "embeddings": ("frame embeddings", "svtav1"),
-    "temporal": ("temporal embeddings", "svtav1"),
+    "temporal": ("temporal embeddings, or motion", "svtav1"),
 }
 # How a video looks that reaches so much: by VMAF where it is measured, else by PSNR.
 LOOKS = ((93, 40, "hard to tell from the original"), (80, 35, "close to the original"), (60, 30, "visibly softer"))

@@ -6,10 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from snerv_codec.bitstream.models import DecoderConfig
+from snerv_codec.bitstream.models import MOTION_SHAPE, DecoderConfig
 from snerv_codec.model.decoder import Prediction, scale_low, to_pixels
 from snerv_codec.model.variants import FORMAT, Variant, makes_subbands
 from snerv_codec.model.wavelet import dwt, low_in_time
+from snerv_codec.training.camera import camera_motion
 
 CHUNK = 8
 
@@ -17,7 +18,8 @@ CHUNK = 8
 class Batch(NamedTuple):
     """What one step needs of its frames."""
 
-    # Of the encoder, (N, 3, h, w) each in [0, 1]: padded LL or pixels, low bands in time; none where it rests.
+    # Of the encoder, (N, 3, h, w) each in [0, 1]: padded LL or pixels, low bands in time, or the camera's motion last;
+    # none where it rests.
     inputs: tuple[Tensor, ...]
     ll_range: Tensor  # (N, 2): least and greatest LL value; (N, 0) where there are no subbands
     target: Prediction  # the true frame, and subbands where the network makes some, without the padded border
@@ -42,7 +44,8 @@ class FrameSet:
     For the temporal models a frame comes with its neighbours: all three LL bands are scaled by their common range, and
     the encoder gets their low bands in time too. At an end, the neighbour that exists stands in for the other.
 
-    Networks that make pixels see pixels: then there are no subbands, and `ll_ranges` is (T, 0).
+    Networks that make pixels see pixels: then there are no subbands, and `ll_ranges` is (T, 0). Where a canvas moves
+    with the camera, its `motion` is found here, (T, 8, 1, 1), and goes to the encoder with the pixels.
 
     `known`, (T or 1, H, W), is false where a pixel is missing. There the frames are filled in from around, so that the
     encoder sees nothing strange, and the loss leaves the pixel out. `fitted` numbers the frames to fit; None is all.
@@ -69,6 +72,9 @@ class FrameSet:
         if self.known is not None:
             self.frames = self._filled(self.known)
         self.ll_ranges = self._find_ranges() if self.subbands else torch.zeros(len(frames), 0, device=self.device)
+        self.motion = None
+        if config.layout.moving:
+            self.motion = camera_motion(self.frames, config.padded_size, self.device).view(-1, *MOTION_SHAPE)
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -78,7 +84,9 @@ class FrameSet:
         frame, ll_range = self._padded(indices), self.ll_ranges[indices.to(self.device)]
         rows, known = torch.searchsorted(self.fitted, indices).to(self.device), self._known(indices)
         if not self.subbands:
-            return Batch((frame,) if encoded else (), ll_range, self.crop(Prediction(frame)), rows, known)
+            motion = () if self.motion is None else (self.motion[indices.to(self.device)],)
+            inputs = (frame, *motion) if encoded else ()
+            return Batch(inputs, ll_range, self.crop(Prediction(frame)), rows, known)
         ll, high = _split(frame)
         low = scale_low(ll, ll_range)
         inputs = self._inputs(low, indices, ll_range) if encoded else ()

@@ -37,7 +37,8 @@ def parameter_groups(name: OptimizerName, networks: nn.Module) -> list[dict[str,
     if name == "adam":
         return [{"params": parameters, "scale": 1.0}]
     hidden, rest = ([p for p in parameters if is_hidden(p) == wanted] for wanted in (True, False))
-    return [{"params": hidden, "scale": HIDDEN_RATE, "hidden": True}, {"params": rest, "scale": REST_RATE}]
+    groups = [{"params": hidden, "scale": HIDDEN_RATE, "hidden": True}, {"params": rest, "scale": REST_RATE}]
+    return [group for group in groups if group["params"]]  # a narrow decoder has no kernel that is hidden
 
 
 def make_optimizer(name: OptimizerName, groups: list[dict[str, Any]], *, capturable: bool) -> torch.optim.Optimizer:

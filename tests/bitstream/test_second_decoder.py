@@ -22,6 +22,7 @@ PIXELS = {
     "t2d": "t2d.npy",
     "pixel": "pixel.npy",
     "canvas": "canvas.npy",
+    "sprite": "sprite.npy",
     "mixed": "mixed.npy",
 }
 

@@ -181,7 +181,7 @@ def read_index(payload: bytes) -> list[SimpleNamespace]:
     for _ in range(count):
         frames, size, tensors, values, model = fields.varints(5)
         blob = fields.blob()
-        config = read_config(model, blob) if model in (0, 1, 2, 3, 4) else None
+        config = read_config(model, blob) if model in (0, 1, 2, 3, 4, 5) else None
         entries.append(
             SimpleNamespace(
                 frames=frames, offset=offset, size=size, tensor_count=tensors, value_count=values,
@@ -196,12 +196,12 @@ def read_index(payload: bytes) -> list[SimpleNamespace]:
 def read_config(model: int, blob: bytes) -> SimpleNamespace:
     """Section 5.1."""
     fields, config = Fields(blob), SimpleNamespace()
-    config.model = ("b", "t", "t2d", "pixel", "canvas")[model]
+    config.model = ("b", "t", "t2d", "pixel", "canvas", "sprite")[model]
     config.embedding_shape, stages = fields.varints(3), fields.u(1)
     config.strides, config.kernels, config.widths = (fields.varints(n) for n in (stages, stages, stages + 1))
     config.blocks = fields.varint()
     config.temporal_shape = fields.varints(3) if model in (1, 2) else None
-    config.canvas = fields.varints(2) if model == 4 else None
+    config.canvas = fields.varints(2) if model in (4, 5) else None
     fields.end()
     return config
 
@@ -215,9 +215,9 @@ def read_segment(segment: SimpleNamespace, section: Section) -> None:
     rows, embeddings = read_directory(zlib.decompress(directory, -15) if deflated else directory)
     assert len(rows) == segment.tensor_count
     assert sum(prod(row.shape) for row in rows) == segment.value_count
-    assert embeddings == (2 if segment.model in (1, 2) else 1)
+    assert embeddings == (2 if segment.model in (1, 2, 5) else 1)
     side = Fields(fields.blob())
-    segment.side = [side.f16s(0 if segment.model in (3, 4) else 2) for _ in range(frames)]
+    segment.side = [side.f16s(0 if segment.model in (3, 4, 5) else 2) for _ in range(frames)]
     side.end()
     segment.weights, segment.embeddings = [], []
     for number, row in enumerate(rows):

@@ -9,8 +9,9 @@ def decode(config, tensors, embeddings, side):
     """Frame (H, W, 3), not rounded, from the named tensors and one frame's embeddings and side values."""
     net = _Net(tensors)
     x = gelu(net.conv("stem", embeddings[0]))
-    if config.model in ("pixel", "canvas"):
-        return (np.tanh(net.conv("head", up_b(net, config, x)[len(config.strides)])).transpose(1, 2, 0) + 1) / 2
+    if config.model in ("pixel", "canvas", "sprite"):
+        motion = embeddings[1].reshape(2, 4) if config.model == "sprite" else None
+        return (np.tanh(net.conv("head", up_b(net, config, x, motion)[len(config.strides)])).transpose(1, 2, 0) + 1) / 2
     up = up_b(net, config, x) if config.model == "b" else up_t(net, config, x, embeddings[1])
     return synthesis(fusion(net, config, up), net, config, side)
 
@@ -53,7 +54,7 @@ def values(tensor):
     return (offsets + scales * np.float32(tensor.symbols).reshape(tensor.shape)).astype(np.float64)
 
 
-def up_b(net, config, x):
+def up_b(net, config, x, motion=None):
     up = {}
     for i, s in enumerate(config.strides, start=1):
         y = net.conv(f"up.{i - 1}.conv", x)
@@ -62,9 +63,34 @@ def up_b(net, config, x):
         y = y.reshape(channels, s, s, height, width).transpose(0, 3, 1, 4, 2)
         x = gelu(y.reshape(channels, height * s, width * s))
         if config.canvas is not None and i == config.canvas[0]:
-            x = x + net.conv("canvas.mix", net.tensor("canvas.map"))
+            canvas = net.tensor("canvas.map")
+            if motion is not None:
+                canvas = warped(canvas, motion, prod(config.strides[i:]))
+            x = x + net.conv("canvas.mix", canvas)
         up[i] = x
     return up
+
+
+def warped(canvas, motion, step):
+    """The canvas (M, h, w) by how far the frame's corners look down and to the right, (2, 4), in pixels."""
+    height, width = canvas.shape[1:]
+    out = np.empty_like(canvas)
+    for r in range(height):
+        for c in range(width):
+            v, u = (r + 0.5) / height, (c + 0.5) / width
+            corners = np.array([(1 - v) * (1 - u), (1 - v) * u, v * (1 - u), v * u])
+            y, x = (r, c) + motion @ corners / step
+            rows, columns = np.floor(y) + np.arange(-1, 3), np.floor(x) + np.arange(-1, 3)
+            taps = canvas[:, rows.clip(0, height - 1).astype(int)][:, :, columns.clip(0, width - 1).astype(int)]
+            out[:, r, c] = taps @ cubic(x - columns) @ cubic(y - rows)
+    return out
+
+
+def cubic(t, a=-0.75):
+    """The kernel of cubic convolution (Keys, 1981) at distances t."""
+    t = np.abs(t)
+    near, far = ((a + 2) * t - (a + 3)) * t * t + 1, a * (((t - 5) * t + 8) * t - 4)
+    return np.where(t <= 1, near, np.where(t < 2, far, 0))
 
 
 def up_t(net, config, x, temporal):

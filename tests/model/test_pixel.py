@@ -1,4 +1,4 @@
-"""Models "pixel" and "canvas": their sizes, and a video through the whole codec."""
+"""Models "pixel", "canvas" and "sprite": their sizes, and a video through the whole codec."""
 
 import json
 from dataclasses import replace
@@ -21,7 +21,7 @@ from snerv_codec.training.frames import FrameSet
 from snerv_codec.training.settings import FitSettings
 from snerv_codec.training.trainer import make_trainer
 
-MODELS = ("pixel", "canvas")
+MODELS = ("pixel", "canvas", "sprite")
 SIZES = [(96, 192, 33, 20_000), (192, 384, 132, 110_000), (640, 1280, 132, 350_000), (1080, 1920, 60, 3_000_000)]
 
 

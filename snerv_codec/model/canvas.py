@@ -1,0 +1,65 @@
+"""The canvas: features of each place that all frames share, laid under a frame as the camera saw it.
+
+MPEG-4 calls such a picture a sprite, and the points that say how it lies under a frame warping points (ISO/IEC 14496-2,
+7.8). Here these are the frame's corners; between them displacements are mixed bilinearly.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+CORNERS = 4  # top left, top right, bottom left, bottom right
+FARTHEST = 2.0  # from a picture's middle, in halves of it: all that lies beyond its border is like the border
+
+
+class Canvas(nn.Module):
+    """A map of `shape`, (channels, height, width), mixed to `width` channels and added to the features of a `stage`.
+
+    That is the up-sampling block, from 1, whose output has the map's height and width; a place of it is `step` pixels
+    of the frame high and wide.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], width: int, stage: int, step: int) -> None:
+        super().__init__()
+        self.stage, self.step = stage, step
+        self.map = nn.Parameter(torch.zeros(shape))
+        self.mix = nn.Conv2d(shape[0], width, 1)
+
+    def forward(self, x: Tensor, motion: Tensor | None = None) -> Tensor:
+        """Features (N, width, *map) with the canvas added, moved where there is `motion`, (N, 8, 1, 1) as in `warp`."""
+        shown = self.map[None]
+        if motion is not None:
+            # 16 bits are too few for places, where the rest computes with them.
+            with torch.autocast("cuda" if x.is_cuda else "cpu", enabled=False):
+                shown = warp(shown, motion.flatten(1), self.step)
+        mixed: Tensor = self.mix(shown)
+        return x + mixed
+
+
+def corner_weights(picture: Tensor, share: tuple[float, float]) -> Tensor:
+    """How much each corner's displacement counts at each place of a picture (..., height, width): (4, height, width).
+
+    The picture covers the `share` of the frame's height and width from the top left on.
+    """
+    height, width = picture.shape[-2:]
+    down = (torch.arange(height, device=picture.device, dtype=picture.dtype) + 0.5) / height * share[0]
+    right = (torch.arange(width, device=picture.device, dtype=picture.dtype) + 0.5) / width * share[1]
+    rows, columns = torch.stack((1 - down, down)), torch.stack((1 - right, right))
+    return (rows[:, None, :, None] * columns[None, :, None, :]).flatten(0, 1)
+
+
+def warp(pictures: Tensor, motion: Tensor, step: float, share: tuple[float, float] = (1, 1)) -> Tensor:
+    """Each place of N frames looks at its own place of `pictures`, (N or 1, C, height, width): (N, C, height, width).
+
+    `motion`, (N, 8), says how far the frame's corners are moved to look, in pixels of the frame, `step` of which are a
+    place of the picture: the four of `CORNERS` down, then to the right. Between places there is cubic convolution, and
+    beyond the border what is there goes on. The pictures cover the `share` of the frame.
+    """
+    height, width = pictures.shape[-2:]
+    weights = corner_weights(pictures, share)
+    moved = torch.einsum("nak,khw->nahw", motion.view(-1, 2, CORNERS), weights) / step  # in places
+    down = (2 * (moved[:, 0] + torch.arange(height, device=motion.device)[:, None]) + 1) / height - 1
+    right = (2 * (moved[:, 1] + torch.arange(width, device=motion.device)) + 1) / width - 1
+    places = torch.stack((right, down), dim=-1).clamp(-FARTHEST, FARTHEST)
+    shared = pictures.expand(len(motion), -1, -1, -1)
+    return F.grid_sample(shared, places, mode="bicubic", padding_mode="border", align_corners=False)
