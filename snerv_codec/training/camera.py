@@ -17,7 +17,8 @@ from snerv_codec.model.canvas import CORNERS, corner_weights, warp
 LONGEST = 256  # places along a side of the pictures that are compared
 LEVELS = (8, 4, 2, 1)  # how much coarser they are, one after the other
 SMALLEST = 12  # places along a side of the coarsest
-ROUNDS = 6  # Gauss-Newton steps on each
+ROUNDS = 6  # Gauss-Newton steps on each, at most
+STILL = 1 / 32  # of a place: a step that ends them
 FARTHEST = 0.5  # share of a frame's side that a corner may go
 GRID = 16  # parts of a pixel that motion is rounded to: noise becomes rest, and the last bits of sums do not matter
 BIWEIGHT, SPREAD = 4.685, 1.4826  # Tukey's constant, and a Gaussian's deviation over its median magnitude
@@ -80,7 +81,10 @@ def _aligned(
     motion = min(starts, key=lambda start: _error(*finest, start, padded))
     for coarse, picture in zip(reference, shown, strict=True):
         for _ in range(ROUNDS):
-            motion = (motion + _step(coarse, picture, motion, padded)).clamp(-limit, limit)
+            step = _step(coarse, picture, motion, padded)
+            motion = (motion + step).clamp(-limit, limit)
+            if step.abs().max() < STILL * coarse.step:
+                break
     return min((starts[0], motion), key=lambda found: _error(*finest, found, padded))
 
 
