@@ -63,7 +63,8 @@ class Proportions:
     - `channels`: of the embedding, from the parameters that there are for each position.
     - `widths`: of the features, from C_0 and the number of stages; `kernels`: of the blocks, from the latter.
     - `blocks`: residual blocks of a fusion block, from the number of parameters.
-    - `canvas`: of all parameters, those that there are for a canvas.
+    - `canvas`: of all parameters, those that there are for a canvas, which is as fine as leaves it `canvas_channels`, before
+      these are rounded.
     - `within_budget`: whether to stay below the number of parameters asked for, or to go to the closest.
     """
 
@@ -75,6 +76,7 @@ class Proportions:
     kernels: Callable[[int], tuple[int, ...]] = paper_kernels
     blocks: Callable[[int], int] = paper_blocks
     canvas: float = 0.0
+    canvas_channels: float = 1.5
     within_budget: bool = False
 
 
@@ -209,5 +211,6 @@ ARCHITECTURES: dict[Model, Architecture] = {
     "t2d": _extension(over_time=False),
     "pixel": _PIXEL,
     "canvas": _CANVAS,
-    "sprite": _CANVAS,
+    # A map that moves shows detail where it belongs: there finer is worth more than a second channel.
+    "sprite": replace(_CANVAS, proportions=replace(_CANVAS.proportions, canvas_channels=0.7)),
 }

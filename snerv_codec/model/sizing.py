@@ -21,7 +21,6 @@ STRIDE_CHOICES = (5, 4, 3, 2, 1)
 # By parameter budget: positions of a temporal embedding (5x10, 10x20, 20x40; paper, table 9).
 TEMPORAL_POSITIONS = {750_000: 50, 1_500_000: 200, 3_000_000: 800}
 TEMPORAL_CHANNELS = 3
-FEWEST_MAPS = 2  # channels of a canvas; a finer one would have fewer
 # What doubling or halving a model's number of positions weighs, in shares of the frame's area. Padding
 # costs arithmetic only; positions cost bits in every frame or detail that the decoder has to invent.
 POSITION_WEIGHT = 0.1
@@ -103,7 +102,7 @@ def choose_config(
     first, blocks = 1 if channels is None else channels, rule.blocks(budget) if blocks is None else blocks
     try:
         widths, kernels = rule.widths(first, len(strides)), rule.kernels(len(strides))
-        canvas = _canvas(shape, strides, rule.canvas * budget) if LAYOUTS[model].canvas else None
+        canvas = _canvas(shape, strides, rule.canvas * budget, rule.canvas_channels) if LAYOUTS[model].canvas else None
         base = DecoderConfig(shape, strides, widths, kernels, blocks, model, temporal, canvas)
         check_covers(base, height, width)
     except ValueError as error:
@@ -111,14 +110,14 @@ def choose_config(
     return base if channels is not None else _widest(base, frames, budget, variant)
 
 
-def _canvas(shape: tuple[int, int, int], strides: tuple[int, ...], values: float) -> tuple[int, int]:
-    """The block, and the channels, of a canvas of about so many values: as fine as `FEWEST_MAPS` channels allow."""
+def _canvas(shape: tuple[int, int, int], strides: tuple[int, ...], values: float, least: float) -> tuple[int, int]:
+    """The block, and the channels, of a canvas of about so many values: as fine as the `least` channels allow."""
     found = 1, 1
     for stage in range(1, len(strides) + 1):
-        channels = round(values / (prod(shape[1:]) * max(1, prod(strides[:stage])) ** 2))
-        if channels >= FEWEST_MAPS or stage == 1:
+        channels = values / (prod(shape[1:]) * max(1, prod(strides[:stage])) ** 2)
+        if channels >= least or stage == 1:
             most = MAX_VALUES_A_PIXEL * max(1, prod(strides[stage:])) ** 2
-            found = stage, max(1, min(channels, most))
+            found = stage, max(1, min(round(channels), most))
     return found
 
 
