@@ -32,6 +32,14 @@ def test_a_gradient_of_zero_moves_nothing():
     assert torch.equal(weight.detach(), torch.ones(12, 12, 3, 3))
 
 
+def test_a_decoder_too_narrow_for_hidden_kernels_is_adam_s_alone():
+    _, decoder = build_networks(choose_config(32, 48, 6, 20_000, model="pixel"))
+    (group,) = parameter_groups("muon", decoder)
+    assert len(group["params"]) == len(list(decoder.parameters()))
+    group["lr"] = torch.tensor(1e-3)
+    make_optimizer("muon", [group], capturable=False).step()
+
+
 def kernels(layout=torch.contiguous_format):
     """Two of one shape among others, with gradients."""
     generator = torch.Generator().manual_seed(2)
