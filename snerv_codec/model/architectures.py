@@ -63,8 +63,8 @@ class Proportions:
     - `channels`: of the embedding, from the parameters that there are for each position.
     - `widths`: of the features, from C_0 and the number of stages; `kernels`: of the blocks, from the latter.
     - `blocks`: residual blocks of a fusion block, from the number of parameters.
-    - `canvas`: of all parameters, those that there are for a canvas, which is as fine as leaves it `canvas_channels`, before
-      these are rounded.
+    - `canvas`: of all parameters, those that there are for a canvas. It is as fine as it can be with `canvas_channels`
+      left, which are rounded then.
     - `within_budget`: whether to stay below the number of parameters asked for, or to go to the closest.
     """
 
@@ -212,5 +212,5 @@ ARCHITECTURES: dict[Model, Architecture] = {
     "pixel": _PIXEL,
     "canvas": _CANVAS,
     # A map that moves shows detail where it belongs: there finer is worth more than a second channel.
-    "sprite": replace(_CANVAS, proportions=replace(_CANVAS.proportions, canvas_channels=0.7)),
+    "sprite": replace(_CANVAS, bits=0.65, proportions=replace(_CANVAS.proportions, canvas_channels=0.7)),
 }

@@ -86,6 +86,9 @@ def test_a_weight_on_the_rate_takes_bytes_off():
         ("canvas", SMALL, 45_439, 29_568, 0.004, 33_360),
         ("canvas", SMALL, 66_080, 42_240, 0.004, 46_483),
         ("canvas", SMALL, 92_456, 63_360, 0.004, 66_149),
+        ("sprite", SMALL, 45_207, 29_832, 0.004, 28_970),
+        ("sprite", SMALL, 65_027, 42_504, 0.004, 40_937),
+        ("sprite", SMALL, 92_393, 63_624, 0.004, 59_727),
     ],
 )
 def test_what_was_measured_would_have_been_foretold(model, info, weights, embeddings, rate_weight, measured):
