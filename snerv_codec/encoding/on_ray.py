@@ -145,10 +145,10 @@ def _connected(address: str) -> Any:
         import ray
     except ImportError as error:
         raise ResourceError("`ray` needs the package of that name; pip install 'snerv-codec[ray]'") from error
-    known = {} if address == "local" else {"address": address}
+    dashboard = False if address == "local" else None
     try:
         _knock(address)
-        ray.init(**known, include_dashboard=None if known else False, log_to_driver=False, configure_logging=False)
+        ray.init(address, include_dashboard=dashboard, log_to_driver=False, configure_logging=False)
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         if "InvalidAuthToken" in f"{error} {error.__cause__}":
             raise ResourceError(

@@ -14,6 +14,8 @@ from snerv_codec.encoding.segmentation import plan_segments
 from snerv_codec.encoding.workdir import WorkDirectory
 from snerv_codec.training.settings import FitSettings
 
+PROGRAM = f"import sys; sys.path = {sys.path}; import watched; watched.main()"
+
 
 def jobs_of(source, folder, settings):
     """Those of `source`, with states in `folder`."""
@@ -46,7 +48,7 @@ class Toy:
         return source.with_name("whole.snrv").read_bytes()
 
     def command(self, source, output, *others):
-        """The encode as a program that tells what it does as JSON, with other options."""
+        """The encode as a program that tells what it does as JSON, with other options; its jobs are watched."""
         fit = ["--preset", "paper", "--epochs", self.epochs, "--prune-epochs", 0, "--size", self.settings.size]
         options = [*fit, "--segment", self.frames, "--device", "cpu", "--json", "--force", *others]
-        return [*map(str, [sys.executable, "-m", "snerv_codec", "encode", source, "-o", output, *options])]
+        return [*map(str, [sys.executable, "-c", PROGRAM, "encode", source, "-o", output, *options])]
