@@ -1,4 +1,7 @@
-"""What an encode promises (`Plan`) and what it delivered (`EncodeReport`): the contract of `--json`."""
+"""What an encode promises (`Plan`) and what it delivered (`EncodeReport`): the contract of `--json`.
+
+And when several jobs end (`makespan`), which promises and the time left are told by.
+"""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass

@@ -36,7 +36,7 @@ class Canvas(nn.Module):
         return x + mixed
 
 
-def corner_weights(picture: Tensor, share: tuple[float, float]) -> Tensor:
+def corner_weights(picture: Tensor, share: tuple[float, float] = (1, 1)) -> Tensor:
     """How much each corner's displacement counts at each place of a picture (..., height, width): (4, height, width).
 
     The picture covers the `share` of the frame's height and width from the top left on.
@@ -48,15 +48,15 @@ def corner_weights(picture: Tensor, share: tuple[float, float]) -> Tensor:
     return (rows[:, None, :, None] * columns[None, :, None, :]).flatten(0, 1)
 
 
-def warp(pictures: Tensor, motion: Tensor, step: float, share: tuple[float, float] = (1, 1)) -> Tensor:
+def warp(pictures: Tensor, motion: Tensor, step: int, weights: Tensor | None = None) -> Tensor:
     """Each place of N frames looks at its own place of `pictures`, (N or 1, C, height, width): (N, C, height, width).
 
     `motion`, (N, 8), says how far the frame's corners are moved to look, in pixels of the frame, `step` of which are a
     place of the picture: the four of `CORNERS` down, then to the right. Between places there is cubic convolution, and
-    beyond the border what is there goes on. The pictures cover the `share` of the frame.
+    beyond the border what is there goes on. The pictures cover the frame, unless the `weights` of its corners differ.
     """
     height, width = pictures.shape[-2:]
-    weights = corner_weights(pictures, share)
+    weights = corner_weights(pictures) if weights is None else weights
     moved = torch.einsum("nak,khw->nahw", motion.view(-1, 2, CORNERS), weights) / step  # in places
     down = (2 * (moved[:, 0] + torch.arange(height, device=motion.device)[:, None]) + 1) / height - 1
     right = (2 * (moved[:, 1] + torch.arange(width, device=motion.device)) + 1) / width - 1

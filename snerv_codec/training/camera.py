@@ -6,6 +6,7 @@ turns and a little perspective in eight numbers. They are found by Gauss-Newton 
 the less the more it differs (Tukey's biweight).
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -26,10 +27,11 @@ LEAST_SPREAD = 1 / 255
 RIDGE = 1e-4  # of the mean diagonal: a plain picture tells nothing, and moves nothing
 
 
-class _Picture(NamedTuple):
-    """Brightness at one scale, (3, h, w) with its slopes down and to the right a pixel, `step` pixels a place."""
+class _Reference(NamedTuple):
+    """The picture that frames are laid on, at one scale: `step` pixels are a place."""
 
-    layers: Tensor
+    layers: Tensor  # (3, h, w): brightness, and how it changes down and to the right, a pixel
+    weights: Tensor  # (4, h, w), as in `corner_weights`
     step: int
 
 
@@ -41,74 +43,69 @@ def camera_motion(frames: Tensor, padded: tuple[int, int], device: torch.device 
     Zero for a camera that rests. Where no motion explains a frame better, it lies as its neighbour does.
     """
     device = frames.device if device is None else device
-    middle = len(frames) // 2
-    reference = _pictures(frames[middle], device)
+    middle, steps = len(frames) // 2, _steps(*frames.shape[1:3])
+    pictures = _shrunk(frames[middle].to(device), steps)
+    references = [_reference(picture, step, padded) for picture, step in zip(pictures, steps, strict=True)]
+    limit = FARTHEST * torch.tensor(padded, device=device).repeat_interleave(CORNERS)
     motion = torch.zeros(len(frames), 2 * CORNERS, device=device)
     for numbers in (range(middle + 1, len(frames)), range(middle - 1, -1, -1)):
         before, gone = motion[middle], torch.zeros_like(motion[middle])
         for number in numbers:
-            shown = _pictures(frames[number], device)
-            motion[number] = _aligned(reference, shown, (before, before + gone), padded)
+            shown = _shrunk(frames[number].to(device), steps)
+            motion[number] = _aligned(references, shown, (before, before + gone), limit)
             before, gone = motion[number], motion[number] - before
     return (motion * GRID).round() / GRID
 
 
-def _pictures(frame: Tensor, device: torch.device) -> list[_Picture]:
-    """A frame, uint8 (H, W, 3), at each scale, the coarsest first."""
-    bright = frame.to(device).float().mean(dim=-1)[None, None] / 255
-    least = -(-max(frame.shape[:2]) // LONGEST)
-    pictures = []
-    for level in LEVELS:
-        step = least * level
-        if level == 1 or min(frame.shape[:2]) >= SMALLEST * step:
-            plain = F.avg_pool2d(bright, min(step, *frame.shape[:2]))[0, 0]
-            pictures.append(_Picture(torch.stack((plain, *_slopes(plain, step))), step))
-    return pictures
+def _steps(height: int, width: int) -> list[int]:
+    """Pixels along a side of a place, at each scale, the coarsest first."""
+    finest = min(-(-max(height, width) // LONGEST), height, width)
+    return [finest * level for level in LEVELS if level == 1 or min(height, width) >= SMALLEST * finest * level]
 
 
-def _slopes(plain: Tensor, step: int) -> tuple[Tensor, Tensor]:
-    """Central differences down and to the right, a pixel."""
+def _shrunk(frame: Tensor, steps: list[int]) -> list[Tensor]:
+    """The mean brightness of each place of a frame, uint8 (H, W, 3), at each scale: (h, w)."""
+    bright = frame.float().mean(dim=-1)[None, None] / 255
+    return [F.avg_pool2d(bright, step)[0, 0] for step in steps]
+
+
+def _reference(plain: Tensor, step: int, padded: tuple[int, int]) -> _Reference:
+    """What there is to know of a picture, (h, w), of the frame's top left corner: slopes are central differences."""
     wide = F.pad(plain[None, None], (1, 1, 1, 1), mode="replicate")[0, 0]
-    return (wide[2:, 1:-1] - wide[:-2, 1:-1]) / (2 * step), (wide[1:-1, 2:] - wide[1:-1, :-2]) / (2 * step)
+    down, right = wide[2:, 1:-1] - wide[:-2, 1:-1], wide[1:-1, 2:] - wide[1:-1, :-2]
+    share = step * plain.shape[0] / padded[0], step * plain.shape[1] / padded[1]
+    layers = torch.stack((plain, down / (2 * step), right / (2 * step)))
+    return _Reference(layers, corner_weights(plain, share), step)
 
 
-def _aligned(
-    reference: list[_Picture], shown: list[_Picture], starts: tuple[Tensor, ...], padded: tuple[int, int]
-) -> Tensor:
+def _aligned(references: list[_Reference], shown: list[Tensor], starts: tuple[Tensor, ...], limit: Tensor) -> Tensor:
     """How a frame lies on the reference, (8,): from the best of `starts`, and the first of them if none is bettered."""
-    limit = FARTHEST * torch.tensor(padded, device=starts[0].device).repeat_interleave(CORNERS)
-    finest = reference[-1], shown[-1]
-    motion = min(starts, key=lambda start: _error(*finest, start, padded))
-    for coarse, picture in zip(reference, shown, strict=True):
+    error = partial(_error, references[-1], shown[-1])
+    motion = min(starts, key=error)
+    for reference, picture in zip(references, shown, strict=True):
         for _ in range(ROUNDS):
-            step = _step(coarse, picture, motion, padded)
+            step = _step(reference, picture, motion)
             motion = (motion + step).clamp(-limit, limit)
-            if step.abs().max() < STILL * coarse.step:
+            if step.abs().max() < STILL * reference.step:
                 break
-    return min((starts[0], motion), key=lambda found: _error(*finest, found, padded))
+    return min((starts[0], motion), key=error)
 
 
-def _error(reference: _Picture, shown: _Picture, motion: Tensor, padded: tuple[int, int]) -> float:
+def _error(reference: _Reference, shown: Tensor, motion: Tensor) -> float:
     """The median magnitude of what differs."""
-    warped = _warped(reference, motion, padded)
-    return (shown.layers[0] - warped[0]).abs().median().item()
+    return (shown - _warped(reference, motion)[0]).abs().median().item()
 
 
-def _warped(reference: _Picture, motion: Tensor, padded: tuple[int, int]) -> Tensor:
-    return warp(reference.layers[None], motion[None], reference.step, _share(reference, padded))[0]
+def _warped(reference: _Reference, motion: Tensor) -> Tensor:
+    """The reference's layers as a frame of that motion sees them, (3, h, w)."""
+    return warp(reference.layers[None], motion[None], reference.step, reference.weights)[0]
 
 
-def _share(picture: _Picture, padded: tuple[int, int]) -> tuple[float, float]:
-    height, width = (picture.step * side for side in picture.layers.shape[1:])
-    return height / padded[0], width / padded[1]
-
-
-def _step(reference: _Picture, shown: _Picture, motion: Tensor, padded: tuple[int, int]) -> Tensor:
+def _step(reference: _Reference, shown: Tensor, motion: Tensor) -> Tensor:
     """A Gauss-Newton step of the motion, (8,)."""
-    plain, down, right = _warped(reference, motion, padded)
-    weights = corner_weights(plain, _share(reference, padded))
-    slopes = torch.cat((down * weights, right * weights)).flatten(1)
-    missing = (shown.layers[0] - plain).flatten()
+    plain, down, right = _warped(reference, motion)
+    slopes = torch.cat((down * reference.weights, right * reference.weights)).flatten(1)
+    missing = (shown - plain).flatten()
     spread = (SPREAD * missing.abs().median()).clamp_min(LEAST_SPREAD)
     trust = (1 - (missing / (BIWEIGHT * spread)).square()).clamp_min(0).square()
     weighted = slopes * trust

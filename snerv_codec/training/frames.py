@@ -84,8 +84,7 @@ class FrameSet:
         frame, ll_range = self._padded(indices), self.ll_ranges[indices.to(self.device)]
         rows, known = torch.searchsorted(self.fitted, indices).to(self.device), self._known(indices)
         if not self.subbands:
-            motion = () if self.motion is None else (self.motion[indices.to(self.device)],)
-            inputs = (frame, *motion) if encoded else ()
+            inputs = self._inputs(frame, indices, ll_range) if encoded else ()
             return Batch(inputs, ll_range, self.crop(Prediction(frame)), rows, known)
         ll, high = _split(frame)
         low = scale_low(ll, ll_range)
@@ -93,7 +92,9 @@ class FrameSet:
         return Batch(inputs, ll_range, self.crop(Prediction(frame, low, high)), rows, known)
 
     def _inputs(self, low: Tensor, indices: Tensor, ll_range: Tensor) -> tuple[Tensor, ...]:
-        """What the encoder sees of frames whose scaled LL is `low`."""
+        """What the encoder sees of frames whose scaled LL is `low`, or whose pixels are."""
+        if self.motion is not None:
+            return low, self.motion[indices.to(self.device)]
         if not self.temporal:
             return (low,)
         others = (scale_low(_split(self._padded(each))[0], ll_range) for each in self._neighbours(indices))

@@ -57,7 +57,7 @@ def test_any_motion_of_the_corners_is_found(corners):
     assert (camera_motion(frames, (HEIGHT, WIDTH))[0] - truth[0]).abs().max() < 1
 
 
-@pytest.mark.parametrize("shape", [(1, 16, 16), (3, 16, 300), (2, 17, 16), (2, 600, 20)])
+@pytest.mark.parametrize("shape", [(1, 16, 16), (3, 16, 300), (2, 17, 16), (2, 600, 20), (2, 16, 5000)])
 def test_it_takes_frames_of_any_size_plain_ones_and_noise(shape):
     for frames in (torch.full((*shape, 3), 77, dtype=torch.uint8), torch.randint(0, 256, (*shape, 3)).byte()):
         motion = camera_motion(frames, shape[1:])
