@@ -21,6 +21,7 @@ MAX_EMBEDDING_VALUES = 1 << 20  # one frame's
 MAX_VALUES_A_PIXEL = 4
 MAX_PADDING = 1024  # pixels of a decoder's frame for each of the video's
 MAX_STAGES = 6  # up-sampling blocks
+MAX_LEVELS = 8  # of a canvas, each half as high and wide as the one before
 MAX_CONFIG = 1 << 12  # bytes
 MAX_MODEL = (1 << 16) - 1
 MOTION_SHAPE = (8, 1, 1)  # how far a frame's four corners are moved down, then to the right
@@ -75,8 +76,8 @@ class DecoderConfig:
     residual blocks N_RB of a fusion block. `model` is the backbone "b", its temporal extension with 3D ("t")
     or 2D convolutions ("t2d"), or "pixel", "canvas" or "sprite", whose `blocks` are 0. The extension has
     `temporal_shape`, (channels, height, width) of each of a frame's two temporal embeddings: of it and the frame
-    before, of it and the frame after. Models "canvas" and "sprite" have `canvas`, the number of the block, from 1,
-    whose output their map is added to, and the map's channels.
+    before, of it and the frame after. Models "canvas" and "sprite" have `canvas`: the number of the block, from 1,
+    whose output their map is added to, the map's channels, and how many times a wavelet halves it, 0 for "canvas".
     """
 
     embedding_shape: tuple[int, int, int]
@@ -86,7 +87,7 @@ class DecoderConfig:
     blocks: int
     model: Model = "b"
     temporal_shape: tuple[int, int, int] | None = None
-    canvas: tuple[int, int] | None = None
+    canvas: tuple[int, int, int] | None = None
 
     def __post_init__(self) -> None:
         check(self.model in LAYOUTS, f"model {self.model!r} is unknown")
@@ -111,9 +112,11 @@ class DecoderConfig:
         check(ok, f"model {self.model!r}: temporal embeddings missing or extra")
         check(self.layout.canvas == (self.canvas is not None), f"model {self.model!r}: canvas missing or extra")
         if self.canvas is not None:
-            stage, channels = self.canvas
+            stage, channels, levels = self.canvas
             ok = 1 <= stage <= stages and 1 <= channels <= MAX_CHANNELS
             check(ok, f"canvas {self.canvas} is not a block in 1..{stages} and channels in 1..{MAX_CHANNELS}")
+            most = MAX_LEVELS if self.layout.moving else 0
+            check(0 <= levels <= most, f"a canvas of {levels} levels is not one of 0..{most}")
             ok = prod(self.canvas_shape) <= MAX_VALUES_A_PIXEL * prod(self.padded_size)
             check(ok, f"canvas {self.canvas_shape} has more than {MAX_VALUES_A_PIXEL} values a pixel")
         ok = not has_temporal or self.temporal_scale > 0
@@ -147,7 +150,7 @@ class DecoderConfig:
     @property
     def canvas_shape(self) -> tuple[int, int, int]:
         """(channels, height, width) of the canvas; no channels where there is none."""
-        stage, channels = self.canvas or (0, 0)
+        stage, channels, _ = self.canvas or (0, 0, 0)
         return channels, *self.size_after(stage)
 
     def size_after(self, stage: int) -> tuple[int, int]:
@@ -186,7 +189,8 @@ def write_config(config: DecoderConfig | UnknownModel) -> tuple[int, bytes]:
     for value in config.embedding_shape:
         out.varint(value)
     out.uint(len(config.strides), 1)
-    more = (*(config.temporal_shape or ()), *(config.canvas or ()))
+    canvas = (config.canvas or ())[: 3 if config.layout.moving else 2]  # one that rests has no levels
+    more = (*(config.temporal_shape or ()), *canvas)
     for value in (*config.strides, *config.kernels, *config.widths, config.blocks, *more):
         out.varint(value)
     return config.layout.number, out.finish()
@@ -204,10 +208,16 @@ def read_config(number: int, data: bytes) -> DecoderConfig | UnknownModel:
     strides, kernels, widths = (tuple(fields.varint() for _ in range(n)) for n in (stages, stages, stages + 1))
     blocks = fields.varint()
     temporal = _read_shape(fields) if LAYOUTS[model].temporal else None
-    canvas = (fields.varint(), fields.varint()) if LAYOUTS[model].canvas else None
+    canvas = _read_canvas(fields, LAYOUTS[model])
     fields.finish()
     return DecoderConfig(shape, strides, widths, kernels, blocks, model, temporal, canvas)
 
 
 def _read_shape(fields: Reader) -> tuple[int, int, int]:
     return fields.varint(), fields.varint(), fields.varint()
+
+
+def _read_canvas(fields: Reader, layout: Layout) -> tuple[int, int, int] | None:
+    if not layout.canvas:
+        return None
+    return fields.varint(), fields.varint(), fields.varint() if layout.moving else 0

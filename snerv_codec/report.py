@@ -43,7 +43,7 @@ class Plan:
     strides: tuple[int, ...]
     embedding_shape: tuple[int, int, int]
     temporal_shape: tuple[int, int, int] | None
-    canvas: tuple[int, int] | None
+    canvas: tuple[int, int, int] | None
     decoder_parameters: int
     embedding_parameters: int
     encoder_parameters: int

@@ -18,8 +18,8 @@ def small_video(frames):
 CONFIGS = {
     **{model: paper_config((4, 1, 2), (2, 2, 2, 1, 1), 12, 1, model, (3, 2, 4)) for model in ("t", "t2d")},
     "pixel": DecoderConfig((4, 2, 3), (3, 2, 2), (9, 8, 7, 6), (1, 3, 5), 0, "pixel"),
-    "canvas": DecoderConfig((4, 2, 3), (3, 2, 2), (9, 8, 7, 6), (1, 3, 5), 0, "canvas", None, (2, 3)),
-    "sprite": DecoderConfig((4, 2, 3), (3, 2, 2), (9, 8, 6, 7), (1, 3, 5), 0, "sprite", None, (1, 2)),
+    "canvas": DecoderConfig((4, 2, 3), (3, 2, 2), (9, 8, 7, 6), (1, 3, 5), 0, "canvas", None, (2, 3, 0)),
+    "sprite": DecoderConfig((4, 2, 3), (3, 2, 2), (9, 8, 6, 7), (1, 3, 5), 0, "sprite", None, (2, 2, 3)),
 }
 
 

@@ -11,7 +11,7 @@ from functools import partial
 from math import log2, prod
 from typing import TYPE_CHECKING
 
-from snerv_codec.bitstream.models import DecoderConfig, Model
+from snerv_codec.bitstream.models import MAX_CHANNELS, DecoderConfig, Model
 from snerv_codec.model.memory import backbone_features, moments_features, pixel_features
 
 if TYPE_CHECKING:
@@ -63,8 +63,9 @@ class Proportions:
     - `channels`: of the embedding, from the parameters that there are for each position.
     - `widths`: of the features, from C_0 and the number of stages; `kernels`: of the blocks, from the latter.
     - `blocks`: residual blocks of a fusion block, from the number of parameters.
-    - `canvas`: of all parameters, those that there are for a canvas. It is as fine as it can be with `canvas_channels`
-      left, which are rounded then.
+    - `canvas`: of all parameters, those that there are for a canvas. It is as fine as it can be with the first of
+      `canvas_channels` left, which are rounded then, and at most the second. It is halved so many times, its `levels`,
+      while its sides are not too small for that.
     - `within_budget`: whether to stay below the number of parameters asked for, or to go to the closest.
     """
 
@@ -76,7 +77,8 @@ class Proportions:
     kernels: Callable[[int], tuple[int, ...]] = paper_kernels
     blocks: Callable[[int], int] = paper_blocks
     canvas: float = 0.0
-    canvas_channels: float = 1.5
+    canvas_channels: tuple[float, int] = (1.5, MAX_CHANNELS)
+    levels: int = 0
     within_budget: bool = False
 
 
@@ -107,7 +109,7 @@ def paper_config(
     blocks: int,
     model: Model = "b",
     temporal_shape: tuple[int, int, int] | None = None,
-    canvas: tuple[int, int] | None = None,
+    canvas: tuple[int, int, int] | None = None,
 ) -> DecoderConfig:
     """The configuration with the paper's widths and kernels for C_0 = `channels` and N_RB = `blocks`."""
     stages = len(strides)
@@ -162,13 +164,14 @@ def _pixel_encoder(config: DecoderConfig) -> "nn.Module":
 
 
 def _pixel(config: DecoderConfig) -> "nn.Module":
-    from snerv_codec.model.canvas import Canvas
+    from snerv_codec.model.canvas import Canvas, Sprite
     from snerv_codec.model.pixel import PixelDecoder
 
     canvas = None
     if config.canvas is not None:
-        stage = config.canvas[0]
-        canvas = Canvas(config.canvas_shape, config.widths[stage], stage, prod(config.strides[stage:]))
+        stage, _, levels = config.canvas
+        about = config.canvas_shape, config.widths[stage], stage
+        canvas = Sprite(*about, prod(config.strides[stage:]), levels) if config.layout.moving else Canvas(*about)
     return PixelDecoder(config.embedding_shape[0], config.strides, config.widths, config.kernels, canvas)
 
 
@@ -177,9 +180,9 @@ def fine_positions(height: int, width: int, values: float) -> float:
     return max(8.0, min(height * width / CELL**2, values / FEWEST_CHANNELS))
 
 
-def fine_channels(values: float) -> int:
+def fine_channels(values: float, most: int = MOST_CHANNELS) -> int:
     """As many as there are values for, and no more than pay."""
-    return max(1, min(MOST_CHANNELS, int(values)))
+    return max(1, min(most, int(values)))
 
 
 def bounded_widths(channels: int, stages: int) -> tuple[int, ...]:
@@ -205,12 +208,22 @@ _PIXEL = Architecture(
 
 _CANVAS = replace(_PIXEL, bits=0.7, proportions=replace(_PIXEL.proportions, canvas=1 / 8))
 
+# A map that moves shows detail where it belongs, and its subbands say most of it with zeros: finer is worth more than a
+# second channel, and than much of what each frame says for itself.
+_SPRITE = replace(
+    _CANVAS.proportions,
+    share=0.25,
+    channels=partial(fine_channels, most=6),
+    canvas=0.6,
+    canvas_channels=(1.0, 1),
+    levels=4,
+)
+
 ARCHITECTURES: dict[Model, Architecture] = {
     "b": Architecture(encoder=_encoder, decoder=_backbone, features=backbone_features),
     "t": _extension(over_time=True),
     "t2d": _extension(over_time=False),
     "pixel": _PIXEL,
     "canvas": _CANVAS,
-    # A map that moves shows detail where it belongs: there finer is worth more than a second channel.
-    "sprite": replace(_CANVAS, bits=0.65, proportions=replace(_CANVAS.proportions, canvas_channels=0.7)),
+    "sprite": replace(_CANVAS, bits=0.65, proportions=_SPRITE),
 }

@@ -4,9 +4,13 @@ MPEG-4 calls such a picture a sprite, and the points that say how it lies under 
 7.8). Here these are the frame's corners; between them displacements are mixed bilinearly.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from snerv_codec.model.wavelet import smooth_idwt
 
 CORNERS = 4  # top left, top right, bottom left, bottom right
 FARTHEST = 2.0  # from a picture's middle, in halves of it: all that lies beyond its border is like the border
@@ -15,25 +19,53 @@ FARTHEST = 2.0  # from a picture's middle, in halves of it: all that lies beyond
 class Canvas(nn.Module):
     """A map of `shape`, (channels, height, width), mixed to `width` channels and added to the features of a `stage`.
 
-    That is the up-sampling block, from 1, whose output has the map's height and width; a place of it is `step` pixels
-    of the frame high and wide.
+    That is the up-sampling block, from 1, whose output has the map's height and width.
     """
 
-    def __init__(self, shape: tuple[int, int, int], width: int, stage: int, step: int) -> None:
+    def __init__(self, shape: Sequence[int], width: int, stage: int) -> None:
         super().__init__()
-        self.stage, self.step = stage, step
-        self.map = nn.Parameter(torch.zeros(shape))
+        self.stage = stage
+        self.map = nn.Parameter(torch.zeros(tuple(shape)))
         self.mix = nn.Conv2d(shape[0], width, 1)
 
     def forward(self, x: Tensor, motion: Tensor | None = None) -> Tensor:
-        """Features (N, width, *map) with the canvas added, moved where there is `motion`, (N, 8, 1, 1) as in `warp`."""
-        shown = self.map[None]
-        if motion is not None:
-            # 16 bits are too few for places, where the rest computes with them.
-            with torch.autocast("cuda" if x.is_cuda else "cpu", enabled=False):
-                shown = warp(shown, motion.flatten(1), self.step)
-        mixed: Tensor = self.mix(shown)
+        """Features (N, width, height, width of the map) with the canvas added; `motion` is for those that move."""
+        mixed: Tensor = self.mix(self.map[None])
         return x + mixed
+
+
+class Sprite(Canvas):
+    """A canvas that moves with the camera, and is covered by what stands before it. A place of it is `step` pixels.
+
+    Its parameters are subbands, as it is halved `levels` times: what is alike from place to place is said once, and
+    zeros say where there is no detail. `details` are LH, HL and HH of each level, the finest first, `map` the LL left.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], width: int, stage: int, step: int, levels: int) -> None:
+        channels, *size = shape
+        self.sizes = [[-(-side >> level) for side in size] for level in range(levels + 1)]
+        super().__init__((channels, *self.sizes[-1]), width, stage)
+        self.step = step
+        self.details = nn.ParameterList(torch.zeros(3 * channels, *half) for half in self.sizes[1:])
+        self.gate = nn.Conv2d(width, channels, 1)
+        for parameter in self.gate.parameters():
+            nn.init.zeros_(parameter)  # shown everywhere, at first
+
+    def forward(self, x: Tensor, motion: Tensor | None = None) -> Tensor:
+        """As a frame sees it: moved by `motion`, (N, 8, 1, 1) as in `warp`, and shown as the features tell."""
+        assert motion is not None
+        # 16 bits are too few for places, where the rest computes with them.
+        with torch.autocast("cuda" if x.is_cuda else "cpu", enabled=False):
+            seen = warp(self.picture()[None], motion.flatten(1), self.step)
+        mixed: Tensor = self.mix(2 * torch.sigmoid(self.gate(x)) * seen)
+        return x + mixed
+
+    def picture(self) -> Tensor:
+        """The whole of it, (channels, height, width). A level larger than twice the next is cut at its end."""
+        whole: Tensor = self.map
+        for (height, width), details in zip(reversed(self.sizes[:-1]), reversed(self.details), strict=True):
+            whole = smooth_idwt(whole, *details.chunk(3))[:, :height, :width]
+        return whole
 
 
 def corner_weights(picture: Tensor, share: tuple[float, float] = (1, 1)) -> Tensor:

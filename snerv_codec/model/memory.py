@@ -12,6 +12,7 @@ from snerv_codec.bitstream.models import DecoderConfig
 VECTOR = 16  # channels that fill a vector unit
 RGB = 3
 WARPING = 8  # values for each position of a canvas while it is laid under a frame
+SUBBANDS = 4  # values for each of a canvas while it is put together of subbands
 FINISHING = 48  # values for each position of LL while subbands become pixels
 
 
@@ -25,13 +26,24 @@ def pixel_features(config: DecoderConfig) -> int:
     """The most that models "pixel", "canvas" and "sprite" hold."""
     peak, _ = _way_up(config)
     if config.canvas is not None:
-        stage, channels = config.canvas
+        stage, channels, _ = config.canvas
         held = sum(_map(config, i) for i in range(stage + 1))
         mixed = _convolution(channels, config.widths[stage], _positions(config)[stage])
-        moved = (channels + WARPING) * _positions(config)[stage] if config.layout.moving else 0
-        peak = max(peak, held + moved, held + mixed, held + 2 * _map(config, stage))
+        canvas = _sprite(config, mixed) if config.layout.moving else mixed
+        peak = max(peak, held + canvas, held + 2 * _map(config, stage))
     last, at = _map(config, len(config.strides)), _positions(config)[-1]
     return max(peak, last + _convolution(config.widths[-1], RGB, at), last + FINISHING // 4 * at)
+
+
+def _sprite(config: DecoderConfig, mixed: int) -> int:
+    """The most while a canvas is put together, moved, gated, and `mixed`."""
+    stage, channels, levels = config.canvas or (0, 0, 0)
+    at = _positions(config)[stage]
+    whole = channels * at
+    put_together = SUBBANDS * whole if levels else 0
+    moved = (2 if levels else 1) * whole + WARPING * at
+    gated = whole + _convolution(config.widths[stage], channels, at)
+    return max(put_together, moved, gated, 2 * whole + mixed)
 
 
 def _way_up(config: DecoderConfig) -> tuple[int, int]:

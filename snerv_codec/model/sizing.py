@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from snerv_codec.bitstream.models import LAYOUTS, MAX_CHANNELS, MAX_VALUES_A_PIXEL, DecoderConfig, Model, check_covers
 from snerv_codec.errors import SettingsError
-from snerv_codec.model.architectures import ARCHITECTURES
+from snerv_codec.model.architectures import ARCHITECTURES, Proportions
 from snerv_codec.model.temporal import STILL_BLOCKS
 from snerv_codec.model.variants import FORMAT, Variant, build_networks, input_shapes, makes_subbands
 
@@ -33,6 +33,7 @@ LIBRARIES = 80 << 20
 # Widths whose totals differ by less than this share of the budget are equally close: the widest stem is taken.
 # (On Bunny at 3M, 110 and 111 channels differ by 2,317 parameters; the paper has 111.)
 TIE = 0.001
+LEAST_SIDE = 6  # places of a canvas that has been halved as often as it may be
 KEPT = 256  # models whose cost is remembered: walking through one takes longer than all the rest of a short plan
 
 
@@ -102,7 +103,7 @@ def choose_config(
     first, blocks = 1 if channels is None else channels, rule.blocks(budget) if blocks is None else blocks
     try:
         widths, kernels = rule.widths(first, len(strides)), rule.kernels(len(strides))
-        canvas = _canvas(shape, strides, rule.canvas * budget, rule.canvas_channels) if LAYOUTS[model].canvas else None
+        canvas = _canvas(shape, strides, budget, rule) if LAYOUTS[model].canvas else None
         base = DecoderConfig(shape, strides, widths, kernels, blocks, model, temporal, canvas)
         check_covers(base, height, width)
     except ValueError as error:
@@ -110,14 +111,19 @@ def choose_config(
     return base if channels is not None else _widest(base, frames, budget, variant)
 
 
-def _canvas(shape: tuple[int, int, int], strides: tuple[int, ...], values: float, least: float) -> tuple[int, int]:
-    """The block, and the channels, of a canvas of about so many values: as fine as the `least` channels allow."""
-    found = 1, 1
+def _canvas(
+    shape: tuple[int, int, int], strides: tuple[int, ...], budget: float, rule: Proportions
+) -> tuple[int, int, int]:
+    """Block, channels and levels of a canvas: its share of the budget, as fine as the fewest channels allow."""
+    fewest, most = rule.canvas_channels
+    found = 1, 1, 0
     for stage in range(1, len(strides) + 1):
-        channels = values / (prod(shape[1:]) * max(1, prod(strides[:stage])) ** 2)
-        if channels >= least or stage == 1:
-            most = MAX_VALUES_A_PIXEL * max(1, prod(strides[stage:])) ** 2
-            found = stage, max(1, min(round(channels), most))
+        size = [side * max(1, prod(strides[:stage])) for side in shape[1:]]
+        channels = rule.canvas * budget / prod(size)
+        if channels >= fewest or stage == 1:
+            room = MAX_VALUES_A_PIXEL * max(1, prod(strides[stage:])) ** 2
+            levels = max(0, min(rule.levels, int(log2(max(1, min(size)) / LEAST_SIDE))))
+            found = stage, max(1, min(round(channels), most, room)), levels
     return found
 
 

@@ -1,9 +1,11 @@
-"""One level of the orthonormal Haar wavelet (paper, section 3.2), exact and energy preserving.
+"""The orthonormal Haar wavelet of frames (paper, section 3.2), exact and energy preserving, one level.
 
 The low-pass filter is (1, 1)/sqrt 2 and the high-pass filter (1, -1)/sqrt 2. The first letter of a
 subband names the filter along the width (columns), the second the one along the height (rows): LH is low-pass
 along the width and high-pass along the height, so it holds horizontal edges. In PyWavelets' terms
 `dwt2(x, "haar") == (LL, (LH, HL, HH))`.
+
+And the way back of the 5/3 wavelet, for a canvas.
 """
 
 import torch
@@ -36,3 +38,21 @@ def idwt(ll: Tensor, lh: Tensor, hl: Tensor, hh: Tensor) -> Tensor:
     height, width = ll.shape[-2:]
     image = F.pixel_shuffle(pixels.reshape(-1, 4, height, width), 2)
     return image.view(*ll.shape[:-2], 2 * height, 2 * width)
+
+
+def smooth_idwt(ll: Tensor, lh: Tensor, hl: Tensor, hh: Tensor) -> Tensor:
+    """Invert a level of the 5/3 wavelet (Le Gall and Tabatabai, 1988): subbands (..., h, w) give (..., 2h, 2w).
+
+    That of ISO/IEC 15444-1, annex F, without its rounding: LL is on the image's own scale.
+    """
+    left, right = _lifted(ll, lh), _lifted(hl, hh)
+    return _lifted(left.mT, right.mT).mT
+
+
+def _lifted(low: Tensor, high: Tensor) -> Tensor:
+    """Rows of both bands, (..., h, w) each, in turn, (..., 2h, w): the second lie on what the first make a line of."""
+    above = torch.cat((high[..., :1, :], high[..., :-1, :]), dim=-2)
+    even = low - (above + high) / 4
+    below = torch.cat((even[..., 1:, :], even[..., -1:, :]), dim=-2)
+    odd = high + (even + below) / 2
+    return torch.stack((even, odd), dim=-2).flatten(-3, -2)

@@ -23,6 +23,7 @@ ADAM_SIZE = 0.2  # root mean square of Adam's updates, as a multiple of its lear
 # With Muon, the rates of hidden kernels and of the rest, which has Adam, as multiples of the learning rate. From
 # `benchmarks.trials.schedules`, where Adam alone does best at the second too.
 HIDDEN_RATE, REST_RATE = 8.0, 3.0
+PICTURE_DIMS = 3  # axes of a canvas
 MIN_SIDE = 12  # a matrix with fewer rows or columns is a head, or a filter on single channels
 EPS = 1e-7
 _ADAM = partial(adam, fused=True, amsgrad=False, maximize=False, weight_decay=0.0, eps=1e-8)
@@ -53,8 +54,9 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 def is_hidden(parameter: Tensor) -> bool:
-    """Whether a parameter is a matrix from features to features: neither a vector nor a head or a depthwise filter."""
-    return parameter.dim() > 1 and min(*parameter.shape[:2], parameter[0].numel()) >= MIN_SIDE
+    """Whether a parameter is a matrix from features to features: no vector, picture, head or depthwise filter."""
+    matrix = parameter.dim() > 1 and parameter.dim() != PICTURE_DIMS
+    return matrix and min(*parameter.shape[:2], parameter[0].numel()) >= MIN_SIDE
 
 
 def orthogonalize(matrices: Tensor) -> Tensor:

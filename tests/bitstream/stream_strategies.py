@@ -68,7 +68,8 @@ def streams(draw):
         )
         widths = tuple(draw(st.lists(st.integers(1, 1024), min_size=stages + 1, max_size=stages + 1)))
         kernels = tuple(draw(st.lists(st.sampled_from(range(1, 16, 2)), min_size=stages, max_size=stages)))
-        canvas = (draw(st.integers(1, stages)), draw(st.integers(1, 4))) if layout.canvas else None
+        places = st.tuples(st.integers(1, stages), st.integers(1, 4), st.integers(0, 8 if layout.moving else 0))
+        canvas = draw(places) if layout.canvas else None
         config = DecoderConfig((3, 1, 2), strides, widths, kernels, blocks, model, temporal, canvas)
         checksums = tuple(range(frames)) if draw(st.booleans()) else ()
         embeddings = tuple(tensor(f"e{i}", (frames, *shape), 6) for i, shape in enumerate(config.embedding_shapes))

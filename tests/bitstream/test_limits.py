@@ -177,16 +177,16 @@ def test_embeddings_are_bounded_by_the_pixels():
 
 
 def test_a_canvas_is_bounded_by_the_pixels_and_belongs_to_its_model():
-    config = DecoderConfig((4, 2, 3), (3, 2, 2), (9, 8, 7, 6), (1, 3, 5), 0, "canvas", None, (2, 3))
+    config = DecoderConfig((4, 2, 3), (3, 2, 2), (9, 8, 7, 6), (1, 3, 5), 0, "canvas", None, (2, 3, 0))
     assert config.canvas_shape == (3, 12, 18)
-    assert replace(config, canvas=(3, 4)).canvas_shape == (4, 24, 36)
-    for canvas in ((3, 5), (1, 65)):
+    assert replace(config, canvas=(3, 4, 0)).canvas_shape == (4, 24, 36)
+    for canvas in ((3, 5, 0), (1, 65, 0)):
         with pytest.raises(ValueError, match="more than 4 values a pixel"):
             replace(config, canvas=canvas)
-    for canvas in ((0, 1), (4, 1), (1, 0), (1, 1025)):
+    for canvas in ((0, 1, 0), (4, 1, 0), (1, 0, 0), (1, 1025, 0)):
         with pytest.raises(ValueError, match=r"not a block in 1\.\.3"):
             replace(config, canvas=canvas)
-    for model, canvas in (("pixel", (1, 1)), ("canvas", None)):
+    for model, canvas in (("pixel", (1, 1, 0)), ("canvas", None)):
         with pytest.raises(ValueError, match="canvas missing or extra"):
             replace(config, model=model, canvas=canvas)
 

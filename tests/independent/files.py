@@ -201,7 +201,7 @@ def read_config(model: int, blob: bytes) -> SimpleNamespace:
     config.strides, config.kernels, config.widths = (fields.varints(n) for n in (stages, stages, stages + 1))
     config.blocks = fields.varint()
     config.temporal_shape = fields.varints(3) if model in (1, 2) else None
-    config.canvas = fields.varints(2) if model in (4, 5) else None
+    config.canvas = {4: lambda: (*fields.varints(2), 0), 5: lambda: fields.varints(3)}.get(model, lambda: None)()
     fields.end()
     return config
 

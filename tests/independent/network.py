@@ -65,10 +65,36 @@ def up_b(net, config, x, motion=None):
         if config.canvas is not None and i == config.canvas[0]:
             canvas = net.tensor("canvas.map")
             if motion is not None:
-                canvas = warped(canvas, motion, prod(config.strides[i:]))
+                canvas = warped(whole_canvas(net, config), motion, prod(config.strides[i:]))
+                canvas = 2 / (1 + np.exp(-net.conv("canvas.gate", x))) * canvas
             x = x + net.conv("canvas.mix", canvas)
         up[i] = x
     return up
+
+
+def whole_canvas(net, config):
+    """Section 9.5: level by level, the coarsest first."""
+    canvas, (stage, channels, levels) = net.tensor("canvas.map"), config.canvas
+    sides = [side * prod(config.strides[:stage]) for side in config.embedding_shape[1:]]
+    for n in reversed(range(levels)):
+        height, width = (-(-side // 2**n) for side in sides)
+        lh, hl, hh = np.split(net.tensor(f"canvas.details.{n}"), 3)
+        left, right = unlifted(canvas, lh, 1), unlifted(hl, hh, 1)
+        canvas = unlifted(left, right, 2)[:, :height, :width]
+    assert canvas.shape == (channels, *sides)
+    return canvas
+
+
+def unlifted(low, high, axis):
+    """A level of the 5/3 wavelet along an axis."""
+    low, high = np.moveaxis(low, axis, -1), np.moveaxis(high, axis, -1)
+    out = np.empty((*low.shape[:-1], 2 * low.shape[-1]))
+    for k in range(low.shape[-1]):
+        out[..., 2 * k] = low[..., k] - (high[..., max(k - 1, 0)] + high[..., k]) / 4
+    for k in range(low.shape[-1]):
+        after = min(2 * k + 2, out.shape[-1] - 2)
+        out[..., 2 * k + 1] = high[..., k] + (out[..., 2 * k] + out[..., after]) / 2
+    return np.moveaxis(out, -1, axis)
 
 
 def warped(canvas, motion, step):

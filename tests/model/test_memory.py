@@ -19,8 +19,10 @@ CONFIGS = [
     ((16, 4, 4), (16, 4, 1, 1, 1), 40, 1, "t2d", (3, 32, 32)),
     ((16, 4, 4), (16, 4, 1, 1, 1), 40, 1, "t", (3, 32, 32)),
     ((4, 20, 40), (4, 4, 2), 40, 0, "pixel"),
-    ((4, 20, 40), (4, 4, 2), 40, 0, "canvas", None, (2, 4)),
-    ((4, 20, 40), (4, 4, 2), 40, 0, "sprite", None, (2, 4)),
+    ((4, 20, 40), (4, 4, 2), 40, 0, "canvas", None, (2, 4, 0)),
+    ((4, 20, 40), (4, 4, 2), 40, 0, "sprite", None, (2, 4, 0)),
+    ((4, 20, 40), (4, 4, 2), 40, 0, "sprite", None, (3, 4, 5)),
+    ((4, 20, 40), (4, 4, 2), 40, 0, "sprite", None, (1, 200, 3)),
 ]
 TAKEN = """
 import os
@@ -69,7 +71,8 @@ def configs(draw):
         scale = draw(st.sampled_from([k for k in range(1, 9) if gcd(*grown) % k == 0]))
         temporal = (3, grown[0] // scale, grown[1] // scale)
     blocks = draw(st.integers(0, 3 if LAYOUTS[model].fuses else 0))
-    canvas = (draw(st.integers(1, stages)), draw(st.integers(1, 4))) if LAYOUTS[model].canvas else None
+    places = st.tuples(st.integers(1, stages), st.integers(1, 4), st.integers(0, 5 if LAYOUTS[model].moving else 0))
+    canvas = draw(places) if LAYOUTS[model].canvas else None
     return paper_config(shape, strides, draw(st.integers(12, 120)), blocks, model, temporal, canvas)
 
 

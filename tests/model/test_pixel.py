@@ -30,7 +30,7 @@ SIZES = [(96, 192, 33, 20_000), (192, 384, 132, 110_000), (640, 1280, 132, 350_0
 def test_a_size_is_met_from_twenty_thousand_parameters_on(height, width, frames, budget, model):
     config = choose_config(height, width, frames, budget, model=model)
     cost = model_cost(config, frames)
-    assert cost.total_parameters == pytest.approx(budget, rel=0.06)
+    assert cost.total_parameters == pytest.approx(budget, rel=0.08)  # a channel of the narrowest decoders is 15 %
     assert cost.embedding_parameters <= ARCHITECTURES["pixel"].proportions.share * budget
     assert cost.encoder_macs < 1.5 * cost.decoder_macs
     rows, columns = config.padded_size
@@ -40,15 +40,27 @@ def test_a_size_is_met_from_twenty_thousand_parameters_on(height, width, frames,
     assert max(config.widths) == config.widths[0]
 
 
-@pytest.mark.parametrize(("model", "fewest"), [("canvas", 1.5), ("sprite", 0.7)])
 @pytest.mark.parametrize(("height", "width", "frames", "budget"), SIZES)
-def test_a_canvas_takes_about_an_eighth_of_the_parameters_and_is_fine(height, width, frames, budget, model, fewest):
-    config = choose_config(height, width, frames, budget, model=model)
-    (stage, channels), values = config.canvas, prod(config.canvas_shape)
+def test_a_canvas_takes_about_an_eighth_of_the_parameters_and_is_fine(height, width, frames, budget):
+    config = choose_config(height, width, frames, budget, model="canvas")
+    (stage, channels, levels), values = config.canvas, prod(config.canvas_shape)
     assert budget / 16 <= values <= budget / 5
-    assert channels >= fewest
+    assert channels >= 1.5
+    assert levels == 0
     if stage < len(config.strides):  # the next finer one has no room for as many
-        assert values / channels * config.strides[stage] ** 2 * fewest > budget / 8
+        assert values / channels * config.strides[stage] ** 2 * 1.5 > budget / 8
+
+
+@pytest.mark.parametrize(("height", "width", "frames", "budget"), SIZES)
+def test_a_sprite_is_one_picture_as_fine_as_three_fifths_of_the_parameters_make_it(height, width, frames, budget):
+    config = choose_config(height, width, frames, budget, model="sprite")
+    (stage, channels, levels), values = config.canvas, prod(config.canvas_shape)
+    assert channels == 1
+    assert values <= 0.6 * budget
+    if stage < len(config.strides):
+        assert values * config.strides[stage] ** 2 > 0.6 * budget
+    assert 3 <= levels <= 4
+    assert min(config.canvas_shape[1:]) >> levels >= 6
 
 
 def test_a_canvas_has_four_values_a_pixel_at_most():

@@ -17,10 +17,11 @@ CONFIGS = [
     paper_config((5, 1, 2), (4, 1, 1, 2, 2), 15, 1, "t2d", (3, 2, 4)),
     DecoderConfig((4, 3, 2), (3, 1, 2), (9, 14, 7, 10), (3, 1, 5), 0, "pixel"),
     DecoderConfig((2, 1, 3), (5,), (4, 6), (3,), 0, "pixel"),
-    DecoderConfig((4, 3, 2), (3, 1, 2), (9, 14, 7, 10), (3, 1, 5), 0, "canvas", None, (2, 3)),
-    DecoderConfig((2, 1, 3), (5,), (4, 6), (3,), 0, "canvas", None, (1, 1)),
-    DecoderConfig((4, 3, 2), (3, 1, 2), (9, 14, 7, 10), (3, 1, 5), 0, "sprite", None, (2, 3)),
-    DecoderConfig((2, 1, 3), (1, 5), (4, 6, 5), (3, 3), 0, "sprite", None, (1, 2)),
+    DecoderConfig((4, 3, 2), (3, 1, 2), (9, 14, 7, 10), (3, 1, 5), 0, "canvas", None, (2, 3, 0)),
+    DecoderConfig((2, 1, 3), (5,), (4, 6), (3,), 0, "canvas", None, (1, 1, 0)),
+    DecoderConfig((2, 3, 3), (1, 3), (4, 6, 5), (3, 1), 0, "sprite", None, (2, 2, 4)),
+    DecoderConfig((4, 3, 2), (3, 1, 2), (9, 14, 7, 10), (3, 1, 5), 0, "sprite", None, (2, 3, 0)),
+    DecoderConfig((2, 1, 3), (1, 5), (4, 6, 5), (3, 3), 0, "sprite", None, (1, 2, 0)),
 ]
 
 
