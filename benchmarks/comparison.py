@@ -126,6 +126,8 @@ def arithmetic(point: Record) -> str:
     if found is None:
         return NONE
     known: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in found.items()}
+    if known.get("canvas"):
+        known["canvas"] = (*known["canvas"], 0)[:3]  # without its levels, in older records
     config = DecoderConfig(**known) if "widths" in known else paper_config(**known)  # by its parts, in older records
     clip = point["dataset"]
     return _short(model_cost(config, clip["frames"]).decoder_macs / (clip["width"] * clip["height"]) / 1000)

@@ -16,6 +16,7 @@ from snerv_codec.cli.main import main
 from snerv_codec.encoding.planning import plan
 from snerv_codec.errors import SettingsError
 from snerv_codec.model.architectures import ARCHITECTURES, build_decoder
+from snerv_codec.model.canvas import Sprite
 from snerv_codec.model.sizing import choose_config, model_cost
 from snerv_codec.training.frames import FrameSet
 from snerv_codec.training.settings import FitSettings
@@ -114,6 +115,34 @@ def test_a_canvas_is_learned_and_pruning_leaves_it_alone():
     assert canvas.any()
     assert "canvas.map" not in trainer.networks.masks
     assert not all(mask.all() for mask in trainer.networks.masks.values())
+
+
+@pytest.mark.parametrize("size", [(9, 14), (1, 5), (16, 24)])
+def test_a_sprite_is_put_together_whole_whatever_its_size(size):
+    sprite = Sprite((2, *size), width=5, stage=1, step=1, levels=3)
+    assert sprite.picture().shape == (2, *size)
+    with torch.no_grad():
+        sprite.map.fill_(0.5)
+    assert (sprite.picture() == 0.5).all()
+    with torch.no_grad():
+        sprite.details[0][:, 0, 0] = 1
+    changed = sprite.picture()[0] != 0.5
+    assert changed[0, 0]
+    assert not changed[4:].any()
+    assert not changed[:, 4:].any()
+
+
+def test_what_stands_before_a_sprite_covers_it():
+    sprite, features = Sprite((1, 6, 8), width=4, stage=1, step=1, levels=1), torch.randn(1, 4, 6, 8)
+    with torch.no_grad():
+        sprite.map.fill_(1)
+        shown = sprite(features, torch.zeros(1, 8, 1, 1)) - features
+        torch.testing.assert_close(shown[0, :, 0, 0], sprite.mix.weight[:, 0, 0, 0] + sprite.mix.bias)
+        sprite.gate.weight[0, 0] = -100
+        covered = sprite(features, torch.zeros(1, 8, 1, 1)) - features
+    before = features[0, 0] > 1
+    assert before.any()
+    torch.testing.assert_close(covered[0, :, before], sprite.mix.bias[:, None].expand(-1, int(before.sum())))
 
 
 def test_all_frames_share_what_a_canvas_adds():

@@ -3,7 +3,7 @@ import pytest
 import pywt
 import torch
 
-from snerv_codec.model.wavelet import dwt, idwt
+from snerv_codec.model.wavelet import dwt, idwt, smooth_idwt
 
 
 def test_subbands_are_those_of_pywavelets():
@@ -23,3 +23,16 @@ def test_inverse_restores_the_image_and_energy_is_kept():
 def test_odd_sizes_are_refused():
     with pytest.raises(ValueError, match="even"):
         dwt(torch.zeros(3, 5, 4))
+
+
+def test_the_smooth_wavelet_is_that_of_pywavelets_away_from_the_border():
+    image = np.random.default_rng(0).random((24, 32))
+    ll, (lh, hl, hh) = pywt.dwt2(image, "bior2.2", "periodization")
+    bands = (torch.from_numpy(band) for band in (ll / 2, -lh, -hl, 2 * hh))  # of other scales and signs
+    np.testing.assert_allclose(smooth_idwt(*bands).numpy()[4:-4, 4:-4], image[4:-4, 4:-4], atol=1e-12)
+
+
+def test_without_details_the_smooth_wavelet_draws_lines_between_places():
+    low = torch.tensor([[1.0, 3.0, 2.0]])
+    shown = smooth_idwt(low, *[torch.zeros(1, 3)] * 3)
+    assert shown.tolist() == [[1.0, 2.0, 3.0, 2.5, 2.0, 2.0]] * 2
