@@ -160,7 +160,8 @@ class Snerv:
         del chosen["source"]
         chosen["target"] = None if target is None else asdict(target)
         phases = [asdict(phase) for phase in settings.phases() if phase.epochs]
-        return {**chosen, "size": point, **asdict(fit), "phases": phases}
+        rate = {"rate_weight": settings.rate_weight}
+        return {**chosen, "size": point, **asdict(fit), **rate, "phases": phases}
 
     def code(self, dataset: Dataset, point: str, target: Path) -> Coded:
         import torch

@@ -172,6 +172,11 @@ class EncodeSettings:
         """The greatest size of the file in bytes; None where there is no target, or one of quality."""
         return None if self.target is None else self.target.bytes(info)
 
+    @property
+    def rate_weight(self) -> float:
+        """How much a bit a value weighs beside distortion, with recipe rd."""
+        return self.fit.weight_of_rate(self.model)
+
     def phases(self) -> tuple[Phase, ...]:
         """The phases of the fit; those of no epochs included."""
         return self.fit.phases(self.model)

@@ -165,12 +165,7 @@ RESEARCH = section(
     option("--prune", type=float, help="Share of the decoder's weights to drop.  [default: the recipe's]"),
     option("--prune-epochs", type=int, help="Epochs of fine-tuning after pruning.  [default: the recipe's]"),
     option("--grid-epochs", type=int, help="Epochs on the file's grids (hinerv, rd).  [default: the recipe's]"),
-    option(
-        "--rate-weight",
-        default=FIT.rate_weight,
-        show_default=True,
-        help="Weight of the rate (bits a value) in the loss (rd).",
-    ),
+    option("--rate-weight", type=float, help="Weight of bits a value in the loss (rd).  [default: the model's]"),
     option("--weight-bits", type=int, help="Bits of a weight before entropy coding.  [default: the recipe's]"),
     option("--embed-bits", type=int, help="Bits of an embedding value.  [default: the recipe's]"),
     option(

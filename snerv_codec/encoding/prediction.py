@@ -11,7 +11,7 @@ from snerv_codec.bitstream.extras import NO_EXTRAS, Extras
 from snerv_codec.bitstream.types import SideTrack, VideoInfo
 from snerv_codec.encoding.pace import Pace
 from snerv_codec.model.architectures import ARCHITECTURES
-from snerv_codec.rate_control.budget import DOUBLING_PSNR, SUITING, SUITING_PSNR, wanted_psnr
+from snerv_codec.rate_control.budget import DOUBLING_PSNR, SUITING, wanted_psnr
 from snerv_codec.report import makespan
 from snerv_codec.settings import EncodeSettings
 
@@ -96,12 +96,13 @@ def _learned_bits(weights: float, frames: float, info: VideoInfo, settings: Enco
     """Bits a weight of a segment where training weighs them: fewer for more weights, more for a target of quality."""
     doublings = math.log2(weights / (SUITING * math.sqrt(info.width * info.height * frames)))
     bits, wanted = RD_BITS - RD_BITS_SIZE * doublings, wanted_psnr(settings.target)
+    known = ARCHITECTURES[settings.model]
     steps = frames / settings.fit.batch * sum(phase.epochs for phase in settings.phases())
     if wanted is not None:
         missing = HALVING_PSNR * max(0.0, math.log2(ENOUGH_STEPS / steps))
-        bits += RD_BITS_DB * (wanted - SUITING_PSNR - DOUBLING_PSNR * doublings + missing)
-    elif settings.fit.rate_weight > 0:
-        bits -= RD_BITS_WEIGHT * math.log2(settings.fit.rate_weight / RD_WEIGHT)
+        bits += RD_BITS_DB * (wanted - known.psnr - DOUBLING_PSNR * doublings + missing)
+    elif settings.rate_weight > 0:
+        bits -= RD_BITS_WEIGHT * math.log2(settings.rate_weight / RD_WEIGHT)
     most = MOST_RD_BITS if wanted is None else VAIN_RD_BITS
-    bits = min(most, max(LEAST_RD_BITS, bits * ARCHITECTURES[settings.model].bits))
+    bits = min(most, max(LEAST_RD_BITS, bits * known.bits))
     return bits if wanted is not None else bits + (FIRST_RD_BITS - bits) * math.exp(-steps / SETTLING)

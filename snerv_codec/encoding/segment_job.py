@@ -164,7 +164,7 @@ class SegmentJob:
     def _control(self, judge: "ClipJudge", pack: "Pack") -> "RateControl":
         from snerv_codec.rate_control.control import Free, ToQuality, ToSize
 
-        target, weight = self.settings.target, self.settings.fit.rate_weight
+        target, weight = self.settings.target, self.settings.rate_weight
         if self.limit is not None:
             return ToSize(self.limit, weight, pack, judge if self.shared else None)
         if target is not None and target.of_quality:
@@ -252,6 +252,7 @@ def _identity(
         "min_psnr": settings.min_psnr,
         **{name: getattr(settings, name) for name in ("entropy", "qp", "rounding")},
         **asdict(settings.fit),
+        "rate_weight": settings.rate_weight,
     }
 
 

@@ -163,7 +163,7 @@ def _size(info: VideoInfo, settings: EncodeSettings, target: int | None, whole: 
         return parse_size(str(settings.size)) * info.frame_count // whole.frame_count
     if target is None:
         return max(suiting_size(info, settings), _least(info, settings))
-    return size_for(target)
+    return size_for(target, settings.model)
 
 
 def _least(info: VideoInfo, settings: EncodeSettings) -> int:

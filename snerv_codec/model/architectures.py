@@ -90,7 +90,11 @@ class Architecture:
     - `features`: values that are alive together while a frame is decoded, weights left out (`model.memory`).
     - `subbands`: whether the network makes the subbands of a frame from its LL, or pixels from pixels.
     - `warmup`: share of a phase of training in which the learning rate rises.
-    - `bits`: of a weight after a fit for rate, beside those of model b, whose loss has more parts to outweigh a bit.
+    - `rate_weight`: what a bit a value weighs in a fit for rate; less where the loss has fewer parts to outweigh it.
+    - `psnr`: in dB, of the parameters that suit a video with that, about.
+    - `bits`: of a weight after such a fit, beside those of model b at the same rate weight.
+    - `target_bits`: a parameter at which a target in bytes is best met: more parameters at fewer bits are slower, fewer
+      at more bits worse.
     """
 
     encoder: Callable[[DecoderConfig], "nn.Module"]
@@ -98,7 +102,10 @@ class Architecture:
     features: Callable[[DecoderConfig], int]
     subbands: bool = True
     warmup: float = 0.1
+    rate_weight: float = 0.01
+    psnr: float = 30.0
     bits: float = 1.0
+    target_bits: float = 3.5
     proportions: Proportions = Proportions()
 
 
@@ -195,6 +202,8 @@ _PIXEL = Architecture(
     decoder=_pixel,
     features=pixel_features,
     subbands=False,
+    rate_weight=0.004,
+    psnr=32.0,
     bits=0.82,
     proportions=Proportions(
         stages=4,
@@ -225,5 +234,5 @@ ARCHITECTURES: dict[Model, Architecture] = {
     "t2d": _extension(over_time=False),
     "pixel": _PIXEL,
     "canvas": _CANVAS,
-    "sprite": replace(_CANVAS, bits=0.65, proportions=_SPRITE),
+    "sprite": replace(_CANVAS, psnr=34.0, bits=0.6, target_bits=2.5, proportions=_SPRITE),
 }

@@ -5,20 +5,20 @@ The constants are seen on fits of two clips, `bunny-small` and `bikes-small` of 
 
 import math
 
+from snerv_codec.bitstream.models import Model
 from snerv_codec.bitstream.types import VideoInfo
 from snerv_codec.errors import SettingsError
+from snerv_codec.model.architectures import ARCHITECTURES
 from snerv_codec.rate_control.targets import Target
 from snerv_codec.settings import EncodeSettings
 
 # Parameters that suit a video: what is alike from frame to frame and within a frame is learned once.
 SUITING = 103.0  # times the root of all its pixels, with recipe rd at its default rate weight
-SUITING_PSNR = 30.0  # dB that these give, about
 DOUBLING_PSNR = 1.75  # dB that twice the parameters add
-SUITING_VMAF = 79.0  # that of the same frames, and dB that halve what is missing to 100
+# PSNR in dB of frames of so much VMAF, about, and how many dB halve what is missing to 100.
+KNOWN_VMAF, KNOWN_PSNR = 79.0, 30.0
 HALVING_VMAF, LEAST_MISSING = 3.7, 1.0
 STRETCH = 8.0  # by how much at most a target of quality makes a model larger or smaller
-# Bits a parameter at which a target is best met: more parameters at fewer bits are slower, fewer at more bits worse.
-TARGET_BITS = 3.5
 LEAST_BITS = 0.5  # a value, below which a target is not tried
 
 
@@ -27,7 +27,8 @@ def suiting_size(info: VideoInfo, settings: EncodeSettings) -> int:
     size = SUITING * math.sqrt(info.width * info.height * info.frame_count)
     wanted = wanted_psnr(settings.target)
     if wanted is not None:
-        doublings = (wanted - SUITING_PSNR) / (2 * DOUBLING_PSNR)  # the other half comes from the rate
+        missing = wanted - ARCHITECTURES[settings.model].psnr
+        doublings = missing / (2 * DOUBLING_PSNR)  # the other half comes from the rate
         size *= min(STRETCH, max(1 / STRETCH, 2**doublings))
     return round(size)
 
@@ -39,12 +40,12 @@ def wanted_psnr(target: Target | None) -> float | None:
     if target.kind == "psnr":
         return target.value
     missing = max(100 - target.value, LEAST_MISSING)
-    return SUITING_PSNR + HALVING_VMAF * math.log2((100 - SUITING_VMAF) / missing)
+    return KNOWN_PSNR + HALVING_VMAF * math.log2((100 - KNOWN_VMAF) / missing)
 
 
-def size_for(limit: int) -> int:
+def size_for(limit: int, model: Model) -> int:
     """The number of parameters with which a file of at most `limit` bytes is best met."""
-    return max(1, round(8 * limit / TARGET_BITS))
+    return max(1, round(8 * limit / ARCHITECTURES[model].target_bits))
 
 
 def require_room(room: int, values: int) -> None:

@@ -152,7 +152,7 @@ class FitSettings:
     convolution weights set to zero after the fit; `prune_epochs` of fine-tuning follow at `prune_rate` times the
     learning rate, and `grid_epochs` on the file's grids; those of recipe "rd", where None, are what the fit leaves of
     `epochs` (see `Recipe`), and one at least. With recipe "rd" the loss of these is distortion + `rate_weight` · bits a
-    value, and grids are learned; else they have `weight_bits` and `embed_bits`.
+    value (None: what suits the model), and grids are learned; else they have `weight_bits` and `embed_bits`.
 
     For `precision` see there. `compile` is how a step runs: "none" plainly, "graph" captured on a GPU, "full" by
     torch.compile too, "auto" as a graph where there is a GPU.
@@ -175,7 +175,7 @@ class FitSettings:
     prune_epochs: int | None = None
     prune_rate: float = 0.3
     grid_epochs: int | None = None
-    rate_weight: float = 0.01
+    rate_weight: float | None = None
     weight_bits: int | None = None
     embed_bits: int | None = None
     precision: Precision = "auto"
@@ -204,12 +204,10 @@ class FitSettings:
             raise SettingsError(f"seed {self.seed} is above {MAX_SEED}")
         if not 0 < self.learning_rate <= 1:
             raise SettingsError(f"learning rate {self.learning_rate} is not in (0, 1]")
-        if not 0 <= self.rate_weight <= 1e3:
-            raise SettingsError(f"rate weight {self.rate_weight} is not in 0..1000")
-        for name, below in (("alpha", 1.0), ("warmup", 1.0), ("prune", 0.95)):
+        for name, below in (("rate_weight", 1000.0), ("alpha", 1.0), ("warmup", 1.0), ("prune", 0.95)):
             value = getattr(self, name)
             if value is not None and not 0 <= value <= below:
-                raise SettingsError(f"{name} {value} is not in 0..{below}")
+                raise SettingsError(f"{name.replace('_', ' ')} {value} is not in 0..{below:g}")
         for name in ("weight_bits", "embed_bits"):
             bits = getattr(self, name)
             if bits is not None and not 1 <= bits <= MAX_BITS:
@@ -226,6 +224,10 @@ class FitSettings:
         """Bits of a weight and of an embedding value before entropy coding, where grids are not learned."""
         recipe = RECIPES[self.recipe]
         return self.weight_bits or recipe.weight_bits, self.embed_bits or recipe.embed_bits
+
+    def weight_of_rate(self, model: Model) -> float:
+        """`rate_weight`, or what suits a model."""
+        return ARCHITECTURES[model].rate_weight if self.rate_weight is None else self.rate_weight
 
     def phases(self, model: Model = "b") -> tuple[Phase, ...]:
         """The fit of `model` and what its recipe has after it, phases of no epochs included."""

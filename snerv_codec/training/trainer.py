@@ -46,7 +46,7 @@ def make_trainer(
         settings.phases(config.model) if schedule is None else schedule,
         loss=loss_of(settings, frames),
         make_optimizer=partial(optimizer_of, settings),
-        controller=controller or ConstantRate(settings.rate_weight),
+        controller=controller or ConstantRate(settings.weight_of_rate(config.model)),
         batch=settings.batch,
         clip=settings.clip,
         seed=settings.seed,
