@@ -68,7 +68,8 @@ def make_plan(
     weights, embeddings = (
         sum(getattr(each, f"{part}_parameters") for each in costs) for part in ("decoder", "embedding")
     )
-    taken = predicted_bytes(weights, embeddings, info, tracks, settings, extras, len(segments))
+    canvas = sum(prod(segment.config.canvas_shape) for segment in segments)
+    taken = predicted_bytes(weights, embeddings, info, tracks, settings, extras, len(segments), canvas)
     sound, in_order = track_bytes(tracks, extras), chains(segments)
     given = selected_bytes(source, settings.source, sound)
     side_by_side, threads = _side_by_side(len(in_order), settings, workers)

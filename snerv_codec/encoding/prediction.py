@@ -45,18 +45,20 @@ def predicted_bytes(
     settings: EncodeSettings,
     extras: Extras = NO_EXTRAS,
     segments: int = 1,
+    canvas: int = 0,
 ) -> int:
     """Bytes of the file: of the values, of what goes with the video, of times and headers; a target's if it is one.
 
-    `weights` and `embeddings` are those of all segments, which are taken to be alike.
+    `weights`, of which so many are of a `canvas`, and `embeddings` are those of all segments, which are taken to be
+    alike. Trained for rate, a canvas takes no more bits than the rest of the network, however fine it is.
     """
     limit = settings.target_bytes(info)
     if limit is not None:
         return limit
     if settings.fit.recipe == "rd":
-        bits = (weights + RD_EMBEDDING * embeddings) * _learned_bits(
-            weights / segments, info.frame_count / segments, info, settings
-        )
+        others = weights - canvas
+        values = others + min(canvas, others) + RD_EMBEDDING * embeddings
+        bits = values * _learned_bits(others / segments, info.frame_count / segments, info, settings)
     else:
         bits = weights * _weight_bits(settings) + embeddings * settings.fit.bits[1]
     return round(bits / 8) + track_bytes(tracks, extras) + FILE_BYTES * segments + FRAME_BYTES * info.frame_count

@@ -234,5 +234,5 @@ ARCHITECTURES: dict[Model, Architecture] = {
     "t2d": _extension(over_time=False),
     "pixel": _PIXEL,
     "canvas": _CANVAS,
-    "sprite": replace(_CANVAS, psnr=34.0, bits=0.6, target_bits=2.5, proportions=_SPRITE),
+    "sprite": replace(_CANVAS, psnr=34.0, bits=0.52, target_bits=2.5, proportions=_SPRITE),
 }
