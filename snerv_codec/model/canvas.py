@@ -29,13 +29,13 @@ class Canvas(nn.Module):
         self.mix = nn.Conv2d(shape[0], width, 1)
 
     def forward(self, x: Tensor, motion: Tensor | None = None) -> Tensor:
-        """Features (N, width, height, width of the map) with the canvas added; `motion` is for those that move."""
+        """Features of the stage, (N, channels, height, width), with the canvas added; at rest there is no `motion`."""
         mixed: Tensor = self.mix(self.map[None])
         return x + mixed
 
 
 class Sprite(Canvas):
-    """A canvas that moves with the camera, and is covered by what stands before it. A place of it is `step` pixels.
+    """A canvas that moves with the camera, and that what stands before it covers. A place is `step` pixels of a frame.
 
     Its parameters are subbands, as it is halved `levels` times: what is alike from place to place is said once, and
     zeros say where there is no detail. `details` are LH, HL and HH of each level, the finest first, `map` the LL left.

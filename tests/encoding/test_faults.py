@@ -8,7 +8,7 @@ from multiprocessing import active_children
 import pytest
 from killing import kill_drivers
 from segment_jobs import Toy
-from watched import at_work, fitted, watched_jobs
+from watched import at_work, fitted, log_of, watched_jobs
 
 from snerv_codec import encode
 from snerv_codec.encoding import segment_job
@@ -31,7 +31,8 @@ def test_workers_that_are_killed(tmp_path, monkeypatch, record_testsuite_propert
     """One of two, once in each segment: the encode goes on. Twice in the last one, which fails; the others are kept."""
     monkeypatch.setattr("snerv_codec.runtime.machine.available_cores", lambda: 2)
     monkeypatch.setattr(segment_job, "make_jobs", watched_jobs)
-    toy, output, log, killed = Toy(KILLS, FRAMES, EPOCHS), tmp_path / "out.snrv", tmp_path / "out.snrv.log", Counter()
+    toy, output, work, killed = Toy(KILLS, FRAMES, EPOCHS), tmp_path / "out.snrv", tmp_path / "out.snrv.work", Counter()
+    log = log_of(work)
     source = toy.clip(tmp_path)
     whole = toy.undisturbed(source)
 
@@ -49,7 +50,7 @@ def test_workers_that_are_killed(tmp_path, monkeypatch, record_testsuite_propert
     assert KILLS - 1 not in {segment for segment, _ in fitted(log)}
     encode(source, output, toy.settings, workers=2, resume=True)
     assert output.read_bytes() == whole
-    assert not (tmp_path / "out.snrv.work").exists()
+    assert not work.exists()
     epochs = fitted(log)
     told = f"epochs of {KILLS * EPOCHS} fitted again where {KILLS + 1} workers were killed"
     record_testsuite_property(told, epochs.total() - len(epochs))
