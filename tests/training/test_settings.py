@@ -64,3 +64,17 @@ def test_training_for_rate_takes_no_more_epochs_than_it_is_given():
     assert [phase.epochs for phase in FitSettings(recipe="rd", epochs=1).phases()] == [1, 0, 1]
     assert [phase.epochs for phase in FitSettings(recipe="rd", epochs=60, grid_epochs=5).phases()] == [60, 0, 5]
     assert [phase.epochs for phase in FitSettings(epochs=60).phases()] == [60, 6]
+
+
+def test_the_rate_weighs_what_suits_the_model_where_nobody_says():
+    assert [EncodeSettings.of(model=model).rate_weight for model in ("b", "t", "sprite")] == [0.01, 0.01, 0.004]
+    assert EncodeSettings.of(model="sprite", rate_weight=0.02).rate_weight == 0.02
+    assert EncodeSettings.of(model="b", rate_weight=0).rate_weight == 0
+    assert harness("snerv:model=sprite", "1M").rate_weight == 0.004
+    assert harness("snerv:model=sprite", "1M").fit.rate_weight is None
+    with pytest.raises(SettingsError, match=r"rate weight -1 is not in 0\.\.1000"):
+        FitSettings(rate_weight=-1)
+
+
+def test_a_record_holds_the_rate_weight_that_was_meant():
+    assert Snerv({"model": "sprite", "recipe": "rd"}).settings("160k")["rate_weight"] == 0.004

@@ -43,7 +43,8 @@ TEMPORAL = paper_config((16, 2, 3), (2, 2, 2, 1, 1), 12, 1, "t", (3, 4, 6))
 
 
 def make(settings=SETTINGS, *, budget=None):
-    control = ToSize(0, settings.rate_weight, lambda values, rounding: pytest.fail("nothing is packed"))
+    weight = settings.weight_of_rate(CONFIG.model)
+    control = ToSize(0, weight, lambda values, rounding: pytest.fail("nothing is packed"))
     control.budget = budget
     return make_trainer(FrameSet(moving_gradient(), CONFIG), CONFIG, settings, controller=control)
 
@@ -136,7 +137,7 @@ def test_a_fit_to_a_budget_is_resumed_bit_for_bit_too(tmp_path):
         run(tmp_path / "cut", settings, budget=15_000, stop_after=6)
     resumed, _ = run(tmp_path / "cut", settings, resume=True)  # the state knows the budget
     same_end(resumed, whole)
-    assert resumed.controller.rate_weight == whole.controller.rate_weight != settings.rate_weight
+    assert resumed.controller.rate_weight == whole.controller.rate_weight != settings.weight_of_rate(CONFIG.model)
     assert whole.state.estimated_bytes == pytest.approx(15_000, rel=0.1)
 
 
