@@ -186,6 +186,10 @@ def test_a_canvas_is_bounded_by_the_pixels_and_belongs_to_its_model():
     for canvas in ((0, 1, 0), (4, 1, 0), (1, 0, 0), (1, 1025, 0)):
         with pytest.raises(ValueError, match=r"not a block in 1\.\.3"):
             replace(config, canvas=canvas)
+    assert replace(config, model="sprite", canvas=(2, 3, 8)).canvas_shape == (3, 12, 18)
+    for model, levels in (("sprite", 9), ("sprite", -1), ("canvas", 1)):
+        with pytest.raises(ValueError, match=f"a canvas of {levels} levels"):
+            replace(config, model=model, canvas=(2, 3, levels))
     for model, canvas in (("pixel", (1, 1, 0)), ("canvas", None)):
         with pytest.raises(ValueError, match="canvas missing or extra"):
             replace(config, model=model, canvas=canvas)
