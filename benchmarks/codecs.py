@@ -160,8 +160,7 @@ class Snerv:
         del chosen["source"]
         chosen["target"] = None if target is None else asdict(target)
         phases = [asdict(phase) for phase in settings.phases() if phase.epochs]
-        rate = {"rate_weight": settings.rate_weight}
-        return {**chosen, "size": point, **asdict(fit), **rate, "phases": phases}
+        return {**chosen, "size": point, **asdict(fit), "rate_weight": settings.rate_weight, "phases": phases}
 
     def code(self, dataset: Dataset, point: str, target: Path) -> Coded:
         import torch

@@ -250,9 +250,8 @@ def _identity(
         "limit": limit,
         "chain": settings.chain,
         "min_psnr": settings.min_psnr,
-        **{name: getattr(settings, name) for name in ("entropy", "qp", "rounding")},
         **asdict(settings.fit),
-        "rate_weight": settings.rate_weight,
+        **{name: getattr(settings, name) for name in ("entropy", "qp", "rounding", "rate_weight")},
     }
 
 

@@ -43,10 +43,10 @@ class Sprite(Canvas):
 
     def __init__(self, shape: tuple[int, int, int], width: int, stage: int, step: int, levels: int) -> None:
         channels, *size = shape
-        self.sizes = [[-(-side >> level) for side in size] for level in range(levels + 1)]
-        super().__init__((channels, *self.sizes[-1]), width, stage)
-        self.step = step
-        self.details = nn.ParameterList(torch.zeros(3 * channels, *half) for half in self.sizes[1:])
+        sizes = [[-(-side >> level) for side in size] for level in range(levels + 1)]
+        super().__init__((channels, *sizes[-1]), width, stage)
+        self.step, self.sizes = step, sizes
+        self.details = nn.ParameterList(torch.zeros(3 * channels, *half) for half in sizes[1:])
         self.gate = nn.Conv2d(width, channels, 1)
         for parameter in self.gate.parameters():
             nn.init.zeros_(parameter)  # shown everywhere, at first

@@ -26,24 +26,23 @@ def pixel_features(config: DecoderConfig) -> int:
     """The most that models "pixel", "canvas" and "sprite" hold."""
     peak, _ = _way_up(config)
     if config.canvas is not None:
-        stage, channels, _ = config.canvas
+        stage, channels, levels = config.canvas
         held = sum(_map(config, i) for i in range(stage + 1))
-        mixed = _convolution(channels, config.widths[stage], _positions(config)[stage])
-        canvas = _sprite(config, mixed) if config.layout.moving else mixed
+        width, at, moving = config.widths[stage], _positions(config)[stage], config.layout.moving
+        canvas = _sprite(channels, levels, width, at) if moving else _convolution(channels, width, at)
         peak = max(peak, held + canvas, held + 2 * _map(config, stage))
     last, at = _map(config, len(config.strides)), _positions(config)[-1]
     return max(peak, last + _convolution(config.widths[-1], RGB, at), last + FINISHING // 4 * at)
 
 
-def _sprite(config: DecoderConfig, mixed: int) -> int:
-    """The most while a canvas is put together, moved, gated, and `mixed`."""
-    stage, channels, levels = config.canvas or (0, 0, 0)
-    at = _positions(config)[stage]
+def _sprite(channels: int, levels: int, width: int, at: int) -> int:
+    """The most while a canvas is put together, moved, gated, and mixed to `width` channels."""
     whole = channels * at
     put_together = SUBBANDS * whole if levels else 0
     moved = (2 if levels else 1) * whole + WARPING * at
-    gated = whole + _convolution(config.widths[stage], channels, at)
-    return max(put_together, moved, gated, 2 * whole + mixed)
+    gated = whole + _convolution(width, channels, at)
+    mixed = 2 * whole + _convolution(channels, width, at)
+    return max(put_together, moved, gated, mixed)
 
 
 def _way_up(config: DecoderConfig) -> tuple[int, int]:

@@ -201,7 +201,9 @@ def read_config(model: int, blob: bytes) -> SimpleNamespace:
     config.strides, config.kernels, config.widths = (fields.varints(n) for n in (stages, stages, stages + 1))
     config.blocks = fields.varint()
     config.temporal_shape = fields.varints(3) if model in (1, 2) else None
-    config.canvas = {4: lambda: (*fields.varints(2), 0), 5: lambda: fields.varints(3)}.get(model, lambda: None)()
+    config.canvas = None
+    if model in (4, 5):
+        config.canvas = (*fields.varints(2), fields.varint() if model == 5 else 0)
     fields.end()
     return config
 

@@ -106,4 +106,5 @@ def test_large_frames_take_about_what_is_stated():
     code = f"CONFIGS = {large}{TAKEN}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     shares = [float(line.split("; ")[1]) for line in done.stdout.splitlines()]
-    assert all(0.75 < share < 1.2 for share in shares), done.stdout  # less on some processors, over time
+    least = (0.8, 0.75, 0.8)  # on some processors a convolution over time takes less
+    assert all(low < share < 1.2 for low, share in zip(least, shares, strict=True)), done.stdout

@@ -31,7 +31,8 @@ SIZES = [(96, 192, 33, 20_000), (192, 384, 132, 110_000), (640, 1280, 132, 350_0
 def test_a_size_is_met_from_twenty_thousand_parameters_on(height, width, frames, budget, model):
     config = choose_config(height, width, frames, budget, model=model)
     cost = model_cost(config, frames)
-    assert cost.total_parameters == pytest.approx(budget, rel=0.08)  # a channel of the narrowest decoders is 15 %
+    within = 0.08 if model == "sprite" else 0.06  # beside its canvas a channel of the narrowest decoder is 15 %
+    assert cost.total_parameters == pytest.approx(budget, rel=within)
     assert cost.embedding_parameters <= ARCHITECTURES["pixel"].proportions.share * budget
     assert cost.encoder_macs < 1.5 * cost.decoder_macs
     rows, columns = config.padded_size
