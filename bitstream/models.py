@@ -5,7 +5,9 @@ that it does not know. A new model is a row of `LAYOUTS`, with a configuration o
 not do, and what it computes is said in SPEC.md, section 9.
 """
 
+from bisect import bisect
 from dataclasses import dataclass
+from itertools import accumulate
 from math import prod
 from typing import NamedTuple
 
@@ -22,6 +24,7 @@ MAX_VALUES_A_PIXEL = 4
 MAX_PADDING = 1024  # pixels of a decoder's frame for each of the video's
 MAX_STAGES = 6  # up-sampling blocks
 MAX_LEVELS = 8  # of a canvas, each half as high and wide as the one before
+MAX_SCENES = 1 << 10  # that have a canvas of their own
 MAX_CONFIG = 1 << 12  # bytes
 MAX_MODEL = (1 << 16) - 1
 MOTION_SHAPE = (8, 1, 1)  # how far a frame's four corners are moved down, then to the right
@@ -35,8 +38,8 @@ class Layout(NamedTuple):
     The frame has `scale` rows and columns for one of the last features; `temporal` models have two temporal
     embeddings a frame; `frame_values` 16-bit floats go with each frame (2: the least and the greatest LL value);
     a decoder has `least_stages` up-sampling blocks or more; `fuses` says whether the features of the last three meet
-    in fusion blocks, else the configuration has no residual blocks; `canvas`, whether all frames share a map, and
-    `moving`, whether it moves with the camera, whose motion is an embedding of its own.
+    in fusion blocks, else the configuration has no residual blocks; `canvas`, whether frames share a map, and `moving`,
+    whether it moves with the camera, whose motion is an embedding of its own; then each scene may have its own.
     """
 
     number: int
@@ -78,6 +81,7 @@ class DecoderConfig:
     `temporal_shape`, (channels, height, width) of each of a frame's two temporal embeddings: of it and the frame
     before, of it and the frame after. Models "canvas" and "sprite" have `canvas`: the number of the block, from 1,
     whose output their map is added to, the map's channels, and how many times a wavelet halves it, 0 for "canvas".
+    Model "sprite" has one map for the frames up to the first of `scenes`, and one from each of these on.
     """
 
     embedding_shape: tuple[int, int, int]
@@ -88,6 +92,7 @@ class DecoderConfig:
     model: Model = "b"
     temporal_shape: tuple[int, int, int] | None = None
     canvas: tuple[int, int, int] | None = None
+    scenes: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         check(self.model in LAYOUTS, f"model {self.model!r} is unknown")
@@ -119,6 +124,10 @@ class DecoderConfig:
             check(0 <= levels <= most, f"a canvas of {levels} levels is not one of 0..{most}")
             ok = prod(self.canvas_shape) <= MAX_VALUES_A_PIXEL * prod(self.padded_size)
             check(ok, f"canvas {self.canvas_shape} has more than {MAX_VALUES_A_PIXEL} values a pixel")
+        check(self.layout.moving or not self.scenes, f"model {self.model!r} has one canvas at most, not one a scene")
+        rising = all(a < b for a, b in zip((0, *self.scenes), self.scenes, strict=False))
+        ok = rising and len(self.scenes) < MAX_SCENES
+        check(ok, f"scenes from {self.scenes[:9]} on are not fewer than {MAX_SCENES} rising numbers of frames")
         ok = not has_temporal or self.temporal_scale > 0
         check(ok, f"temporal shape {self.temporal_shape} does not divide block 2")
 
@@ -149,9 +158,23 @@ class DecoderConfig:
 
     @property
     def canvas_shape(self) -> tuple[int, int, int]:
-        """(channels, height, width) of the canvas; no channels where there is none."""
+        """(channels, height, width) of each canvas; no channels where there is none."""
         stage, channels, _ = self.canvas or (0, 0, 0)
         return channels, *self.size_after(stage)
+
+    @property
+    def canvas_values(self) -> int:
+        """Values of all canvases together."""
+        return (len(self.scenes) + 1) * prod(self.canvas_shape)
+
+    @property
+    def side_values(self) -> int:
+        """Numbers that the decoder takes of a frame besides its embeddings: those of the file, or its canvas's."""
+        return self.layout.frame_values or bool(self.scenes)
+
+    def canvas_of(self, frame: int) -> int:
+        """Which canvas a frame has, both numbered from 0."""
+        return bisect(self.scenes, frame)
 
     def size_after(self, stage: int) -> tuple[int, int]:
         """(height, width) of the features after the stem (0), or after an up-sampling block (from 1)."""
@@ -191,6 +214,8 @@ def write_config(config: DecoderConfig | UnknownModel) -> tuple[int, bytes]:
     out.uint(len(config.strides), 1)
     canvas = (config.canvas or ())[: 3 if config.layout.moving else 2]  # one that rests has no levels
     more = (*(config.temporal_shape or ()), *canvas)
+    if config.layout.moving:
+        more += len(config.scenes), *(b - a for a, b in zip((0, *config.scenes), config.scenes, strict=False))
     for value in (*config.strides, *config.kernels, *config.widths, config.blocks, *more):
         out.varint(value)
     return config.layout.number, out.finish()
@@ -209,8 +234,9 @@ def read_config(number: int, data: bytes) -> DecoderConfig | UnknownModel:
     blocks = fields.varint()
     temporal = _read_shape(fields) if LAYOUTS[model].temporal else None
     canvas = _read_canvas(fields, LAYOUTS[model])
+    scenes = _read_scenes(fields) if LAYOUTS[model].moving else ()
     fields.finish()
-    return DecoderConfig(shape, strides, widths, kernels, blocks, model, temporal, canvas)
+    return DecoderConfig(shape, strides, widths, kernels, blocks, model, temporal, canvas, scenes)
 
 
 def _read_shape(fields: Reader) -> tuple[int, int, int]:
@@ -221,3 +247,9 @@ def _read_canvas(fields: Reader, layout: Layout) -> tuple[int, int, int] | None:
     if not layout.canvas:
         return None
     return fields.varint(), fields.varint(), fields.varint() if layout.moving else 0
+
+
+def _read_scenes(fields: Reader) -> tuple[int, ...]:
+    count = fields.varint()
+    check(count < MAX_SCENES, f"{count} scenes are not fewer than {MAX_SCENES}")
+    return tuple(accumulate(fields.varint() for _ in range(count)))

@@ -300,6 +300,7 @@ def check_embeddings(config: DecoderConfig, frames: int, shapes: Sequence[Shape]
     """Raise `ValueError` where tensors of these shapes are not the embeddings of so many frames."""
     expected = [(frames, *shape) for shape in config.embedding_shapes]
     check(list(shapes) == expected, f"embeddings {list(shapes)} are not {expected}")
+    check(all(scene < frames for scene in config.scenes), f"a scene begins after the last of {frames} frames")
 
 
 @dataclass(frozen=True, slots=True)

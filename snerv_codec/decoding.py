@@ -311,8 +311,8 @@ class SegmentPlayer:
         self.size, self.device, self.batch = (info.height, info.width), device, _frames_at_once(device, batch)
         self.network = unpack_decoder(segment)
         place(self.network, device)
-        embeddings, ll_ranges = unpack_embeddings(segment)
-        self.embeddings, self.ll_ranges = tuple(values.to(device) for values in embeddings), ll_ranges.to(device)
+        embeddings, sides = unpack_embeddings(segment)
+        self.embeddings, self.sides = tuple(values.to(device) for values in embeddings), sides.to(device)
         self.precision = self._choose_precision() if precision == "auto" else precision
 
     def play(self, numbers: Sequence[int], rate: int = 1) -> Iterator[Pixels]:
@@ -354,7 +354,7 @@ class SegmentPlayer:
         """Frames at `rows` / `rate` of the segment, uint8 (N, H, W, 3) on the device."""
         embeddings = [blend(values, rows, rate) for values in self.embeddings]
         with computing(precision, self.device):
-            frame = self.network(embeddings, blend(self.ll_ranges, rows, rate)).frame
+            frame = self.network(embeddings, blend(self.sides, rows, rate)).frame
         return to_pixels(frame[..., : self.size[0], : self.size[1]]).permute(0, 2, 3, 1).contiguous()
 
     @torch.inference_mode()

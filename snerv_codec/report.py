@@ -44,6 +44,7 @@ class Plan:
     embedding_shape: tuple[int, int, int]
     temporal_shape: tuple[int, int, int] | None
     canvas: tuple[int, int, int] | None
+    scenes: tuple[int, ...]
     decoder_parameters: int
     embedding_parameters: int
     encoder_parameters: int

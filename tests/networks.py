@@ -15,17 +15,19 @@ def small_video(frames):
     return VideoInfo(30, 16, Fraction(1, 25), tuple(range(frames)), 1, Fraction(25))
 
 
+# By model, and of a scene for each frame.
 CONFIGS = {
     **{model: paper_config((4, 1, 2), (2, 2, 2, 1, 1), 12, 1, model, (3, 2, 4)) for model in ("t", "t2d")},
     "pixel": DecoderConfig((4, 2, 3), (3, 2, 2), (9, 8, 7, 6), (1, 3, 5), 0, "pixel"),
     "canvas": DecoderConfig((4, 2, 3), (3, 2, 2), (9, 8, 7, 6), (1, 3, 5), 0, "canvas", None, (2, 3, 0)),
     "sprite": DecoderConfig((4, 2, 3), (3, 2, 2), (9, 8, 6, 7), (1, 3, 5), 0, "sprite", None, (2, 2, 3)),
+    "scenes": DecoderConfig((4, 2, 3), (3, 2, 2), (9, 8, 6, 7), (1, 3, 5), 0, "sprite", None, (2, 2, 2), (1,)),
 }
 
 
-def model_stream(model):
-    """Two frames by one of the models of `CONFIGS`."""
-    config = CONFIGS[model]
+def model_stream(name):
+    """Two frames by one of `CONFIGS`."""
+    config = CONFIGS[name]
     return Stream(small_video(2), (arbitrary_segment(config),))
 
 

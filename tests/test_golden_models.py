@@ -32,14 +32,14 @@ def mixed_segments():
     return [write_segment(arbitrary_segment(first)), unknown, write_segment(arbitrary_segment(last))]
 
 
-@pytest.mark.parametrize("model", CONFIGS)
-def test_models_decode_to_what_they_did(model):
-    path, expected = GOLDEN / f"{model}.snrv", GOLDEN / f"{model}.npy"
+@pytest.mark.parametrize("name", CONFIGS)
+def test_models_decode_to_what_they_did(name):
+    path, expected = GOLDEN / f"{name}.snrv", GOLDEN / f"{name}.npy"
     if REGENERATE:
-        path.write_bytes(write_stream(model_stream(model)))
+        path.write_bytes(write_stream(model_stream(name)))
         np.save(expected, Decoder(path, device="cpu")[:])
     with StreamFile(path) as file:
-        assert file.read_stream() == model_stream(model)
+        assert file.read_stream() == model_stream(name)
     require_pictures(Decoder(path, device="cpu")[:], np.load(expected))
 
 

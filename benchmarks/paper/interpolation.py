@@ -88,7 +88,7 @@ def _blended(trainer: Trainer, numbers: range) -> Iterator[Pixels]:
     for number in numbers:
         row = torch.tensor([number], device=trainer.frames.device)
         mixed = [blend(values, row, 2) for values in embeddings]
-        prediction = trainer.frames.crop(trainer.networks.decoder(mixed, blend(trainer.frames.ll_ranges, row, 2)))
+        prediction = trainer.frames.crop(trainer.networks.decoder(mixed, blend(trainer.frames.sides, row, 2)))
         yield to_pixels(prediction.frame)[0].permute(1, 2, 0).cpu().numpy()
 
 

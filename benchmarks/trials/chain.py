@@ -48,7 +48,7 @@ def fit(frames: Pixels, options: Namespace, start: Networks | None) -> tuple[Rec
     values = trainer.values()
     steps = trainer.networks.steps(values)
     assert steps is not None
-    segment = pack_segment(values, Learned(steps), config, placed.ll_ranges)
+    segment = pack_segment(values, Learned(steps), config, placed.sides)
     player = SegmentPlayer(segment, info, torch.device("cpu"))
     psnr = mean_quality(frames, player.play(player.numbers), multiscale=False).psnr
     taken = {"bytes": len(write_segment(segment).section), "psnr": psnr, "cpu_seconds": time.process_time() - began}

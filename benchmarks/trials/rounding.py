@@ -74,14 +74,14 @@ class Subject:
         self.values, fitted = trainer.values(), trainer.frames
         start = time.perf_counter()
         embeddings, size = tuple(self.values.embeddings.values()), (fitted.height, fitted.width)
-        self.sensitivities = sensitivities(trainer.networks.decoder, embeddings, fitted.ll_ranges, size)
+        self.sensitivities = sensitivities(trainer.networks.decoder, embeddings, fitted.sides, size)
         self.seconds = time.perf_counter() - start
         self.weighed = weigh(self.values, self.sensitivities)
 
     def point(self, rounding: Rounding) -> dict[str, float]:
         """Bytes of the file and quality of its frames."""
         trainer = self.trainer
-        segment = pack_segment(self.values, rounding, self.config, trainer.frames.ll_ranges)
+        segment = pack_segment(self.values, rounding, self.config, trainer.frames.sides)
         count, height, width = self.frames.shape[:3]
         info = VideoInfo(width, height, Fraction(1, 25), tuple(range(count)), 1, Fraction(25))
         player = SegmentPlayer(segment, info, trainer.frames.device)

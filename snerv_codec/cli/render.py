@@ -111,6 +111,7 @@ def show_decoder(config: Mapping[str, Any]) -> str:
         return f"unknown model {config['model_number']}; a newer version of snerv may know it"
     shapes = [config["embedding_shape"], *([config["temporal_shape"]] * 2 if config["temporal_shape"] else [])]
     canvas = "" if not config["canvas"] else ", canvas {1} after block {0}".format(*config["canvas"])
+    canvas += f", one for each of {len(config['scenes']) + 1} scenes" if config["scenes"] else ""
     return (
         f"model {config['model']}, C0 {config['widths'][0]}, N_RB {config['blocks']}, "
         f"strides {','.join(map(str, config['strides']))}, "

@@ -15,14 +15,15 @@ from snerv_codec.compression.rounding import Rounding
 from snerv_codec.compression.values import Values
 from snerv_codec.errors import SettingsError
 from snerv_codec.model.architectures import build_decoder
+from snerv_codec.model.canvas import scene_numbers
 
 LARGEST = float(np.finfo(np.float16).max)  # of a grid's numbers
 
 
 def pack_segment(
-    values: Values[Tensor], rounding: Rounding, config: DecoderConfig, ll_ranges: Tensor, *, first_frame: int = 0
+    values: Values[Tensor], rounding: Rounding, config: DecoderConfig, sides: Tensor, *, first_frame: int = 0
 ) -> Segment:
-    """Put the values of a fit on the grids of a file; `ll_ranges` are those of a `FrameSet`.
+    """Put the values of a fit on the grids of a file; `sides` are those of a `FrameSet`.
 
     Raises `ValueError` where the weights are not those of a decoder of `config` (but of a variant of it, say, which no
     file can hold), and `SettingsError` for values that only a fit that diverged gives.
@@ -34,7 +35,7 @@ def pack_segment(
     return Segment(
         first_frame=first_frame,
         config=config,
-        side=ll_ranges[:, : config.layout.frame_values].cpu().numpy().astype(np.float16),
+        side=sides[:, : config.layout.frame_values].cpu().numpy().astype(np.float16),
         **rounding(arrays)._asdict(),
     )
 
@@ -64,7 +65,10 @@ def expect_decoder(config: DecoderConfig, shapes: Sequence[tuple[str, Shape]]) -
 
 def unpack_embeddings(segment: Segment) -> tuple[tuple[Tensor, ...], Tensor]:
     """Embeddings (T, *shape) for each shape and side values, as the decoder takes them, float32 on the CPU."""
-    return tuple(map(_tensor, segment.embeddings)), torch.from_numpy(segment.side.astype(np.float32))
+    side = torch.from_numpy(segment.side.astype(np.float32))
+    if segment.config.scenes:
+        side = scene_numbers(segment.config, segment.frame_count)
+    return tuple(map(_tensor, segment.embeddings)), side
 
 
 def _require_range(values: Values[Floats]) -> None:

@@ -39,26 +39,26 @@ class Weighed(NamedTuple):
 
 
 def sensitivities(
-    decoder: nn.Module, embeddings: Sequence[Tensor], ll_ranges: Tensor, size: tuple[int, int], *, probes: int = PROBES
+    decoder: nn.Module, embeddings: Sequence[Tensor], sides: Tensor, size: tuple[int, int], *, probes: int = PROBES
 ) -> Values[Tensor]:
     """Diagonal of JᵀJ / (samples of all frames), for the decoder's parameters and the embeddings (T, *shape).
 
-    Of what the decoder makes, the frame is the top left `size` (height, width); `ll_ranges` are those of a `FrameSet`.
+    Of what the decoder makes, the frame is the top left `size` (height, width); `sides` are those of a `FrameSet`.
     It takes `probes` backward passes for each of the T frames.
     """
     values = values_of(decoder, embeddings)
     total = values.map(lambda _, each: torch.zeros_like(each))
-    generator = torch.Generator(ll_ranges.device).manual_seed(0)
-    for row in range(len(ll_ranges)):
+    generator = torch.Generator(sides.device).manual_seed(0)
+    for row in range(len(sides)):
         inputs = [each[row : row + 1].detach().requires_grad_() for each in embeddings]
-        frame = decoder(inputs, ll_ranges[row : row + 1]).frame[..., : size[0], : size[1]]
+        frame = decoder(inputs, sides[row : row + 1]).frame[..., : size[0], : size[1]]
         sums = [*total.weights.values(), *(each[row : row + 1] for each in total.embeddings.values())]
         for probe in range(probes):
             signs = torch.randint(0, 2, frame.shape, generator=generator, device=frame.device) * 2.0 - 1
             sought = [*values.weights.values(), *inputs]
             found = torch.autograd.grad(frame, sought, signs, retain_graph=probe + 1 < probes)
             for each, gradient in zip(sums, found, strict=True):
-                each += gradient.square() / (probes * frame.numel() * len(ll_ranges))
+                each += gradient.square() / (probes * frame.numel() * len(sides))
     return total
 
 

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from snerv_codec.bitstream.extras import NO_EXTRAS, Extras
+from snerv_codec.bitstream.models import LAYOUTS
 from snerv_codec.bitstream.types import SideTrack, VideoInfo
-from snerv_codec.encoding.segmentation import MOST_BYTES, is_one
+from snerv_codec.encoding.segmentation import MOST_BYTES, asks_for_scenes
 from snerv_codec.errors import InputError, ResourceError
 from snerv_codec.events import FrameDone
 from snerv_codec.media.mask import Mask, read_mask
@@ -171,7 +172,7 @@ def _survey(source: Any, settings: EncodeSettings, memory: int | None, on_frame:
         video = read_video(source, settings.source, keep=False)
         return _with_scenes_in(video.frames, _described(source, settings, video))
     with open_video(os.fspath(source), settings.source, memory=memory, noted=noted, on_frame=on_frame) as stream:
-        scenes = stream.scene_cuts() if settings.segment is not None else []
+        scenes = stream.scene_cuts() if settings.segment is not None or LAYOUTS[settings.model].moving else []
         stream.skip()
         video = Video(stream.info(), RGB8.empty(0), stream.tracks(), stream.warnings(), stream.extras())
         run = stream.run() if noted else None
@@ -179,9 +180,9 @@ def _survey(source: Any, settings: EncodeSettings, memory: int | None, on_frame:
 
 
 def _with_scenes_in(frames: Pixels, footage: Footage) -> Footage:
-    """The footage of these frames, with the scenes among them where they are more than one segment."""
-    alone = is_one(footage.info, footage.settings.segment)
-    return footage if alone else _with_scenes(footage, scene_cuts_of(frames))
+    """The footage of these frames, with the scenes among them where these matter."""
+    asked = asks_for_scenes(footage.info, footage.settings)
+    return _with_scenes(footage, scene_cuts_of(frames)) if asked else footage
 
 
 def _with_scenes(footage: Footage, scenes: Iterable[int]) -> Footage:

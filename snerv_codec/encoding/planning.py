@@ -68,7 +68,7 @@ def make_plan(
     weights, embeddings = (
         sum(getattr(each, f"{part}_parameters") for each in costs) for part in ("decoder", "embedding")
     )
-    canvas = sum(prod(segment.config.canvas_shape) for segment in segments)
+    canvas = sum(segment.config.canvas_values for segment in segments)
     taken = predicted_bytes(weights, embeddings, info, tracks, settings, extras, len(segments), canvas)
     sound, in_order = track_bytes(tracks, extras), chains(segments)
     given = selected_bytes(source, settings.source, sound)
@@ -92,6 +92,7 @@ def make_plan(
         embedding_shape=config.embedding_shape,
         temporal_shape=config.temporal_shape,
         canvas=config.canvas,
+        scenes=config.scenes,
         decoder_parameters=weights,
         embedding_parameters=embeddings,
         encoder_parameters=cost.encoder_parameters,

@@ -100,7 +100,7 @@ class SegmentJob:
         saved = self.checkpoint.load() if self.checkpoint.exists() else None
         clip = self.footage.load(available_memory())
         frames = self._place(clip)
-        pack = partial(pack_segment, config=self.config, ll_ranges=frames.ll_ranges)
+        pack = partial(pack_segment, config=self.config, sides=frames.sides)
         judge = ClipJudge(clip, choose_device(self.settings.device))
         control = self._control(judge, pack)
         fit = self.settings.fit
@@ -185,7 +185,7 @@ class SegmentJob:
         if self.settings.rounding == "plain":
             return plain
         embeddings, size = tuple(values.embeddings.values()), (frames.height, frames.width)
-        return RateDistortion(sensitivities(trainer.networks.decoder, embeddings, frames.ll_ranges, size), plain)
+        return RateDistortion(sensitivities(trainer.networks.decoder, embeddings, frames.sides, size), plain)
 
     def _save(self, trainer: "Trainer", packed: "Sequence[Packed]", judge: "ClipJudge") -> FittedSegment:
         """Keep what came of the fit in place of its state."""

@@ -6,7 +6,7 @@ from fractions import Fraction
 from math import ceil, floor
 from typing import Any
 
-from snerv_codec.bitstream.models import DecoderConfig
+from snerv_codec.bitstream.models import LAYOUTS, DecoderConfig
 from snerv_codec.bitstream.segmentsection import MAX_SEGMENT_VALUES
 from snerv_codec.bitstream.types import VideoInfo
 from snerv_codec.errors import SettingsError
@@ -38,7 +38,7 @@ def plan_segments(info: VideoInfo, settings: EncodeSettings, scenes: Sequence[in
     """The segments of a video, in order: parameters and bytes are shared out by frames.
 
     `scenes` are the frames that begin a new scene. Where segments are chained, all have the architecture that suits one
-    of mean length. Raises `SettingsError` where a segment's share is too small for any network.
+    of mean length, and of one scene. Raises `SettingsError` where a segment's share is too small for any network.
     """
     planned, starts = [], [*cuts(info, settings.segment, scenes), info.frame_count]
     mean = ceil(info.frame_count / (len(starts) - 1))
@@ -46,7 +46,8 @@ def plan_segments(info: VideoInfo, settings: EncodeSettings, scenes: Sequence[in
     parts = list(map(range, starts, starts[1:]))
     for numbers, warm in zip(parts, warm_starts(parts, scenes, settings.chain), strict=True):
         part, _ = cut(info, (), numbers)
-        config = common or decoder_config(part, settings, whole=info)
+        inner = [scene - numbers.start for scene in scenes if numbers.start < scene < numbers.stop]
+        config = common or decoder_config(part, settings, whole=info, scenes=inner)
         inside = [end not in (0, info.frame_count, *scenes) for end in (numbers.start, numbers.stop)]
         planned.append(SegmentPlan(numbers, part, config, warm, (inside[0], inside[1])))
     return tuple(planned)
@@ -98,6 +99,11 @@ def cuts(info: VideoInfo, segment: Segmentation, scenes: Sequence[int]) -> list[
     return starts
 
 
+def asks_for_scenes(info: VideoInfo, settings: EncodeSettings) -> bool:
+    """Whether it matters where scenes begin: for borders of segments, or as each is to have a canvas of its own."""
+    return not is_one(info, settings.segment) or (LAYOUTS[settings.model].moving and settings.chain == 1)
+
+
 def is_one(info: VideoInfo, segment: Segmentation) -> bool:
     """Whether all frames of a video share a network wherever its scenes begin."""
     return segment is None or (segment == "auto" and info.frame_count <= _longest(info))
@@ -125,10 +131,12 @@ def shares(room: int, segments: Sequence[SegmentPlan]) -> list[int]:
     return [room * each.numbers.stop // frames - room * each.numbers.start // frames for each in segments]
 
 
-def decoder_config(info: VideoInfo, settings: EncodeSettings, *, whole: VideoInfo | None = None) -> DecoderConfig:
+def decoder_config(
+    info: VideoInfo, settings: EncodeSettings, *, whole: VideoInfo | None = None, scenes: Sequence[int] = ()
+) -> DecoderConfig:
     """The architecture for a video, or for a part of a `whole` one, which a size and a target in bytes are of.
 
-    Raises `SettingsError` where the budget is too small.
+    `scenes` are the frames that begin one, counted in the part. Raises `SettingsError` where the budget is too small.
     """
     from snerv_codec.model.sizing import choose_config, decoder_parameters, embedding_parameters
 
@@ -142,6 +150,7 @@ def decoder_config(info: VideoInfo, settings: EncodeSettings, *, whole: VideoInf
         _size(info, settings, target, whole or info),
         channels=settings.channels,
         blocks=settings.blocks,
+        scenes=scenes,
         **_parts(settings),
     )
     values = decoder_parameters(config) + embedding_parameters(config, info.frame_count)

@@ -174,11 +174,14 @@ def _pixel(config: DecoderConfig) -> "nn.Module":
     from snerv_codec.model.canvas import Canvas, Sprite
     from snerv_codec.model.pixel import PixelDecoder
 
-    canvas = None
+    canvas: Canvas | None = None
     if config.canvas is not None:
         stage, _, levels = config.canvas
         about = config.canvas_shape, config.widths[stage], stage
-        canvas = Sprite(*about, prod(config.strides[stage:]), levels) if config.layout.moving else Canvas(*about)
+        if config.layout.moving:
+            canvas = Sprite(*about, prod(config.strides[stage:]), levels, len(config.scenes) + 1)
+        else:
+            canvas = Canvas(*about)
     return PixelDecoder(config.embedding_shape[0], config.strides, config.widths, config.kernels, canvas)
 
 

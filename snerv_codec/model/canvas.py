@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from snerv_codec.bitstream.models import DecoderConfig
 from snerv_codec.model.wavelet import smooth_idwt
 
 CORNERS = 4  # top left, top right, bottom left, bottom right
@@ -28,8 +29,8 @@ class Canvas(nn.Module):
         self.map = nn.Parameter(torch.zeros(tuple(shape)))
         self.mix = nn.Conv2d(shape[0], width, 1)
 
-    def forward(self, x: Tensor, motion: Tensor | None = None) -> Tensor:
-        """Features of the stage, (N, channels, height, width), with the canvas added; at rest there is no `motion`."""
+    def forward(self, x: Tensor, *how: Tensor) -> Tensor:
+        """Features of the stage, (N, channels, height, width), with the canvas added; there is one way to lay it."""
         mixed: Tensor = self.mix(self.map[None])
         return x + mixed
 
@@ -39,33 +40,60 @@ class Sprite(Canvas):
 
     Its parameters are subbands, as it is halved `levels` times: what is alike from place to place is said once, and
     zeros say where there is no detail. `details` are LH, HL and HH of each level, the finest first, `map` the LL left.
+    There are `scenes` of them, each of `shape`, one after the other among the channels of every subband.
     """
 
-    def __init__(self, shape: tuple[int, int, int], width: int, stage: int, step: int, levels: int) -> None:
+    def __init__(
+        self, shape: tuple[int, int, int], width: int, stage: int, step: int, levels: int, scenes: int = 1
+    ) -> None:
         channels, *size = shape
         sizes = [[-(-side >> level) for side in size] for level in range(levels + 1)]
         super().__init__((channels, *sizes[-1]), width, stage)
-        self.step, self.sizes = step, sizes
-        self.details = nn.ParameterList(torch.zeros(3 * channels, *half) for half in sizes[1:])
+        self.step, self.sizes, self.scenes = step, sizes, scenes
+        self.map = nn.Parameter(torch.zeros(scenes * channels, *sizes[-1]))
+        self.details = nn.ParameterList(torch.zeros(3 * scenes * channels, *half) for half in sizes[1:])
         self.gate = nn.Conv2d(width, channels, 1)
         for parameter in self.gate.parameters():
             nn.init.zeros_(parameter)  # shown everywhere, at first
 
-    def forward(self, x: Tensor, motion: Tensor | None = None) -> Tensor:
-        """As a frame sees it: moved by `motion`, (N, 8, 1, 1) as in `warp`, and shown as the features tell."""
-        assert motion is not None
+    def forward(self, x: Tensor, *how: Tensor) -> Tensor:
+        """As a frame sees it: moved by its motion, (N, 8, 1, 1) as in `warp`, and shown as the features tell.
+
+        Its scene's number, (N, 1), says which canvas that is, where there are several.
+        """
+        motion, scene = how
         # 16 bits are too few for places, where the rest computes with them.
         with torch.autocast("cuda" if x.is_cuda else "cpu", enabled=False):
-            seen = warp(self.picture()[None], motion.flatten(1), self.step)
+            seen = warp(self.pictures(scene), motion.flatten(1), self.step)
         mixed: Tensor = self.mix(2 * torch.sigmoid(self.gate(x)) * seen)
         return x + mixed
 
-    def picture(self) -> Tensor:
-        """The whole of it, (channels, height, width). A level larger than twice the next is cut at its end."""
-        whole: Tensor = self.map
+    def pictures(self, scene: Tensor) -> Tensor:
+        """The whole canvas of each `scene`, (N, 1), or the only one: (N or 1, channels, height, width).
+
+        Between two numbers it is a mix of their canvases. A level larger than twice the next is cut at its end.
+        """
+        whole = self._chosen(self.map, scene)
         for (height, width), details in zip(reversed(self.sizes[:-1]), reversed(self.details), strict=True):
-            whole = smooth_idwt(whole, *details.chunk(3))[:, :height, :width]
+            bands = (self._chosen(band, scene) for band in details.chunk(3))
+            whole = smooth_idwt(whole, *bands)[..., :height, :width]
         return whole
+
+    def _chosen(self, subband: Tensor, scene: Tensor) -> Tensor:
+        """What is each scene's of a subband of all: (N or 1, channels, h, w)."""
+        each = subband.view(self.scenes, -1, *subband.shape[1:])
+        if self.scenes == 1:
+            return each
+        first = scene.flatten().long()
+        second = (first + 1).clamp_max(self.scenes - 1)
+        share = (scene.flatten() - first).view(-1, 1, 1, 1)
+        return torch.lerp(each.index_select(0, first), each.index_select(0, second), share)
+
+
+def scene_numbers(config: DecoderConfig, frames: int) -> Tensor:
+    """The number of each frame's canvas where there are several, float32 (frames, 1); else nothing, (frames, 0)."""
+    numbers = torch.tensor([[config.canvas_of(frame)] for frame in range(frames)], dtype=torch.float32)
+    return numbers if config.scenes else numbers[:, :0]
 
 
 def corner_weights(picture: Tensor, share: tuple[float, float] = (1, 1)) -> Tensor:

@@ -45,13 +45,13 @@ class SpatialPath(nn.ModuleList):
             for narrow, wide, stride, kernel in zip(widths[:-1], widths[1:], strides, kernels, strict=True)
         )
 
-    def forward(self, x: Tensor, canvas: Canvas | None = None, motion: Tensor | None = None) -> list[Tensor]:
-        """(N, C_0, h, w) to the output of each block; from the canvas's on, with the canvas, perhaps in motion."""
+    def forward(self, x: Tensor, canvas: Canvas | None = None, *how: Tensor) -> list[Tensor]:
+        """(N, C_0, h, w) to the output of each block; from the canvas's on, with the canvas, laid as `how` says."""
         features = []
         for stage, block in enumerate(self, start=1):
             x = block(x)
             if canvas is not None and stage == canvas.stage:
-                x = canvas(x, motion)
+                x = canvas(x, *how)
             features.append(x)  # (N, C_i, h·s_1···s_i, w·s_1···s_i)
         return features
 

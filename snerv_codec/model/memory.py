@@ -13,6 +13,7 @@ VECTOR = 16  # channels that fill a vector unit
 RGB = 3
 WARPING = 8  # values for each position of a canvas while it is laid under a frame
 SUBBANDS = 4  # values for each of a canvas while it is put together of subbands
+CHOOSING = 3  # values for each while it is chosen among those of all scenes
 FINISHING = 48  # values for each position of LL while subbands become pixels
 
 
@@ -26,23 +27,26 @@ def pixel_features(config: DecoderConfig) -> int:
     """The most that models "pixel", "canvas" and "sprite" hold."""
     peak, _ = _way_up(config)
     if config.canvas is not None:
-        stage, channels, levels = config.canvas
+        stage, channels, _ = config.canvas
         held = sum(_map(config, i) for i in range(stage + 1))
         width, at, moving = config.widths[stage], _positions(config)[stage], config.layout.moving
-        canvas = _sprite(channels, levels, width, at) if moving else _convolution(channels, width, at)
+        canvas = _sprite(config, width, at) if moving else _convolution(channels, width, at)
         peak = max(peak, held + canvas, held + 2 * _map(config, stage))
     last, at = _map(config, len(config.strides)), _positions(config)[-1]
     return max(peak, last + _convolution(config.widths[-1], RGB, at), last + FINISHING // 4 * at)
 
 
-def _sprite(channels: int, levels: int, width: int, at: int) -> int:
-    """The most while a canvas is put together, moved, gated, and mixed to `width` channels."""
-    whole = channels * at
+def _sprite(config: DecoderConfig, width: int, at: int) -> int:
+    """The most while a canvas is chosen, put together, moved, gated, and mixed to `width` channels."""
+    assert config.canvas is not None
+    _, channels, levels = config.canvas
+    whole, made = channels * at, bool(levels or config.scenes)  # else it lies there as it is to be
+    chosen = CHOOSING * whole if config.scenes and not levels else 0
     put_together = SUBBANDS * whole if levels else 0
-    moved = (2 if levels else 1) * whole + WARPING * at
+    moved = (1 + made) * whole + WARPING * at
     gated = whole + _convolution(width, channels, at)
     mixed = 2 * whole + _convolution(channels, width, at)
-    return max(put_together, moved, gated, mixed)
+    return max(chosen, put_together, moved, gated, mixed)
 
 
 def _way_up(config: DecoderConfig) -> tuple[int, int]:

@@ -69,9 +69,13 @@ class PixelDecoder(nn.Module):
         self.head = nn.Conv2d(widths[-1], 3, 3, padding=1)
 
     def forward(self, embeddings: Sequence[Tensor], side: Tensor) -> Prediction:
-        """Embeddings (N, E, h, w), and perhaps motion (N, 8, 1, 1), to frames. `side` is for other models."""
+        """Embeddings (N, E, h, w), and perhaps motion (N, 8, 1, 1), to frames.
+
+        Where each scene has a canvas, `side`, (N, 1), holds its number, else nothing, (N, 0).
+        """
         embedding, *motion = embeddings
-        x = self.up(F.gelu(self.stem(embedding)), self.canvas, *motion)[-1]
+        how = (*motion, side) if motion else ()
+        x = self.up(F.gelu(self.stem(embedding)), self.canvas, *how)[-1]
         # Where the rest computes with 16 bits, the head does not: it would show in the pixels.
         with torch.autocast("cuda" if x.is_cuda else "cpu", enabled=False):
             x = x.float() if x.dtype.itemsize == 2 else x

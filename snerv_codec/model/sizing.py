@@ -1,7 +1,7 @@
 """From a video's size and a parameter budget to the `DecoderConfig` that meets it."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from itertools import combinations_with_replacement
@@ -11,7 +11,15 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from snerv_codec.bitstream.models import LAYOUTS, MAX_CHANNELS, MAX_VALUES_A_PIXEL, DecoderConfig, Model, check_covers
+from snerv_codec.bitstream.models import (
+    LAYOUTS,
+    MAX_CHANNELS,
+    MAX_SCENES,
+    MAX_VALUES_A_PIXEL,
+    DecoderConfig,
+    Model,
+    check_covers,
+)
 from snerv_codec.errors import SettingsError
 from snerv_codec.model.architectures import ARCHITECTURES, Proportions
 from snerv_codec.model.temporal import STILL_BLOCKS
@@ -34,6 +42,7 @@ LIBRARIES = 80 << 20
 # (On Bunny at 3M, 110 and 111 channels differ by 2,317 parameters; the paper has 111.)
 TIE = 0.001
 LEAST_SIDE = 6  # places of a canvas that has been halved as often as it may be
+LEAST_SCENE = 4  # frames of one that has a canvas of its own
 KEPT = 256  # models whose cost is remembered: walking through one takes longer than all the rest of a short plan
 
 
@@ -77,13 +86,15 @@ def choose_config(
     embedding: tuple[int, int, int] | None = None,
     model: Model = "b",
     temporal_size: tuple[int, int] | None = None,
+    scenes: Sequence[int] = (),
     variant: Variant = FORMAT,
 ) -> DecoderConfig:
     """The configuration whose decoder and embeddings come closest to `budget` parameters (t, t2d: from below).
 
     `height` and `width` are the frame's, in pixels; `channels`, `blocks`, `strides`, `embedding` (channels,
-    height, width) and `temporal_size` (height, width) override the choice; `variant` is what the parameters are
-    counted of. Raises `SettingsError` where the budget cannot hold the embeddings and a decoder.
+    height, width) and `temporal_size` (height, width) override the choice; `scenes` are the frames that begin one, of
+    which those that last may have a canvas of their own; `variant` is what the parameters are counted of. Raises
+    `SettingsError` where the budget cannot hold the embeddings and a decoder.
     """
     rule = ARCHITECTURES[model].proportions
     values = rule.share * budget / frames
@@ -103,23 +114,48 @@ def choose_config(
     first, blocks = 1 if channels is None else channels, rule.blocks(budget) if blocks is None else blocks
     try:
         widths, kernels = rule.widths(first, len(strides)), rule.kernels(len(strides))
-        canvas = _canvas(shape, strides, budget, rule) if LAYOUTS[model].canvas else None
-        base = DecoderConfig(shape, strides, widths, kernels, blocks, model, temporal, canvas)
+        room, coarsest = rule.canvas * budget, prod(shape[1:]) * strides[0] ** 2 if strides else 1
+        own = _own_scenes(scenes, frames, int(room / coarsest)) if LAYOUTS[model].moving else ()
+        canvas = _canvas(shape, strides, room / (len(own) + 1), rule) if LAYOUTS[model].canvas else None
+        base = DecoderConfig(shape, strides, widths, kernels, blocks, model, temporal, canvas, own)
         check_covers(base, height, width)
     except ValueError as error:
         raise SettingsError(f"no such decoder: {error}") from error
     return base if channels is not None else _widest(base, frames, budget, variant)
 
 
+def _own_scenes(scenes: Sequence[int], frames: int, most: int) -> tuple[int, ...]:
+    """Those of `scenes` that have a canvas of their own: with the first, which always has one, `most` canvases.
+
+    Frames of a scene that is too short have the canvas of the one before it. Where there are too many, only longer ones
+    have their own.
+    """
+    least, most = LEAST_SCENE, max(1, min(most, MAX_SCENES))
+    own = _lasting(scenes, frames, least)
+    while len(own) >= most:
+        least *= 2
+        own = _lasting(scenes, frames, least)
+    return own
+
+
+def _lasting(scenes: Sequence[int], frames: int, least: int) -> tuple[int, ...]:
+    """Those of `scenes` that come `least` frames or more after the one kept before, and before the end."""
+    own = [0]
+    for start in scenes:
+        if own[-1] + least <= start <= frames - least:
+            own.append(start)
+    return tuple(own[1:])
+
+
 def _canvas(
-    shape: tuple[int, int, int], strides: tuple[int, ...], budget: float, rule: Proportions
+    shape: tuple[int, int, int], strides: tuple[int, ...], values: float, rule: Proportions
 ) -> tuple[int, int, int]:
-    """Block, channels and levels of a canvas: its share of the budget, as fine as the fewest channels allow."""
+    """Block, channels and levels of a canvas of about so many `values`, as fine as the fewest channels allow."""
     fewest, most = rule.canvas_channels
     found = 1, 1, 0
     for stage in range(1, len(strides) + 1):
         size = [side * max(1, prod(strides[:stage])) for side in shape[1:]]
-        channels = rule.canvas * budget / prod(size)
+        channels = values / prod(size)
         if channels >= fewest or stage == 1:
             room = MAX_VALUES_A_PIXEL * max(1, prod(strides[stage:])) ** 2
             levels = max(0, min(rule.levels, int(log2(max(1, min(size)) / LEAST_SIDE))))
@@ -242,7 +278,7 @@ def model_cost(config: DecoderConfig, frames: int, variant: Variant = FORMAT) ->
         encoder, decoder = build_networks(config, variant)
         encoder_macs = _macs(encoder, _inputs(config, variant))
         embeddings = [torch.empty(1, *shape) for shape in config.embedding_shapes]
-        decoder_macs = _macs(decoder, embeddings, torch.empty(1, config.layout.frame_values))
+        decoder_macs = _macs(decoder, embeddings, torch.empty(1, config.side_values))
     return ModelCost(
         decoder_parameters=_count(decoder),
         embedding_parameters=embedding_parameters(config, frames),
@@ -277,7 +313,7 @@ def fitting_memory(config: DecoderConfig, batch: int, variant: Variant = FORMAT)
             if not list(module.children()):
                 module.register_forward_hook(count)
         with torch.no_grad():
-            decoder(encoder(_inputs(config, variant)), torch.empty(1, config.layout.frame_values))
+            decoder(encoder(_inputs(config, variant)), torch.empty(1, config.side_values))
     losses = 30 * 3 * height * width  # the maps of SSIM and the subbands, with their gradients
     parameters = _count(decoder) + _count(encoder)
     return 4 * (4 * parameters + batch * (2 * kept + losses))

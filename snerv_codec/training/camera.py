@@ -6,7 +6,9 @@ turns and a little perspective in eight numbers. They are found by Gauss-Newton 
 the less the more it differs (Tukey's biweight).
 """
 
+from collections.abc import Sequence
 from functools import partial
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -35,13 +37,23 @@ class _Reference(NamedTuple):
     step: int
 
 
-@torch.no_grad()
-def camera_motion(frames: Tensor, padded: tuple[int, int], device: torch.device | None = None) -> Tensor:
-    """Where the corners of each frame lie on the one in the middle of `frames`, uint8 (T, H, W, 3).
+def camera_motion(
+    frames: Tensor, padded: tuple[int, int], device: torch.device | None = None, *, scenes: Sequence[int] = ()
+) -> Tensor:
+    """Where the corners of each frame lie on the one in the middle of its scene, in `frames`, uint8 (T, H, W, 3).
 
     (T, 8) as in `model.canvas.warp`, in pixels, for frames `padded` to that height and width; computed on `device`.
-    Zero for a camera that rests. Where no motion explains a frame better, it lies as its neighbour does.
+    Zero for a camera that rests. Where no motion explains a frame better, it lies as its neighbour does. `scenes` are
+    the frames that begin one, beside the first.
     """
+    starts = [0, *scenes, len(frames)]
+    parts = (frames[start:end] for start, end in pairwise(starts))
+    return torch.cat([_scene_motion(part, padded, device) for part in parts if len(part)])
+
+
+@torch.no_grad()
+def _scene_motion(frames: Tensor, padded: tuple[int, int], device: torch.device | None) -> Tensor:
+    """The same for the frames of one scene."""
     device = frames.device if device is None else device
     middle, steps = len(frames) // 2, _steps(*frames.shape[1:3])
     pictures = _shrunk(frames[middle].to(device), steps)

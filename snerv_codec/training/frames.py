@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from snerv_codec.bitstream.models import MOTION_SHAPE, DecoderConfig
+from snerv_codec.model.canvas import scene_numbers
 from snerv_codec.model.decoder import Prediction, scale_low, to_pixels
 from snerv_codec.model.variants import FORMAT, Variant, makes_subbands
 from snerv_codec.model.wavelet import dwt, low_in_time
@@ -21,7 +22,7 @@ class Batch(NamedTuple):
     # Of the encoder, (N, 3, h, w) each in [0, 1]: padded LL or pixels, low bands in time, or the camera's motion last;
     # none where it rests.
     inputs: tuple[Tensor, ...]
-    ll_range: Tensor  # (N, 2): least and greatest LL value; (N, 0) where there are no subbands
+    side: Tensor  # (N, 2): least and greatest LL value; or (N, 1): which canvas it has of several; or (N, 0)
     target: Prediction  # the true frame, and subbands where the network makes some, without the padded border
     rows: Tensor  # (N,): places of the frames among the fitted ones; meaningless for others
     known: Prediction | None = None  # where there is a mask: which values of the target are true
@@ -44,8 +45,9 @@ class FrameSet:
     For the temporal models a frame comes with its neighbours: all three LL bands are scaled by their common range, and
     the encoder gets their low bands in time too. At an end, the neighbour that exists stands in for the other.
 
-    Networks that make pixels see pixels: then there are no subbands, and `ll_ranges` is (T, 0). Where a canvas moves
-    with the camera, its `motion` is found here, (T, 8, 1, 1), and goes to the encoder with the pixels.
+    What the decoder takes of them besides embeddings is in `sides`, a row a frame as in `Batch`. Networks that make
+    pixels see pixels. Where a canvas moves with the camera, its `motion` is found here, (T, 8, 1, 1), and goes to the
+    encoder with the pixels.
 
     `known`, (T or 1, H, W), is false where a pixel is missing. There the frames are filled in from around, so that the
     encoder sees nothing strange, and the loss leaves the pixel out. `fitted` numbers the frames to fit; None is all.
@@ -71,33 +73,34 @@ class FrameSet:
         self.known = None if known is None else known.to(frames.device).expand(len(frames), -1, -1)
         if self.known is not None:
             self.frames = self._filled(self.known)
-        self.ll_ranges = self._find_ranges() if self.subbands else torch.zeros(len(frames), 0, device=self.device)
+        self.sides = self._find_ranges() if self.subbands else scene_numbers(config, len(frames)).to(self.device)
         self.motion = None
         if config.layout.moving:
-            self.motion = camera_motion(self.frames, config.padded_size, self.device).view(-1, *MOTION_SHAPE)
+            motion = camera_motion(self.frames, config.padded_size, self.device, scenes=config.scenes)
+            self.motion = motion.view(-1, *MOTION_SHAPE)
 
     def __len__(self) -> int:
         return len(self.frames)
 
     def batch(self, indices: Tensor, *, encoded: bool = True) -> Batch:
         """The frames at `indices`, a 1-D integer tensor on the device of `frames`; without inputs unless `encoded`."""
-        frame, ll_range = self._padded(indices), self.ll_ranges[indices.to(self.device)]
+        frame, side = self._padded(indices), self.sides[indices.to(self.device)]
         rows, known = torch.searchsorted(self.fitted, indices).to(self.device), self._known(indices)
         if not self.subbands:
-            inputs = self._inputs(frame, indices, ll_range) if encoded else ()
-            return Batch(inputs, ll_range, self.crop(Prediction(frame)), rows, known)
+            inputs = self._inputs(frame, indices, side) if encoded else ()
+            return Batch(inputs, side, self.crop(Prediction(frame)), rows, known)
         ll, high = _split(frame)
-        low = scale_low(ll, ll_range)
-        inputs = self._inputs(low, indices, ll_range) if encoded else ()
-        return Batch(inputs, ll_range, self.crop(Prediction(frame, low, high)), rows, known)
+        low = scale_low(ll, side)
+        inputs = self._inputs(low, indices, side) if encoded else ()
+        return Batch(inputs, side, self.crop(Prediction(frame, low, high)), rows, known)
 
-    def _inputs(self, low: Tensor, indices: Tensor, ll_range: Tensor) -> tuple[Tensor, ...]:
+    def _inputs(self, low: Tensor, indices: Tensor, side: Tensor) -> tuple[Tensor, ...]:
         """What the encoder sees of frames whose scaled LL is `low`, or whose pixels are."""
         if self.motion is not None:
             return low, self.motion[indices.to(self.device)]
         if not self.temporal:
             return (low,)
-        others = (scale_low(_split(self._padded(each))[0], ll_range) for each in self._neighbours(indices))
+        others = (scale_low(_split(self._padded(each))[0], side) for each in self._neighbours(indices))
         return low, *(low_in_time(low, other) / 2 for other in others)  # stays below 1
 
     def crop(self, prediction: Prediction) -> Prediction:

@@ -88,14 +88,14 @@ class Networks(nn.Module):
         """The decoder's parameters, not copied, and these embeddings: not quantised yet."""
         return values_of(self.decoder, embeddings)
 
-    def render(self, values: Values[Tensor], ll_range: Tensor) -> Prediction:
+    def render(self, values: Values[Tensor], side: Tensor) -> Prediction:
         """The frames of some embeddings, by the values that a file would hold where those are known."""
         if self.quantizer is None:
-            prediction: Prediction = self.decoder(tuple(values.embeddings.values()), ll_range)
+            prediction: Prediction = self.decoder(tuple(values.embeddings.values()), side)
             return prediction
         values = self.quantizer(values)
         embeddings = tuple(values.embeddings.values())
-        prediction = functional_call(self.decoder, dict(values.weights), (embeddings, ll_range))
+        prediction = functional_call(self.decoder, dict(values.weights), (embeddings, side))
         return prediction
 
     @torch.no_grad()
@@ -116,7 +116,7 @@ class Networks(nn.Module):
     def predict(self, batch: Batch, frames: FrameSet) -> Prediction:
         """What a file would give for some of `frames`, so in 32 bits."""
         with computing("float32", frames.device):
-            return frames.crop(self.render(self.values(self.embed(batch)), batch.ll_range))
+            return frames.crop(self.render(self.values(self.embed(batch)), batch.side))
 
     def psnr(self, frames: FrameSet, batch: int = 1) -> float:
         """Mean PSNR (dB) of the fitted frames, rounded to 8 bits, `batch` of them at a time."""

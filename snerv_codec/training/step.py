@@ -73,7 +73,7 @@ class Step:
         batch = networks.batch(frames, indices)
         with computing(self.precision, frames.device, fixed_shapes=True):
             values = networks.values(networks.embed(batch))
-            prediction = batch.judged(frames.crop(networks.render(values, batch.ll_range)))
+            prediction = batch.judged(frames.crop(networks.render(values, batch.side)))
         terms = self.loss.terms_of(prediction, batch.target)
         if isinstance(networks.quantizer, RateQuantizer):
             terms["rate"] = networks.quantizer.bits(values, batch.rows)

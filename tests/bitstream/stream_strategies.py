@@ -70,7 +70,9 @@ def streams(draw):
         kernels = tuple(draw(st.lists(st.sampled_from(range(1, 16, 2)), min_size=stages, max_size=stages)))
         places = st.tuples(st.integers(1, stages), st.integers(1, 4), st.integers(0, 8 if layout.moving else 0))
         canvas = draw(places) if layout.canvas else None
-        config = DecoderConfig((3, 1, 2), strides, widths, kernels, blocks, model, temporal, canvas)
+        starts = st.lists(st.integers(1, frames - 1), unique=True, max_size=3) if frames > 1 else st.just([])
+        scenes = tuple(sorted(draw(starts))) if layout.moving else ()
+        config = DecoderConfig((3, 1, 2), strides, widths, kernels, blocks, model, temporal, canvas, scenes)
         checksums = tuple(range(frames)) if draw(st.booleans()) else ()
         embeddings = tuple(tensor(f"e{i}", (frames, *shape), 6) for i, shape in enumerate(config.embedding_shapes))
         count = layout.frame_values * frames

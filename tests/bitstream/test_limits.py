@@ -5,9 +5,11 @@ import tracemalloc
 from dataclasses import replace
 from fractions import Fraction
 from io import BytesIO
+from math import prod
 
 import numpy as np
 import pytest
+from networks import CONFIGS, arbitrary_segment
 from stream_samples import temporal_stream, tensor, tiny_stream
 from test_hostile import forge
 
@@ -193,6 +195,20 @@ def test_a_canvas_is_bounded_by_the_pixels_and_belongs_to_its_model():
     for model, canvas in (("pixel", (1, 1, 0)), ("canvas", None)):
         with pytest.raises(ValueError, match="canvas missing or extra"):
             replace(config, model=model, canvas=canvas)
+
+
+def test_scenes_are_rising_numbers_of_a_segments_frames():
+    config = CONFIGS["scenes"]
+    assert [config.canvas_of(frame) for frame in (0, 1, 5)] == [0, 1, 1]
+    assert config.canvas_values == 2 * prod(config.canvas_shape)
+    for scenes in ((0,), (2, 2), (3, 2), (-1,), tuple(range(1, 1025))):
+        with pytest.raises(ValueError, match="not fewer than 1024 rising numbers"):
+            replace(config, scenes=scenes)
+    with pytest.raises(ValueError, match="has one canvas at most"):
+        replace(CONFIGS["canvas"], scenes=(1,))
+    segment = arbitrary_segment(config)
+    with pytest.raises(ValueError, match="a scene begins after the last of 2 frames"):
+        replace(segment, config=replace(config, scenes=(2,)))
 
 
 def test_the_index_announces_at_least_the_embeddings():

@@ -23,6 +23,7 @@ PIXELS = {
     "pixel": "pixel.npy",
     "canvas": "canvas.npy",
     "sprite": "sprite.npy",
+    "scenes": "scenes.npy",
     "mixed": "mixed.npy",
 }
 
@@ -110,7 +111,8 @@ def test_the_second_decoder_makes_the_golden_pixels(name):
         tensors = {tensor.name: network.values(tensor) for tensor in segment.weights}
         embeddings = [network.values(tensor) for tensor in segment.embeddings]
         for i in range(segment.frames):
-            decoded = network.decode(segment.config, tensors, [values[i] for values in embeddings], segment.side[i])
+            own = [values[i] for values in embeddings]
+            decoded = network.decode(segment.config, tensors, own, segment.side[i], i)
             pixels = network.pixels(decoded, found.video.height, found.video.width).astype(int)
             difference = np.abs(pixels - next(expected))
             assert difference.max() <= 1

@@ -33,6 +33,7 @@ PLAN = Plan(
     embedding_shape=(16, 1, 1),
     temporal_shape=None,
     canvas=None,
+    scenes=(),
     decoder_parameters=1000,
     embedding_parameters=100,
     encoder_parameters=1000,

@@ -204,6 +204,10 @@ def read_config(model: int, blob: bytes) -> SimpleNamespace:
     config.canvas = None
     if model in (4, 5):
         config.canvas = (*fields.varints(2), fields.varint() if model == 5 else 0)
+    config.scenes, first = (), 0
+    for _ in range(fields.varint() if model == 5 else 0):
+        first += fields.varint()
+        config.scenes += (first,)
     fields.end()
     return config
 

@@ -5,13 +5,15 @@ from math import erf, prod
 import numpy as np
 
 
-def decode(config, tensors, embeddings, side):
-    """Frame (H, W, 3), not rounded, from the named tensors and one frame's embeddings and side values."""
+def decode(config, tensors, embeddings, side, number):
+    """Frame (H, W, 3), not rounded, from the named tensors and the embeddings and side values of a segment's frame."""
     net = _Net(tensors)
     x = gelu(net.conv("stem", embeddings[0]))
     if config.model in ("pixel", "canvas", "sprite"):
         motion = embeddings[1].reshape(2, 4) if config.model == "sprite" else None
-        return (np.tanh(net.conv("head", up_b(net, config, x, motion)[len(config.strides)])).transpose(1, 2, 0) + 1) / 2
+        scene = sum(first <= number for first in config.scenes)
+        up = up_b(net, config, x, motion, scene)
+        return (np.tanh(net.conv("head", up[len(config.strides)])).transpose(1, 2, 0) + 1) / 2
     up = up_b(net, config, x) if config.model == "b" else up_t(net, config, x, embeddings[1])
     return synthesis(fusion(net, config, up), net, config, side)
 
@@ -54,7 +56,7 @@ def values(tensor):
     return (offsets + scales * np.float32(tensor.symbols).reshape(tensor.shape)).astype(np.float64)
 
 
-def up_b(net, config, x, motion=None):
+def up_b(net, config, x, motion=None, scene=0):
     up = {}
     for i, s in enumerate(config.strides, start=1):
         y = net.conv(f"up.{i - 1}.conv", x)
@@ -65,20 +67,23 @@ def up_b(net, config, x, motion=None):
         if config.canvas is not None and i == config.canvas[0]:
             canvas = net.tensor("canvas.map")
             if motion is not None:
-                canvas = warped(whole_canvas(net, config), motion, prod(config.strides[i:]))
+                canvas = warped(whole_canvas(net, config, scene), motion, prod(config.strides[i:]))
                 canvas = 2 / (1 + np.exp(-net.conv("canvas.gate", x))) * canvas
             x = x + net.conv("canvas.mix", canvas)
         up[i] = x
     return up
 
 
-def whole_canvas(net, config):
+def whole_canvas(net, config, scene):
     """Section 9.5: level by level, the coarsest first."""
-    canvas, (stage, channels, levels) = net.tensor("canvas.map"), config.canvas
+    stage, channels, levels = config.canvas
+    own, all_channels = slice(scene * channels, (scene + 1) * channels), (len(config.scenes) + 1) * channels
+    assert len(net.tensor("canvas.map")) == all_channels
+    canvas = net.tensor("canvas.map")[own]
     sides = [side * prod(config.strides[:stage]) for side in config.embedding_shape[1:]]
     for n in reversed(range(levels)):
         height, width = (-(-side // 2**n) for side in sides)
-        lh, hl, hh = np.split(net.tensor(f"canvas.details.{n}"), 3)
+        lh, hl, hh = (band[own] for band in np.split(net.tensor(f"canvas.details.{n}"), 3))
         left, right = unlifted(canvas, lh, 1), unlifted(hl, hh, 1)
         canvas = unlifted(left, right, 2)[:, :height, :width]
     assert canvas.shape == (channels, *sides)

@@ -21,7 +21,7 @@ def decoding_peak(config):
         place(decoder, torch.device("meta"))
         before = alive.peak = alive.now
         embeddings = [torch.empty(1, *shape) for shape in config.embedding_shapes]
-        frame = decoder(embeddings, torch.empty(1, config.layout.frame_values)).frame
+        frame = decoder(embeddings, torch.zeros(1, config.side_values)).frame
         to_pixels(frame).permute(0, 2, 3, 1).contiguous()
     return (alive.peak - before) / 4
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from math import gcd, prod
 from pathlib import Path
 
@@ -73,7 +74,8 @@ def configs(draw):
     blocks = draw(st.integers(0, 3 if LAYOUTS[model].fuses else 0))
     places = st.tuples(st.integers(1, stages), st.integers(1, 4), st.integers(0, 5 if LAYOUTS[model].moving else 0))
     canvas = draw(places) if LAYOUTS[model].canvas else None
-    return paper_config(shape, strides, draw(st.integers(12, 120)), blocks, model, temporal, canvas)
+    config = paper_config(shape, strides, draw(st.integers(12, 120)), blocks, model, temporal, canvas)
+    return replace(config, scenes=draw(st.sampled_from([(), (1,), (3, 9)]))) if LAYOUTS[model].moving else config
 
 
 @settings(max_examples=30, deadline=None)

@@ -23,6 +23,7 @@ from snerv_codec.training.settings import FitSettings
 from snerv_codec.training.trainer import make_trainer
 
 MODELS = ("pixel", "canvas", "sprite")
+ALONE = torch.zeros(1, 0)  # the number of a canvas where there is no other
 SIZES = [(96, 192, 33, 20_000), (192, 384, 132, 110_000), (640, 1280, 132, 350_000), (1080, 1920, 60, 3_000_000)]
 
 
@@ -121,13 +122,13 @@ def test_a_canvas_is_learned_and_pruning_leaves_it_alone():
 @pytest.mark.parametrize("size", [(9, 14), (1, 5), (16, 24)])
 def test_a_sprite_is_put_together_whole_whatever_its_size(size):
     sprite = Sprite((2, *size), width=5, stage=1, step=1, levels=3)
-    assert sprite.picture().shape == (2, *size)
+    assert sprite.pictures(ALONE).shape == (1, 2, *size)
     with torch.no_grad():
         sprite.map.fill_(0.5)
-    assert (sprite.picture() == 0.5).all()
+    assert (sprite.pictures(ALONE) == 0.5).all()
     with torch.no_grad():
         sprite.details[0][:, 0, 0] = 1
-    changed = sprite.picture()[0] != 0.5
+    changed = sprite.pictures(ALONE)[0, 0] != 0.5
     assert changed[0, 0]
     assert not changed[4:].any()
     assert not changed[:, 4:].any()
@@ -138,10 +139,10 @@ def test_what_stands_before_a_sprite_covers_it():
     features[0, 0, 2, 3] = 2
     with torch.no_grad():
         sprite.map.fill_(1)
-        shown = sprite(features, torch.zeros(1, 8, 1, 1)) - features
+        shown = sprite(features, torch.zeros(1, 8, 1, 1), ALONE) - features
         torch.testing.assert_close(shown[0, :, 0, 0], sprite.mix.weight[:, 0, 0, 0] + sprite.mix.bias)
         sprite.gate.weight[0, 0] = -100
-        covered = sprite(features, torch.zeros(1, 8, 1, 1)) - features
+        covered = sprite(features, torch.zeros(1, 8, 1, 1), ALONE) - features
     before = features[0, 0] > 1
     torch.testing.assert_close(covered[0, :, before], sprite.mix.bias[:, None].expand(-1, int(before.sum())))
 

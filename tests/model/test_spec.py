@@ -7,6 +7,7 @@ from independent import network
 
 from snerv_codec.bitstream.models import DecoderConfig
 from snerv_codec.model.architectures import build_decoder, paper_config
+from snerv_codec.model.canvas import scene_numbers
 
 CONFIGS = [
     paper_config((16, 2, 3), (3, 2, 2, 1, 2), 15, 1),
@@ -22,6 +23,8 @@ CONFIGS = [
     DecoderConfig((2, 3, 3), (1, 3), (4, 6, 5), (3, 1), 0, "sprite", None, (2, 2, 4)),
     DecoderConfig((4, 3, 2), (3, 1, 2), (9, 14, 7, 10), (3, 1, 5), 0, "sprite", None, (2, 3, 0)),
     DecoderConfig((2, 1, 3), (1, 5), (4, 6, 5), (3, 3), 0, "sprite", None, (1, 2, 0)),
+    DecoderConfig((2, 3, 3), (1, 3), (4, 6, 5), (3, 1), 0, "sprite", None, (2, 1, 2), (1,)),
+    DecoderConfig((2, 3, 3), (3, 1), (4, 6, 5), (3, 1), 0, "sprite", None, (1, 2, 1), (1, 2, 5)),
 ]
 
 
@@ -34,12 +37,14 @@ def test_the_network_is_the_one_of_the_specification(config):
     for parameter in decoder.parameters():  # those, too, that are zero before they are fitted
         torch.nn.init.normal_(parameter, std=0.2)
     embeddings = [torch.randn(2, *shape, dtype=torch.float64) for shape in config.embedding_shapes]
-    ll_range = torch.tensor([[0.25, 1.5], [0.0, 2.0]], dtype=torch.float64)
+    side = torch.tensor([[0.25, 1.5], [0.0, 2.0]], dtype=torch.float64)
+    if config.scenes:
+        side = scene_numbers(config, 2).double()
     with torch.no_grad():
-        frames = decoder(embeddings, ll_range).frame.permute(0, 2, 3, 1).numpy()
+        frames = decoder(embeddings, side).frame.permute(0, 2, 3, 1).numpy()
     tensors = {name: parameter.detach().numpy() for name, parameter in decoder.named_parameters()}
     for i, frame in enumerate(frames):
         own = [values[i].numpy() for values in embeddings]
-        expected = network.decode(config, tensors, own, ll_range[i].numpy())
+        expected = network.decode(config, tensors, own, side[i].numpy(), i)
         assert expected.shape == (*config.padded_size, 3)
         np.testing.assert_allclose(frame, expected, atol=1e-10)

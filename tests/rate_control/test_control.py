@@ -134,7 +134,7 @@ def model():
 
 
 def sized(limit):
-    pack = partial(pack_segment, config=CONFIG, ll_ranges=torch.zeros(5, 2))
+    pack = partial(pack_segment, config=CONFIG, sides=torch.zeros(5, 2))
     return ToSize(limit, 0.01, pack)
 
 

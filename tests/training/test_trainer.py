@@ -370,7 +370,7 @@ def test_the_border_weighs_nothing_and_flat_frames_have_no_range():
     assert batch.inputs[0].max() <= 1
     assert (batch.inputs[0][1].abs() < 1e-2).all()
     ll = dwt(torch.full((1, 3, 32, 48), 77 / 255))[0]
-    torch.testing.assert_close(data.ll_ranges[1], torch.stack((ll.min(), ll.max())), atol=1e-3, rtol=0)
+    torch.testing.assert_close(data.sides[1], torch.stack((ll.min(), ll.max())), atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize("model", ["b", "t", "pixel"])
@@ -401,9 +401,9 @@ def test_neighbours_are_mirrored_at_the_ends_and_share_one_range(count):
         batch = data.batch(torch.tensor([number]))
         before = min(1, count - 1) if number == 0 else number - 1
         after = max(count - 2, 0) if number == count - 1 else number + 1
-        least = plain.ll_ranges[[before, number, after], 0].min()
-        greatest = plain.ll_ranges[[before, number, after], 1].max()
-        assert batch.ll_range.tolist() == [[least, greatest]]
+        least = plain.sides[[before, number, after], 0].min()
+        greatest = plain.sides[[before, number, after], 1].max()
+        assert batch.side.tolist() == [[least, greatest]]
 
         def scaled(i, least=least, greatest=greatest):
             padded = torch.nn.functional.pad(frames[[i]].permute(0, 3, 1, 2) / 255, (0, 1, 0, 1), mode="replicate")
