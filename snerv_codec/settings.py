@@ -26,6 +26,7 @@ TARGETS: dict[str, TargetKind] = {f"target_{kind}": kind for kind in get_args(Ta
 CODEC_REVISION = 3
 
 DEFAULT_FIT = FitSettings()
+AUTO = "auto"  # of a model: what suits the recipe
 
 Segmentation = int | str | None
 
@@ -44,8 +45,10 @@ class EncodeSettings:
 
     `model` is the backbone "b", its temporal extension, with 3D ("t") or 2D convolutions ("t2d"), or "pixel", which
     makes pixels in place of subbands; "canvas" adds a map to it that all frames share, and that of "sprite" moves with
-    the camera. `embedding` is the (channels, height, width) of a frame's embedding, `temporal_size` the (height, width)
-    of the extension's temporal ones; None stands for what suits size and frame.
+    the camera, and is another for each scene. "auto" becomes "sprite" with recipe "rd", which has the fewest bits, and
+    the paper's "b" with the others, or where `blocks` or a `temporal_size` are asked for. `embedding` is the (channels,
+    height, width) of a frame's embedding, `temporal_size` the (height, width) of the extension's temporal ones; None
+    stands for what suits size and frame.
     With `entropy` "nnc" the decoder is an ISO/IEC 15938-17 bitstream at quantisation parameter `qp`, with grids of its
     own. With `rounding` "rdo" the paper's recipe ends in fewer bits that do the frames no more harm than plain grids
     would.
@@ -59,7 +62,7 @@ class EncodeSettings:
     """
 
     size: str | int | float | None = None
-    model: Model = "b"
+    model: Model = AUTO
     channels: int | None = None
     blocks: int | None = None
     strides: tuple[int, ...] | None = None
@@ -110,7 +113,8 @@ class EncodeSettings:
         if preset == "paper" and not targets:
             fit.setdefault("recipe", "paper")
         fit.setdefault("recipe", alone.fit.recipe)
-        return replace(alone, fit=FitSettings.preset(preset, **fit), source=Selection(**source))
+        model = own.get("model", AUTO)  # `alone` knew of no recipe that is given
+        return replace(alone, model=model, fit=FitSettings.preset(preset, **fit), source=Selection(**source))
 
     @classmethod
     def either(cls, settings: "EncodeSettings | None", choices: Mapping[str, Any]) -> "EncodeSettings":
@@ -122,8 +126,10 @@ class EncodeSettings:
     def __post_init__(self) -> None:
         if self.fit is DEFAULT_FIT:  # nobody chose a recipe
             object.__setattr__(self, "fit", replace(DEFAULT_FIT, recipe=self._default_recipe()))
+        if self.model == AUTO:
+            object.__setattr__(self, "model", self._default_model())
         if self.model not in LAYOUTS:
-            raise SettingsError(f"model {self.model!r} is not one of {', '.join(LAYOUTS)}")
+            raise SettingsError(f"model {self.model!r} is not one of {', '.join((AUTO, *LAYOUTS))}")
         object.__setattr__(self, "segment", _segmentation(self.segment))
         if self.chain < 1:
             raise SettingsError(f"`chain` {self.chain}: a chain has at least one segment")
@@ -162,6 +168,11 @@ class EncodeSettings:
         """The one that trains for rate where a target asks for it, or where nothing asks for the paper's."""
         papers = self.sized or self.entropy == "nnc" or self.rounding == "rdo"
         return "rd" if self.target is not None or not papers else "paper"
+
+    def _default_model(self) -> Model:
+        """That of the fewest bits where a fit trains for them, and the paper's where anything of it is asked for."""
+        papers = self.blocks is not None or self.temporal_size is not None
+        return "sprite" if self.fit.recipe == "rd" and not papers else "b"
 
     @property
     def sized(self) -> bool:

@@ -85,7 +85,7 @@ def test_wrong_temporal_settings_say_what_would_be_right(clip):
         plan(source, EncodeSettings(size="120k", model="t", temporal_size=(7, 9)))
     with pytest.raises(SettingsError, match="for models t and t2d"):
         plan(source, EncodeSettings(size="120k", temporal_size=(4, 6)))
-    with pytest.raises(SettingsError, match="model 'x' is not one of b, t, t2d"):
+    with pytest.raises(SettingsError, match="model 'x' is not one of auto, b, t, t2d"):
         EncodeSettings(model="x")
 
 

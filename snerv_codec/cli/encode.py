@@ -150,7 +150,7 @@ MACHINE = section(
 )
 RESEARCH = section(
     "Research",
-    option("--model", type=click.Choice(list(LAYOUTS)), default="b", show_default=True, help=options.MODEL_HELP),
+    option("--model", type=click.Choice(list(LAYOUTS)), help=options.MODEL_HELP),
     option("--recipe", type=click.Choice(get_args(RecipeName)), help=options.RECIPE_HELP),
     option("--optimizer", type=click.Choice(get_args(OptimizerName)), help="What learns.  [default: the preset's]"),
     option("--batch", default=FIT.batch, show_default=True, help="Frames a step."),

@@ -61,17 +61,15 @@ def test_a_higher_quality_takes_more_parameters_and_more_bytes():
     ],
 )
 def test_bytes_of_training_for_rate_are_those_on_record(size, taken):
-    settings = EncodeSettings.of(size=size, recipe="rd")
+    settings = EncodeSettings.of(model="b", size=size, recipe="rd")
     foretold = predicted_bytes(size - 4_290, 4_290, SMALL, (), settings)
     for measured in taken:
         assert foretold == pytest.approx(measured, rel=0.2)
 
 
 def test_a_weight_on_the_rate_takes_bytes_off():
-    plain, heavy = (
-        predicted_bytes(350_000, 0, SMALL, (), EncodeSettings.of(size=350_000, recipe="rd", rate_weight=weight))
-        for weight in (0.01, 0.02)
-    )
+    weights = (EncodeSettings.of(model="b", size=350_000, recipe="rd", rate_weight=weight) for weight in (0.01, 0.02))
+    plain, heavy = (predicted_bytes(350_000, 0, SMALL, (), settings) for settings in weights)
     assert heavy / plain == pytest.approx(119_152 / 171_192, rel=0.2)  # on record
 
 
@@ -145,14 +143,14 @@ def test_a_short_training_for_rate_has_not_come_to_its_bits_yet():
     [(16, 1, 43_324), (8, 6, 40_332), (16, 6, 43_231), (16, 25, 36_436), (16, 50, 33_514)],
 )
 def test_bytes_of_short_fits_are_foretold_too(frames, epochs, measured):
-    settings = EncodeSettings.of(size=60_000, recipe="rd", epochs=epochs)
+    settings = EncodeSettings.of(model="b", size=60_000, recipe="rd", epochs=epochs)
     foretold = predicted_bytes(60_000 - 130 * frames, 130 * frames, video(192, 96, frames), (), settings)
     assert foretold == pytest.approx(measured, rel=0.2)
 
 
 @pytest.mark.parametrize(("goal", "epochs", "measured"), [(20, 6, 58_883), (32, 4, 62_147), (24, 40, 10_427)])
 def test_bytes_of_a_target_of_quality_follow_what_so_many_steps_can_reach(goal, epochs, measured):
-    settings = EncodeSettings.of(size=60_000, target_psnr=goal, epochs=epochs)
+    settings = EncodeSettings.of(model="b", size=60_000, target_psnr=goal, epochs=epochs)
     foretold = predicted_bytes(56_165, 1_040, video(192, 96, 8), (), settings)
     assert foretold == pytest.approx(measured, rel=0.2)
 

@@ -31,6 +31,26 @@ def test_the_default_preset_is_what_settings_are_by_themselves(size, recipe):
     assert FitSettings(optimizer="adam", schedule="cosine", epochs=300) == FitSettings.preset("paper")
 
 
+@pytest.mark.parametrize(
+    ("choices", "model"),
+    [
+        ({}, "sprite"),
+        ({"target_size": 100_000}, "sprite"),
+        ({"size": "1M", "recipe": "rd"}, "sprite"),
+        ({"size": "1M"}, "b"),
+        ({"preset": "paper"}, "b"),
+        ({"recipe": "hinerv"}, "b"),
+        ({"rounding": "rdo"}, "b"),
+        ({"size": "1M", "recipe": "rd", "blocks": 2}, "b"),
+        ({"model": "b", "recipe": "rd"}, "b"),
+        ({"model": "pixel", "size": "1M"}, "pixel"),
+        ({"model": "auto", "target_psnr": 30}, "sprite"),
+    ],
+)
+def test_the_model_is_the_papers_where_anything_of_the_paper_is_asked_for(choices, model):
+    assert EncodeSettings.of(**choices).model == model
+
+
 def test_a_target_is_trained_for_however_it_is_given():
     expected = EncodeSettings.of(target_psnr=34)
     assert expected.fit == FitSettings(recipe="rd")
