@@ -170,7 +170,7 @@ class DecoderConfig:
     @property
     def side_values(self) -> int:
         """Numbers that the decoder takes of a frame besides its embeddings: those of the file, or its canvas's."""
-        return self.layout.frame_values or bool(self.scenes)
+        return 1 if self.scenes else self.layout.frame_values
 
     def canvas_of(self, frame: int) -> int:
         """Which canvas a frame has, both numbered from 0."""

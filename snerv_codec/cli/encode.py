@@ -24,7 +24,7 @@ from snerv_codec.media.container import RAW
 from snerv_codec.report import Plan
 from snerv_codec.runtime.files import check_target
 from snerv_codec.runtime.precision import Precision
-from snerv_codec.settings import TARGETS, EncodeSettings
+from snerv_codec.settings import AUTO, TARGETS, EncodeSettings
 from snerv_codec.training.settings import (
     PRESETS,
     Compile,
@@ -150,7 +150,7 @@ MACHINE = section(
 )
 RESEARCH = section(
     "Research",
-    option("--model", type=click.Choice(list(LAYOUTS)), help=options.MODEL_HELP),
+    option("--model", type=click.Choice([AUTO, *LAYOUTS]), default=AUTO, show_default=True, help=options.MODEL_HELP),
     option("--recipe", type=click.Choice(get_args(RecipeName)), help=options.RECIPE_HELP),
     option("--optimizer", type=click.Choice(get_args(OptimizerName)), help="What learns.  [default: the preset's]"),
     option("--batch", default=FIT.batch, show_default=True, help="Frames a step."),

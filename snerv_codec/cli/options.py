@@ -108,8 +108,8 @@ BITRATE = Amount("RATE", r"(\d+(?:\.\d+)?)\s*([kKMG]?)()(?:bps|bit/s)?", "800k o
 
 MODEL_HELP = (
     "Backbone b, its temporal extension with 3D or 2D convolutions; pixel, without subbands; canvas, which adds a map "
-    "that all frames share; or sprite, with a map for each scene that moves with the camera: fewest bits."
-    "  [default: sprite with recipe rd, else b]"
+    "that all frames share; sprite, with a map for each scene that moves with the camera: fewest bits; or auto, "
+    "which is sprite with recipe rd, else b."
 )
 RECIPE_HELP = (
     "What follows the fit: paper prunes and rounds, hinerv trains with rounding, rd for the fewest bits."
