@@ -6,7 +6,7 @@ from math import prod
 
 from .errors import Corrupt, LimitExceeded
 from .fields import Octets, Reader, Writer
-from .models import MAX_CONFIG, MAX_MODEL, DecoderConfig, UnknownModel, read_config, write_config
+from .models import MAX_CONFIG, MAX_MODEL, DecoderConfig, UnknownModel, check_scenes, read_config, write_config
 from .segmentsection import MAX_TENSORS, check_values
 from .types import MAX_FRAMES
 
@@ -74,6 +74,8 @@ def read_index(payload: Octets) -> tuple[SegmentEntry, ...]:
         config = read_config(fields.varint(MAX_MODEL), fields.blob(MAX_CONFIG))
         if isinstance(config, DecoderConfig) and values <= frames * sum(map(prod, config.embedding_shapes)):
             raise Corrupt(f"segment index: {values} values are not the embeddings of {frames} frames and a decoder")
+        if isinstance(config, DecoderConfig):
+            check_scenes(config, frames)
         entries.append(SegmentEntry(first_frame, frames, config, offset, length, tensors, values))
         first_frame += frames
         offset += length

@@ -196,6 +196,11 @@ def check_covers(config: DecoderConfig, height: int, width: int) -> None:
     check(rows * columns <= most, f"a {columns}x{rows} decoder is too large for {width}x{height} frames")
 
 
+def check_scenes(config: DecoderConfig, frames: int) -> None:
+    """Raise `ValueError` where a scene begins after the last of a segment's frames."""
+    check(all(scene < frames for scene in config.scenes), f"a scene begins after the last of {frames} frames")
+
+
 @dataclass(frozen=True, slots=True)
 class UnknownModel:
     """The configuration of a segment whose model, `number`, this reader does not know."""

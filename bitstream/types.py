@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from .extras import NO_EXTRAS, Extras, Tags, check_tags
 from .fields import MAX_TIME
-from .models import MAX_FRAME_SIDE, DecoderConfig, check, check_covers
+from .models import MAX_FRAME_SIDE, DecoderConfig, check, check_covers, check_scenes
 
 MIN_FRAME_SIDE = 16
 MAX_FRAMES = 1 << 20
@@ -300,7 +300,7 @@ def check_embeddings(config: DecoderConfig, frames: int, shapes: Sequence[Shape]
     """Raise `ValueError` where tensors of these shapes are not the embeddings of so many frames."""
     expected = [(frames, *shape) for shape in config.embedding_shapes]
     check(list(shapes) == expected, f"embeddings {list(shapes)} are not {expected}")
-    check(all(scene < frames for scene in config.scenes), f"a scene begins after the last of {frames} frames")
+    check_scenes(config, frames)
 
 
 @dataclass(frozen=True, slots=True)

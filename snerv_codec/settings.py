@@ -113,7 +113,7 @@ class EncodeSettings:
         if preset == "paper" and not targets:
             fit.setdefault("recipe", "paper")
         fit.setdefault("recipe", alone.fit.recipe)
-        model = own.get("model", AUTO)  # `alone` knew of no recipe that is given
+        model = own.get("model", "b" if preset == "paper" else AUTO)  # `alone` knew neither preset nor recipe
         return replace(alone, model=model, fit=FitSettings.preset(preset, **fit), source=Selection(**source))
 
     @classmethod
@@ -170,7 +170,7 @@ class EncodeSettings:
         return "rd" if self.target is not None or not papers else "paper"
 
     def _default_model(self) -> Model:
-        """That of the fewest bits where a fit trains for them, and the paper's where anything of it is asked for."""
+        """That of the fewest bits where a fit trains for them, but for parts that only the paper's have."""
         papers = self.blocks is not None or self.temporal_size is not None
         return "sprite" if self.fit.recipe == "rd" and not papers else "b"
 

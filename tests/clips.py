@@ -42,6 +42,18 @@ def write_clip(path: Path, *, width: int, height: int, frames: int, rate: int = 
     return path
 
 
+def write_frames(path: Path, frames: npt.NDArray[np.uint8], rate: int = 25) -> Path:
+    """Write RGB frames (T, H, W, 3) as an H.264 clip in 4:2:0."""
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=rate)
+        video.height, video.width = frames.shape[1:3]
+        video.pix_fmt, video.options = "yuv420p", {"crf": "10", "preset": "ultrafast"}
+        for picture in frames:
+            container.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")))
+        container.mux(video.encode())
+    return path
+
+
 def packets(path: Path, kind: str) -> list[bytes]:
     """The packets of the first stream of `kind`, "video" or "audio"."""
     with av.open(str(path)) as container:

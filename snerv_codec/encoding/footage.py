@@ -11,16 +11,15 @@ from typing import Any
 import numpy as np
 
 from snerv_codec.bitstream.extras import NO_EXTRAS, Extras
-from snerv_codec.bitstream.models import LAYOUTS
 from snerv_codec.bitstream.types import SideTrack, VideoInfo
-from snerv_codec.encoding.segmentation import MOST_BYTES, asks_for_scenes
+from snerv_codec.encoding.segmentation import MOST_BYTES, asks_for_scenes, has_canvases
 from snerv_codec.errors import InputError, ResourceError
 from snerv_codec.events import FrameDone
 from snerv_codec.media.mask import Mask, read_mask
 from snerv_codec.media.picture import RGB8, Pixels
 from snerv_codec.media.reader import OnFrame, Video, open_video, read_video
 from snerv_codec.media.run import Run
-from snerv_codec.media.scenes import scene_cuts_of
+from snerv_codec.media.scenes import scene_cuts
 from snerv_codec.media.seek import read_run
 from snerv_codec.media.timeline import cut, odd_frames
 from snerv_codec.settings import EncodeSettings
@@ -172,7 +171,7 @@ def _survey(source: Any, settings: EncodeSettings, memory: int | None, on_frame:
         video = read_video(source, settings.source, keep=False)
         return _with_scenes_in(video.frames, _described(source, settings, video))
     with open_video(os.fspath(source), settings.source, memory=memory, noted=noted, on_frame=on_frame) as stream:
-        scenes = stream.scene_cuts() if settings.segment is not None or LAYOUTS[settings.model].moving else []
+        scenes = scene_cuts(stream) if settings.segment is not None or has_canvases(settings) else []
         stream.skip()
         video = Video(stream.info(), RGB8.empty(0), stream.tracks(), stream.warnings(), stream.extras())
         run = stream.run() if noted else None
@@ -182,7 +181,7 @@ def _survey(source: Any, settings: EncodeSettings, memory: int | None, on_frame:
 def _with_scenes_in(frames: Pixels, footage: Footage) -> Footage:
     """The footage of these frames, with the scenes among them where these matter."""
     asked = asks_for_scenes(footage.info, footage.settings)
-    return _with_scenes(footage, scene_cuts_of(frames)) if asked else footage
+    return _with_scenes(footage, scene_cuts(frames)) if asked else footage
 
 
 def _with_scenes(footage: Footage, scenes: Iterable[int]) -> Footage:

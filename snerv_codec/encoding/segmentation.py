@@ -101,7 +101,12 @@ def cuts(info: VideoInfo, segment: Segmentation, scenes: Sequence[int]) -> list[
 
 def asks_for_scenes(info: VideoInfo, settings: EncodeSettings) -> bool:
     """Whether it matters where scenes begin: for borders of segments, or as each is to have a canvas of its own."""
-    return not is_one(info, settings.segment) or (LAYOUTS[settings.model].moving and settings.chain == 1)
+    return not is_one(info, settings.segment) or has_canvases(settings)
+
+
+def has_canvases(settings: EncodeSettings) -> bool:
+    """Whether each scene is to have a canvas; segments of a chain have one each, as all are of one architecture."""
+    return LAYOUTS[settings.model].moving and settings.chain == 1
 
 
 def is_one(info: VideoInfo, segment: Segmentation) -> bool:

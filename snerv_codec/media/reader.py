@@ -22,7 +22,6 @@ from snerv_codec.media.interlacing import OTHER_FIELD, deinterlaced, scan_of
 from snerv_codec.media.orientation import STORED, orientation
 from snerv_codec.media.picture import RGB8, PictureFormat, Pixels
 from snerv_codec.media.run import Checker, Run
-from snerv_codec.media.scenes import scene_cuts
 from snerv_codec.media.source import Damage, Selection, Source, Unsupported, name_of
 from snerv_codec.media.timing import Timeline
 from snerv_codec.media.tracks import cut_tracks
@@ -167,11 +166,6 @@ class VideoStream:
     def run(self) -> Run:
         """The frames that were read so far, where they are noted, as what they can be found by again."""
         return Run(self._start, tuple(self._checksums), tuple(self._source.landmarks))
-
-    def scene_cuts(self) -> list[int]:
-        """Read what is left without converting it; the numbers of the frames that begin a new scene."""
-        first = self.count - 1  # has been read, as the size is known
-        return [first + number for number in scene_cuts(self._chosen)]
 
     def skip(self) -> None:
         """Read what is left without converting it."""

@@ -5,6 +5,7 @@ from fractions import Fraction
 from typing import Any
 
 import av
+import numpy as np
 
 from snerv_codec.media.filters import make_graph, ready
 from snerv_codec.media.picture import Pixels
@@ -12,11 +13,12 @@ from snerv_codec.media.picture import Pixels
 THRESHOLD = 0.3  # of FFmpeg's score of change, from 0 to 1, as its documentation proposes
 
 
-def scene_cuts(frames: Iterable[Any]) -> list[int]:
-    """Numbers of the frames, from 0, that begin a new scene; times of `frames` are overwritten."""
+def scene_cuts(pictures: Iterable[Pixels]) -> list[int]:
+    """Numbers of the pictures, uint8 RGB (H, W, 3), counted from 0, that begin a new scene."""
     graph: Any = None
     cuts: list[int] = []
-    for number, frame in enumerate(frames):
+    for number, picture in enumerate(pictures):
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
         frame.pts, frame.time_base = number, Fraction(1)
         graph = graph or make_graph(frame, Fraction(1), [("select", f"gt(scene,{THRESHOLD})")])
         graph.push(frame)
@@ -25,8 +27,3 @@ def scene_cuts(frames: Iterable[Any]) -> list[int]:
         graph.push(None)
         cuts += (chosen.pts for chosen in ready(graph))
     return [number for number in cuts if number > 0]
-
-
-def scene_cuts_of(pictures: Pixels) -> list[int]:
-    """As `scene_cuts`, of pictures in memory, uint8 RGB (T, H, W, 3)."""
-    return scene_cuts(av.VideoFrame.from_ndarray(picture, format="rgb24") for picture in pictures)

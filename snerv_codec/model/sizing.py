@@ -114,7 +114,7 @@ def choose_config(
     first, blocks = 1 if channels is None else channels, rule.blocks(budget) if blocks is None else blocks
     try:
         widths, kernels = rule.widths(first, len(strides)), rule.kernels(len(strides))
-        room, coarsest = rule.canvas * budget, prod(shape[1:]) * strides[0] ** 2 if strides else 1
+        room, coarsest = rule.canvas * budget, prod(shape[1:]) * max(1, *strides[:1]) ** 2
         own = _own_scenes(scenes, frames, int(room / coarsest)) if LAYOUTS[model].moving else ()
         canvas = _canvas(shape, strides, room / (len(own) + 1), rule) if LAYOUTS[model].canvas else None
         base = DecoderConfig(shape, strides, widths, kernels, blocks, model, temporal, canvas, own)
@@ -127,7 +127,7 @@ def choose_config(
 def _own_scenes(scenes: Sequence[int], frames: int, most: int) -> tuple[int, ...]:
     """Those of `scenes` that have a canvas of their own: with the first, which always has one, `most` canvases.
 
-    Frames of a scene that is too short have the canvas of the one before it. Where there are too many, only longer ones
+    Frames of a scene that is too short share the canvas of one beside it. Where there are too many, only longer ones
     have their own.
     """
     least, most = LEAST_SCENE, max(1, min(most, MAX_SCENES))
@@ -180,6 +180,8 @@ def _widest(base: DecoderConfig, frames: int, budget: int, variant: Variant) -> 
         closest = abs(excess(best))
         while best < MAX_CHANNELS and abs(excess(best + 1)) <= closest + TIE * budget:
             best += 1
+    if excess(best) > BUDGET_TOLERANCE * budget:
+        best = low  # a channel less is far from it too, but there is room for that
     if excess(best) > BUDGET_TOLERANCE * budget:
         raise SettingsError(
             f"a size of {budget:,} parameters is too small: the embeddings of {frames} frames take {embeddings:,} "

@@ -9,7 +9,7 @@ from math import prod
 
 import numpy as np
 import pytest
-from networks import CONFIGS, arbitrary_segment
+from networks import CONFIGS, arbitrary_segment, model_stream
 from stream_samples import temporal_stream, tensor, tiny_stream
 from test_hostile import forge
 
@@ -209,6 +209,10 @@ def test_scenes_are_rising_numbers_of_a_segments_frames():
     segment = arbitrary_segment(config)
     with pytest.raises(ValueError, match="a scene begins after the last of 2 frames"):
         replace(segment, config=replace(config, scenes=(2,)))
+    data = write_stream(model_stream("scenes"))
+    beyond = forge(data, b"INDX", lambda payload: payload[:-1] + b"\x02")  # the last byte says where it begins
+    with pytest.raises(Corrupt, match="a scene begins after the last of 2 frames"):
+        read_header(beyond)
 
 
 def test_the_index_announces_at_least_the_embeddings():

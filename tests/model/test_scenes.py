@@ -7,10 +7,11 @@ from math import prod
 import numpy as np
 import pytest
 import torch
-from clips import moving_picture
+from clips import moving_picture, write_frames
 from conftest import QUICK
 
-from snerv_codec import Decoder, encode
+from snerv_codec import Decoder, encode, plan
+from snerv_codec.errors import SettingsError
 from snerv_codec.media.source import Selection
 from snerv_codec.model.canvas import Sprite, scene_numbers
 from snerv_codec.model.sizing import choose_config, model_cost
@@ -113,6 +114,32 @@ def test_scenes_are_those_of_the_segment(tmp_path, choices, expected):
         assert decoder[:].shape == (11, 32, 48, 3)
         found = [entry.config.scenes for entry in decoder._file.header.segments]
     assert found == expected
+
+
+def test_a_plan_knows_the_scenes_that_the_encode_has(tmp_path):
+    """Though it reads the file in another way: of the crop, as RGB, where colour alone may change."""
+    frames = moving_picture(21, 32, 64)
+    for start, channels in ((7, (2, 1, 0)), (14, (1, 0, 2))):
+        frames[start : start + 7] = frames[start : start + 7, ..., channels]
+    frames[10:, :, 48:] = 255 - frames[10:, :, 48:]  # not in the crop
+    clip = tmp_path / "clip.mp4"
+    write_frames(clip, frames)
+    settings = replace(SPRITE, source=Selection(crop=(32, 48)))
+    told = plan(clip, settings)
+    report = encode(clip, tmp_path / "a.snrv", settings)
+    assert told.scenes == report.config.scenes == (7, 14)
+    assert told.widths == report.config.widths
+    assert plan(clip, replace(settings, segment=21)).scenes == (7, 14)
+
+
+def test_a_network_too_narrow_to_meet_a_size_is_taken_one_channel_below():
+    config = choose_config(32, 48, 10, 12_765, model="sprite")
+    assert model_cost(config, 10).total_parameters < 12_765
+
+
+def test_strides_of_nothing_are_told():
+    with pytest.raises(SettingsError, match=r"strides \(0, 2\) are not"):
+        choose_config(32, 48, 10, 30_000, model="sprite", strides=(0, 2))
 
 
 def test_scenes_are_numbered_by_the_frames_that_are_fitted(tmp_path):

@@ -39,6 +39,7 @@ def test_the_default_preset_is_what_settings_are_by_themselves(size, recipe):
         ({"size": "1M", "recipe": "rd"}, "sprite"),
         ({"size": "1M"}, "b"),
         ({"preset": "paper"}, "b"),
+        ({"preset": "paper", "target_size": 100_000}, "b"),
         ({"recipe": "hinerv"}, "b"),
         ({"rounding": "rdo"}, "b"),
         ({"size": "1M", "recipe": "rd", "blocks": 2}, "b"),
