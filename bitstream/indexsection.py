@@ -72,9 +72,9 @@ def read_index(payload: Octets) -> tuple[SegmentEntry, ...]:
             raise Corrupt("segment index: a segment has no frames")
         check_values(values, length)
         config = read_config(fields.varint(MAX_MODEL), fields.blob(MAX_CONFIG))
-        if isinstance(config, DecoderConfig) and values <= frames * sum(map(prod, config.embedding_shapes)):
-            raise Corrupt(f"segment index: {values} values are not the embeddings of {frames} frames and a decoder")
         if isinstance(config, DecoderConfig):
+            if values <= frames * sum(map(prod, config.embedding_shapes)):
+                raise Corrupt(f"segment index: {values} values are not the embeddings of {frames} frames and a decoder")
             check_scenes(config, frames)
         entries.append(SegmentEntry(first_frame, frames, config, offset, length, tensors, values))
         first_frame += frames

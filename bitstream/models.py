@@ -7,7 +7,7 @@ not do, and what it computes is said in SPEC.md, section 9.
 
 from bisect import bisect
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from math import prod
 from typing import NamedTuple
 
@@ -125,7 +125,7 @@ class DecoderConfig:
             ok = prod(self.canvas_shape) <= MAX_VALUES_A_PIXEL * prod(self.padded_size)
             check(ok, f"canvas {self.canvas_shape} has more than {MAX_VALUES_A_PIXEL} values a pixel")
         check(self.layout.moving or not self.scenes, f"model {self.model!r} has one canvas at most, not one a scene")
-        rising = all(a < b for a, b in zip((0, *self.scenes), self.scenes, strict=False))
+        rising = all(a < b for a, b in pairwise((0, *self.scenes)))
         ok = rising and len(self.scenes) < MAX_SCENES
         check(ok, f"scenes from {self.scenes[:9]} on are not fewer than {MAX_SCENES} rising numbers of frames")
         ok = not has_temporal or self.temporal_scale > 0
@@ -220,7 +220,7 @@ def write_config(config: DecoderConfig | UnknownModel) -> tuple[int, bytes]:
     canvas = (config.canvas or ())[: 3 if config.layout.moving else 2]  # one that rests has no levels
     more = (*(config.temporal_shape or ()), *canvas)
     if config.layout.moving:
-        more += len(config.scenes), *(b - a for a, b in zip((0, *config.scenes), config.scenes, strict=False))
+        more += len(config.scenes), *(b - a for a, b in pairwise((0, *config.scenes)))
     for value in (*config.strides, *config.kernels, *config.widths, config.blocks, *more):
         out.varint(value)
     return config.layout.number, out.finish()

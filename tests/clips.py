@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -23,15 +24,10 @@ def moving_picture(frames: int, height: int, width: int) -> npt.NDArray[np.uint8
 
 def write_clip(path: Path, *, width: int, height: int, frames: int, rate: int = 25, sound: bool = False) -> Path:
     """Write an H.264 clip, with a tone beside it where `sound` is asked for."""
-    pix_fmt = "yuv420p" if width % 2 == height % 2 == 0 else "yuv444p"
     with av.open(str(path), "w") as container:
-        video = container.add_stream("libx264", rate=rate)
-        video.width, video.height, video.pix_fmt = width, height, pix_fmt
-        video.options = {"crf": "10", "preset": "ultrafast"}
+        video = add_video(container, height, width, rate)
         audio = container.add_stream("aac", rate=48000, layout="stereo") if sound else None
-        for picture in moving_picture(frames, height, width):
-            container.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format=pix_fmt)))
-        container.mux(video.encode())
+        encode_frames(container, video, moving_picture(frames, height, width))
         if audio is not None:
             time = np.arange(48000 * frames // rate) / 48000
             tone = np.tile(0.2 * np.sin(2 * np.pi * 440 * time), (2, 1)).astype(np.float32)
@@ -43,15 +39,28 @@ def write_clip(path: Path, *, width: int, height: int, frames: int, rate: int = 
 
 
 def write_frames(path: Path, frames: npt.NDArray[np.uint8], rate: int = 25) -> Path:
-    """Write RGB frames (T, H, W, 3) as an H.264 clip in 4:2:0."""
+    """Write RGB frames (T, H, W, 3) as an H.264 clip."""
+    _, height, width, _ = frames.shape
     with av.open(str(path), "w") as container:
-        video = container.add_stream("libx264", rate=rate)
-        video.height, video.width = frames.shape[1:3]
-        video.pix_fmt, video.options = "yuv420p", {"crf": "10", "preset": "ultrafast"}
-        for picture in frames:
-            container.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")))
-        container.mux(video.encode())
+        encode_frames(container, add_video(container, height, width, rate), frames)
     return path
+
+
+def add_video(container: Any, height: int, width: int, rate: int) -> Any:
+    """A stream of H.264, in 4:2:0 where the sides are even."""
+    video = container.add_stream("libx264", rate=rate)
+    video.height, video.width = height, width
+    video.pix_fmt = "yuv420p" if width % 2 == height % 2 == 0 else "yuv444p"
+    video.options = {"crf": "10", "preset": "ultrafast"}
+    return video
+
+
+def encode_frames(container: Any, video: Any, frames: npt.NDArray[np.uint8]) -> None:
+    """Put all frames of a stream into the container."""
+    for picture in frames:
+        frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format=video.pix_fmt)
+        container.mux(video.encode(frame))
+    container.mux(video.encode())
 
 
 def packets(path: Path, kind: str) -> list[bytes]:

@@ -65,9 +65,8 @@ def expect_decoder(config: DecoderConfig, shapes: Sequence[tuple[str, Shape]]) -
 
 def unpack_embeddings(segment: Segment) -> tuple[tuple[Tensor, ...], Tensor]:
     """Embeddings (T, *shape) for each shape and side values, as the decoder takes them, float32 on the CPU."""
-    side = torch.from_numpy(segment.side.astype(np.float32))
-    if segment.config.scenes:
-        side = scene_numbers(segment.config, segment.frame_count)
+    config, stored = segment.config, torch.from_numpy(segment.side.astype(np.float32))
+    side = scene_numbers(config, segment.frame_count) if config.scenes else stored
     return tuple(map(_tensor, segment.embeddings)), side
 
 

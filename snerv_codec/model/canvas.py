@@ -20,13 +20,14 @@ FARTHEST = 2.0  # from a picture's middle, in halves of it: all that lies beyond
 class Canvas(nn.Module):
     """A map of `shape`, (channels, height, width), mixed to `width` channels and added to the features of a `stage`.
 
-    That is the up-sampling block, from 1, whose output has the map's height and width.
+    That is the up-sampling block, from 1, whose output has the map's height and width. Of several `scenes` each has a
+    map, one after the other among the channels.
     """
 
-    def __init__(self, shape: Sequence[int], width: int, stage: int) -> None:
+    def __init__(self, shape: Sequence[int], width: int, stage: int, scenes: int = 1) -> None:
         super().__init__()
         self.stage = stage
-        self.map = nn.Parameter(torch.zeros(tuple(shape)))
+        self.map = nn.Parameter(torch.zeros(scenes * shape[0], *shape[1:]))
         self.mix = nn.Conv2d(shape[0], width, 1)
 
     def forward(self, x: Tensor, *how: Tensor) -> Tensor:
@@ -40,7 +41,7 @@ class Sprite(Canvas):
 
     Its parameters are subbands, as it is halved `levels` times: what is alike from place to place is said once, and
     zeros say where there is no detail. `details` are LH, HL and HH of each level, the finest first, `map` the LL left.
-    There are `scenes` of them, each of `shape`, one after the other among the channels of every subband.
+    Of several `scenes` each has a canvas of that `shape`, and its part of every subband.
     """
 
     def __init__(
@@ -48,9 +49,8 @@ class Sprite(Canvas):
     ) -> None:
         channels, *size = shape
         sizes = [[-(-side >> level) for side in size] for level in range(levels + 1)]
-        super().__init__((channels, *sizes[-1]), width, stage)
+        super().__init__((channels, *sizes[-1]), width, stage, scenes)
         self.step, self.sizes, self.scenes = step, sizes, scenes
-        self.map = nn.Parameter(torch.zeros(scenes * channels, *sizes[-1]))
         self.details = nn.ParameterList(torch.zeros(3 * scenes * channels, *half) for half in sizes[1:])
         self.gate = nn.Conv2d(width, channels, 1)
         for parameter in self.gate.parameters():
