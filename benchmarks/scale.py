@@ -1,6 +1,7 @@
 """Memory against length, and several workers against one: what long videos take.
 
     python -m benchmarks.scale [--frames 1000 10000] [--size 128x192] [--segment 500] [--only memory|speed] [--record]
+        [--parameters 200000] [--fit "--model pixel --batch 10"]
 
 A film of shots of a hundred frames is made, encoded for one epoch in segments, decoded and evaluated, each by a process
 of its own whose peak memory is told. From how long its segments took, the time of a thousand on 8 and on 256 workers is
@@ -14,6 +15,7 @@ import importlib.util
 import json
 import os
 import random
+import shlex
 import statistics
 import subprocess
 import sys
@@ -88,10 +90,10 @@ def run(*arguments: object, stop_after: int | None = None) -> Run:
     return Run(usage.ru_maxrss * 1024, time.perf_counter() - start, told, ends)
 
 
-def encode(film: Path, output: Path, frames: int, segment: int, *options: object) -> Run:
-    """One epoch, in segments of `segment` frames, by what `options` say."""
-    size = PARAMETERS * -(-frames // segment)
-    given = ("--size", size, "--segment", segment, "--overwrite", "--json", *options)
+def encode(film: Path, output: Path, frames: int, options: argparse.Namespace, *others: object) -> Run:
+    """One epoch, in segments as the benchmark's `options` say, and with `others` of the command."""
+    size = options.parameters * -(-frames // options.segment)
+    given = ("--size", size, "--segment", options.segment, "--overwrite", "--json", *shlex.split(options.fit), *others)
     return run("encode", film, "-o", output, *FIT, *given)
 
 
@@ -137,7 +139,7 @@ def measure_memory(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     for frames in sorted(options.frames):
         film, coded = _film(options, folder, frames), folder / f"{frames}.snrv"
         runs = {
-            "encode": encode(film, coded, frames, options.segment),
+            "encode": encode(film, coded, frames, options),
             "decode": run("decode", coded, "-o", folder / "again.mp4", "--overwrite", "-q"),
             "eval": run("eval", film, coded, "--no-vmaf", "--json"),
         }
@@ -158,7 +160,7 @@ def measure_speed(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     film, coded, again = _film(options, folder, frames), folder / "speed.snrv", folder / "speed.y4m"
 
     def encoded(*chosen: object) -> float:
-        return encode(film, coded, frames, options.segment, *chosen).seconds
+        return encode(film, coded, frames, options, *chosen).seconds
 
     def encoded_by_ray(nodes: int) -> float:
         with ray_cluster(nodes) as address:
@@ -189,9 +191,10 @@ def film_arguments(about: str | None, size: str, segment: int) -> argparse.Argum
 
 
 def keep(name: str, options: argparse.Namespace, values: dict[str, Any]) -> None:
-    """Put figures on record, if that was asked for."""
+    """Put figures on record, if that was asked for, under what they were measured with."""
     if options.record:
-        write_record(name, {key: vars(options)[key] for key in ("frames", "size", "segment")}, values)
+        chosen = {key: value for key, value in vars(options).items() if key not in ("record", "only")}
+        write_record(name, chosen, values)
 
 
 MEASURES: dict[str, Callable[[argparse.Namespace, Path], dict[str, Any]]] = {
@@ -204,6 +207,8 @@ def main() -> None:
     """Measure and print."""
     parser = film_arguments(__doc__, "128x192", 500)
     parser.add_argument("--frames", type=int, nargs="+", default=[1000, 10_000])
+    parser.add_argument("--parameters", type=int, default=PARAMETERS, help="of each segment")
+    parser.add_argument("--fit", default="", help="more options of encode, in one string")
     parser.add_argument("--only", choices=MEASURES)
     options = parser.parse_args()
     values: dict[str, Any] = {}
