@@ -31,6 +31,8 @@ def printable(text: str) -> str:
     Names of files, summaries and languages are a stranger's: sequences in them could clear the screen, set its title,
     or forge a line.
     """
+    if text.isprintable():  # as is JSON of a long film, whose characters in a list take eight times its bytes
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
