@@ -18,6 +18,7 @@ INTERNALS = (
     "snerv_codec.bitstream.segmentsection",
     "snerv_codec.bitstream.types",
     "snerv_codec.compression.packing",
+    "snerv_codec.compression.quantize",
     "snerv_codec.compression.rounding",
     "snerv_codec.compression.sensitivity",
     "snerv_codec.compression.values",

@@ -8,6 +8,7 @@ Stream ─┬─ VideoInfo ── Color
         └─ Extras ── Chapter, Mastering, Light, Attachment (extras.py)
 """
 
+from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -81,15 +82,16 @@ class Color:
 class VideoInfo:
     """What a player must know of the video; the pixels themselves are 8-bit RGB.
 
-    `timestamps` holds one presentation time a frame in units of `time_base` seconds, strictly
-    increasing; `final_duration` is the last frame's in the same unit. `rate` is nominal. `scan` says whether frames are
-    whole, or two fields of which the top or the bottom one is first. `bit_depth` and `chroma` describe the source.
+    `timestamps` holds one presentation time a frame in units of `time_base` seconds, strictly increasing, and keeps it
+    in eight bytes, as films are long; `final_duration` is the last frame's in the same unit. `rate` is nominal. `scan`
+    says whether frames are whole, or two fields of which the top or the bottom one is first. `bit_depth` and `chroma`
+    describe the source.
     """
 
     width: int
     height: int
     time_base: Fraction
-    timestamps: tuple[int, ...]
+    timestamps: Sequence[int]
     final_duration: int
     rate: Fraction
     pixel_aspect: Fraction = Fraction(1)
@@ -114,6 +116,7 @@ class VideoInfo:
         check(self.scan in get_args(Scan), f"scan {self.scan!r} is unknown")
         check(1 <= self.bit_depth <= MAX_BITS, f"bit depth {self.bit_depth} is not in 1..{MAX_BITS}")
         check(self.chroma in get_args(Chroma), f"chroma {self.chroma} is unknown")
+        object.__setattr__(self, "timestamps", array("q", times))
 
     @property
     def frame_count(self) -> int:

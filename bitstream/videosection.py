@@ -1,5 +1,6 @@
 """The INFO section: what a player must know of the video (SPEC.md, "INFO")."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 from .errors import Corrupt
@@ -59,7 +60,7 @@ def read_video(payload: Octets) -> VideoInfo:
     )
 
 
-def _write_times(out: Writer, times: tuple[int, ...]) -> None:
+def _write_times(out: Writer, times: Sequence[int]) -> None:
     deltas = [b - a for a, b in pairwise(times)]
     out.varint(len(times))
     constant = len(set(deltas)) == 1

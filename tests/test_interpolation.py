@@ -31,9 +31,9 @@ def video(times, last, base=Fraction(1, 50)):
 
 def test_thinning_keeps_times_and_duration():
     thin = odd_frames(video((0, 2, 4, 7), 2))
-    assert (thin.timestamps, thin.final_duration, thin.rate) == ((0, 4), 5, Fraction(25, 2))
-    assert odd_frames(video((0, 2, 4), 2)).timestamps == (0, 4)
-    assert odd_frames(video((3,), 2)).timestamps == (3,)
+    assert (list(thin.timestamps), thin.final_duration, thin.rate) == ([0, 4], 5, Fraction(25, 2))
+    assert list(odd_frames(video((0, 2, 4), 2)).timestamps) == [0, 4]
+    assert list(odd_frames(video((3,), 2)).timestamps) == [3]
     assert thin.duration == video((0, 2, 4, 7), 2).duration
 
 

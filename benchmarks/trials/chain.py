@@ -3,8 +3,10 @@
     python -m benchmarks.trials.chain --dataset bunny-long-tiny --size 60k [--length 33] [--pieces 3] [--epochs 5]
 
 Pieces of the clip are fitted by recipe rd, each from random weights and, all but the first, from the networks, encoder
-included, that the piece before ended with in its own way. Figures are those of the coded segment, decoded again. A run
-leaves a line in results/trials/chain.jsonl.
+included, that the piece before ended with in its own way. Figures are those of the coded segment, decoded again. Of a
+piece that began with the networks before, `weights` are the bytes of its decoder's symbols, and `differences` those of
+the symbols left, on the same steps, where a tensor is coded as its difference from the decoded one before wherever that
+is shorter. A run leaves a line in results/trials/chain.jsonl.
 """
 
 import sys
@@ -12,6 +14,7 @@ import time
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,9 +22,11 @@ from torch import Tensor
 
 from benchmarks import record, tasks
 from benchmarks.record import Record
+from snerv_codec.bitstream.drafts import encode_tensor
 from snerv_codec.bitstream.segmentsection import write_segment
-from snerv_codec.bitstream.types import VideoInfo
+from snerv_codec.bitstream.types import QuantizedTensor, Segment, VideoInfo
 from snerv_codec.compression.packing import pack_segment
+from snerv_codec.compression.quantize import dequantize, quantize_on
 from snerv_codec.compression.rounding import Learned
 from snerv_codec.decoding import SegmentPlayer
 from snerv_codec.evaluation.metrics import mean_quality
@@ -35,8 +40,16 @@ from snerv_codec.training.trainer import make_trainer
 Networks = Mapping[str, Tensor]
 
 
-def fit(frames: Pixels, options: Namespace, start: Networks | None) -> tuple[Record, Networks]:
-    """Fit a piece from `start` or from random weights: its bytes, PSNR in dB and seconds, and how its networks end."""
+class Fitted(NamedTuple):
+    """A piece's bytes, PSNR in dB and seconds, how its networks end, and what a file holds of them."""
+
+    taken: Record
+    networks: Networks
+    segment: Segment
+
+
+def fit(frames: Pixels, options: Namespace, start: Networks | None) -> Fitted:
+    """Fit a piece from `start` or from random weights."""
     info: VideoInfo = from_array(frames, Selection(rate=Fraction(25)))[0]
     settings = FitSettings.preset("default", recipe="rd", epochs=options.epochs, seed=options.seed)
     config = tasks.Subject(options.model).config(frames, len(frames), options.size)
@@ -52,20 +65,36 @@ def fit(frames: Pixels, options: Namespace, start: Networks | None) -> tuple[Rec
     player = SegmentPlayer(segment, info, torch.device("cpu"))
     psnr = mean_quality(frames, player.play(player.numbers), multiscale=False).psnr
     taken = {"bytes": len(write_segment(segment).section), "psnr": psnr, "cpu_seconds": time.process_time() - began}
-    return taken, {name: each.detach().clone() for name, each in trainer.networks.weights().items()}
+    return Fitted(taken, {name: each.detach().clone() for name, each in trainer.networks.weights().items()}, segment)
+
+
+def as_differences(segment: Segment, before: Segment) -> dict[str, int]:
+    """Bytes of the decoder's symbols as they are, and as differences from those of the segment before."""
+    plain = [len(encode_tensor(tensor)[1]) for tensor in segment.tensors]
+    moved = [len(encode_tensor(_moved(*pair))[1]) for pair in zip(segment.tensors, before.tensors, strict=True)]
+    return {"weights": sum(plain), "differences": sum(map(min, plain, moved))}
+
+
+def _moved(tensor: QuantizedTensor, before: QuantizedTensor) -> QuantizedTensor:
+    """What a tensor has beyond the one before, on its own steps."""
+    along = [-1 if axis == tensor.axis else 1 for axis in range(len(tensor.shape))]
+    steps = tensor.scales.astype(np.float32).reshape(along)
+    return quantize_on(tensor.name, dequantize(tensor) - dequantize(before), steps)
 
 
 def run(frames: Pixels, options: Namespace) -> Iterator[Record]:
     """Each piece in both ways; the first is the same in both."""
-    ends: dict[str, Networks] = {}
+    last: Fitted | None = None
     for number in range(options.pieces):
         piece = np.ascontiguousarray(frames[number * options.length : (number + 1) * options.length])
         for way in ("cold", "warm") if number else ("cold",):
-            taken, networks = fit(piece, options, ends["warm"] if way == "warm" else None)
+            fitted, saved = fit(piece, options, last.networks if last and way == "warm" else None), {}
+            if last and way == "warm":
+                saved = as_differences(fitted.segment, last.segment)
             if way == "warm" or not number:
-                ends["warm"] = networks
-            print(number, way, taken, flush=True)
-            yield {"piece": number, "way": way, **taken}
+                last = fitted
+            print(number, way, fitted.taken, saved, flush=True)
+            yield {"piece": number, "way": way, **fitted.taken, **saved}
 
 
 def main(argv: list[str] | None = None) -> int:

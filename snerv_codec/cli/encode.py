@@ -1,6 +1,5 @@
 """`snerv encode`."""
 
-import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,7 +16,7 @@ from snerv_codec.cli.jobs import for_each, pair_up
 from snerv_codec.cli.progress import View, watched
 from snerv_codec.cli.render import duration, larger, plan_rows, report_rows, table
 from snerv_codec.cli.report import make_page
-from snerv_codec.cli.terminal import echo
+from snerv_codec.cli.terminal import echo, echo_json
 from snerv_codec.errors import SettingsError
 from snerv_codec.events import Event, Planned, Warned
 from snerv_codec.media.container import RAW
@@ -287,4 +286,7 @@ def _show_plans(
     for source in sources:
         with View(as_json=False) as view:  # warnings go to standard error
             plan = planning.plan(source, settings, workers=workers, on_event=view)
-        echo(json.dumps(plan.to_json()) if as_json else table(plan_rows(plan), sys.stdout))
+        if as_json:
+            echo_json(plan.to_json())
+        else:
+            echo(table(plan_rows(plan), sys.stdout))

@@ -1,6 +1,5 @@
 """`snerv eval`."""
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from snerv_codec.cli.help import Command
 from snerv_codec.cli.progress import View, watched
 from snerv_codec.cli.reference import compares, selection_of
 from snerv_codec.cli.render import table
-from snerv_codec.cli.terminal import echo
+from snerv_codec.cli.terminal import echo, echo_json
 from snerv_codec.runtime.files import check_target
 
 if TYPE_CHECKING:
@@ -54,7 +53,10 @@ def command(
         result = evaluate(reference, distorted, selection=selection_of(chosen), device=device, vmaf=vmaf, on_event=view)
     if csv_file is not None:
         result.write_csv(csv_file, overwrite=overwrite)
-    echo(json.dumps(result.to_json()) if as_json else _render(result))
+    if as_json:
+        echo_json(result.to_json())
+    else:
+        echo(_render(result))
 
 
 def _render(result: "Evaluation") -> str:

@@ -1,6 +1,5 @@
 """`snerv info`: without torch, so that it answers at once."""
 
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +11,7 @@ from snerv_codec.bitstream.container import StreamHeader, read_header
 from snerv_codec.bitstream.models import DecoderConfig, UnknownModel
 from snerv_codec.cli.help import Command
 from snerv_codec.cli.render import show_decoder, table
-from snerv_codec.cli.terminal import echo
+from snerv_codec.cli.terminal import echo, echo_json
 from snerv_codec.evaluation.metrics import bits_per_pixel, bits_per_second
 
 MANY, LONG = 12, 80  # tags or chapters, and characters of one, that people want to see
@@ -27,7 +26,10 @@ def command(source: Path, as_json: bool) -> None:
     Frames and tracks are counted from 0, as ffmpeg counts them; segments from 1, as progress does.
     """
     values = _describe(source, read_header(source))
-    echo(json.dumps(values) if as_json else _render(values))
+    if as_json:
+        echo_json(values)
+    else:
+        echo(_render(values))
 
 
 def _describe(source: Path, header: StreamHeader) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 All of it goes to standard error, but the JSON.
 """
 
-import json
 import re
 import sys
 import time
@@ -20,7 +19,7 @@ from snerv_codec.cli.bars import Bars
 from snerv_codec.cli.help import option, section
 from snerv_codec.cli.render import Rows, plan_rows, table
 from snerv_codec.cli.status import Advance, Status, Tracker
-from snerv_codec.cli.terminal import echo, printable, with_flags
+from snerv_codec.cli.terminal import echo, echo_json, printable, with_flags
 from snerv_codec.errors import OutputError
 from snerv_codec.events import (
     EpochDone,
@@ -66,7 +65,7 @@ class View:
         if isinstance(event, Warned):
             event = Warned(with_flags(event.message))
         if self._as_json and not isinstance(event, FrameDone | StepsDone | SegmentBegun | StateSaved):
-            echo(json.dumps(event.to_json()))
+            echo_json(event.to_json())
         if isinstance(event, Planned):
             self._show(plan_rows(event.plan), least=0)
             status = self._tracker.plan(event.plan)
@@ -101,7 +100,7 @@ class View:
         if self._log:
             _write(self._log, _lines(result))
         if self._as_json:
-            echo(json.dumps({"event": "done", **values}))
+            echo_json({"event": "done", **values})
         elif self._level >= 0:
             echo(_lines(result, sys.stdout))
 

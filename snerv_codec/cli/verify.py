@@ -1,6 +1,5 @@
 """`snerv verify`."""
 
-import json
 from pathlib import Path
 
 import click
@@ -8,7 +7,7 @@ import click
 from snerv_codec.bitstream.container import StreamFile
 from snerv_codec.cli.help import Command
 from snerv_codec.cli.progress import View, watched
-from snerv_codec.cli.terminal import echo, printable
+from snerv_codec.cli.terminal import echo, echo_json, printable
 from snerv_codec.errors import UserError
 
 
@@ -32,7 +31,7 @@ def command(source: Path, decode_too: bool, device: str, as_json: bool) -> None:
             differing = codec.differing_frames(source, device=device, on_event=view)
         result["frame_checksums"] = f"{len(differing)} differ" if differing else "equal"
     if as_json:
-        echo(json.dumps({**result, "differing_frames": differing}))
+        echo_json({**result, "differing_frames": differing})
     else:
         checked = f"sections {result['sections']}; frame checksums {result['frame_checksums']}"
         echo(printable(f"{source}: {checked}"))

@@ -111,7 +111,7 @@ class Footage:
         files = sorted(path.iterdir()) if path.is_dir() else [path]
         states = [each.stat() for each in files]
         told = [str(path.resolve()), sum(state.st_size for state in states), max(s.st_mtime_ns for s in states)]
-        told += [] if self.run is None else [zlib.crc32(repr(self.run.checksums).encode())]
+        told += [] if self.run is None else [zlib.crc32(self.run.checksums)]
         return {"frames": [*told, repr(self.settings.source), self.step, self.numbers.start, self.numbers.stop]}
 
     @property

@@ -2,7 +2,7 @@
 
 import csv
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -55,7 +55,7 @@ class Evaluation:
     video_bytes: int | None
     video_bpp: float | None
     source_size: tuple[int, int]
-    per_frame: dict[str, tuple[float, ...]]
+    per_frame: dict[str, Sequence[float]]
     summary: dict[str, float]
     matrix: str
     vmaf_model: str | None = None
@@ -63,7 +63,8 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object with one entry a field."""
-        return asdict(self)
+        columns = {name: list(figures) for name, figures in self.per_frame.items()}
+        return {**asdict(replace(self, per_frame={})), "per_frame": columns}
 
     def write_csv(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write a line a frame: its number and figures. Raises `OutputError`."""
@@ -134,7 +135,7 @@ def _open_meter(side: Side, wanted: bool, on_event: OnEvent) -> Iterator[VmafMet
         yield meter
 
 
-def _measure(pair: Pair, meter: VmafMeter | None, on_event: OnEvent) -> dict[str, tuple[float, ...]]:
+def _measure(pair: Pair, meter: VmafMeter | None, on_event: OnEvent) -> dict[str, Sequence[float]]:
     """All figures of all frames but VMAF, on which `meter` works meanwhile."""
     color, converter, expected = pair.reference.yuv, Converter(), pair.expected or 0
     vmaf_color = replace(color, full_range=False)  # what its model was trained on
@@ -150,10 +151,10 @@ def _measure(pair: Pair, meter: VmafMeter | None, on_event: OnEvent) -> dict[str
         for name, figure in row.items():
             columns.setdefault(name, array("d")).append(figure)
         on_event(FrameDone("evaluate", len(columns["psnr"]), expected))
-    return {name: tuple(figures) for name, figures in columns.items()}
+    return dict(columns)
 
 
-def _summarise(per_frame: dict[str, tuple[float, ...]]) -> dict[str, float]:
+def _summarise(per_frame: Mapping[str, Sequence[float]]) -> dict[str, float]:
     means = {name: fmean(values) for name, values in per_frame.items() if name != "mse"}
     means["psnr_of_mean_mse"] = psnr_of_mse(fmean(per_frame["mse"]))
     means["psnr_yuv"] = psnr_yuv(means["psnr_y"], means["psnr_u"], means["psnr_v"])

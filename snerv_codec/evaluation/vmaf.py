@@ -2,7 +2,7 @@
 
 import subprocess
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ LOG, MESSAGES = "vmaf.xml", "messages.txt"
 class Vmaf:
     """The scores of all frames, about 0..100, and what they come from."""
 
-    scores: tuple[float, ...]
+    scores: Sequence[float]
     model: str
     version: str
 
@@ -89,7 +89,7 @@ class VmafMeter:
         return ResourceError(f"VMAF: ffmpeg failed: {reason}; `vmaf`=False does without")
 
 
-def _read_log(path: Path) -> tuple[str, tuple[float, ...]]:
+def _read_log(path: Path) -> tuple[str, Sequence[float]]:
     """The version and the score of each frame in libvmaf's log, of which one frame at a time is in memory."""
     scores = array("d")
     reader = ElementTree.iterparse(path, ("start", "end"))
@@ -101,7 +101,7 @@ def _read_log(path: Path) -> tuple[str, tuple[float, ...]]:
         elif element.tag == "frame" and event == "end":
             scores.append(float(element.attrib["vmaf"]))
             around.clear()  # which would keep it
-    return str(root.attrib["version"]), tuple(scores)
+    return str(root.attrib["version"]), scores
 
 
 @contextmanager

@@ -28,6 +28,7 @@ from snerv_codec.media.tracks import cut_tracks
 
 INTERLACED = "and coded as they are; `deinterlace` makes whole frames of them"
 ALPHA = "transparency is dropped: pixels are taken as if they were opaque"
+NO_TIME = -(1 << 63)  # among times: FFmpeg's own mark of one that is not told
 FRAMES_IN_FLIGHT = 8  # frames that a decoder may hold, counted in RGB
 
 OnFrame = Callable[[int, int], None]
@@ -143,7 +144,7 @@ class VideoStream:
 
     def __init__(self, source: Source, checker: Checker | None = None, on_frame: OnFrame = _ignore) -> None:
         """Reads up to the first selected frame. With a `checker` the frames are noted."""
-        self._checker, self._checksums, self._on_frame = checker, array("L"), on_frame
+        self._checker, self._checksums, self._on_frame = checker, array("I"), on_frame
         self._source, self._selection, self.name = source, source.selection, source.name
         self._start, self._stop = source.selection.frames or (0, None)
         self._seen = 0
@@ -151,7 +152,7 @@ class VideoStream:
         self._orientation = STORED  # of the current frame
         self._scan: Scan = "progressive"
         self.source_size = (0, 0)  # height and width before the crop, as players show it
-        self._times: list[int | None] = []
+        self._times = array("q")
         self._last = 0  # duration of the last selected frame, where its file tells
         self._end: int | None = None  # when the frame after it is shown
         self._known: Timeline | None = None
@@ -165,7 +166,7 @@ class VideoStream:
 
     def run(self) -> Run:
         """The frames that were read so far, where they are noted, as what they can be found by again."""
-        return Run(self._start, tuple(self._checksums), tuple(self._source.landmarks))
+        return Run(self._start, self._checksums, tuple(self._source.landmarks))
 
     def skip(self) -> None:
         """Read what is left without converting it."""
@@ -290,7 +291,7 @@ class VideoStream:
             raise InputError(f"{self.name}: has more than {MAX_FRAMES} frames; select some with `frames`")
         if self._checker is not None:
             self._checksums.append(self._checker(frame))
-        self._times.append(frame.pts)
+        self._times.append(NO_TIME if frame.pts is None else frame.pts)
         self._last = frame.duration or 0
         self._source.done = self.full and frame.pts is None  # else the next frame tells when this one ends
         return True
@@ -304,7 +305,7 @@ class VideoStream:
                 width=self.width,
                 height=self.height,
                 time_base=line.base,
-                timestamps=tuple(time - first for time in line.times),
+                timestamps=[time - first for time in line.times],
                 final_duration=line.last,
                 rate=line.rate,
                 pixel_aspect=1 / aspect if self._orientation.transposed else aspect,
@@ -340,5 +341,6 @@ class VideoStream:
 
     def _timeline(self) -> Timeline:
         if self._known is None:
-            self._known = self._source.timeline(self._times, self._last, self._end, self._start)
+            times = [None if time == NO_TIME else time for time in self._times]
+            self._known = self._source.timeline(times, self._last, self._end, self._start)
         return self._known

@@ -1,6 +1,7 @@
 """Frames that one pass over a source has seen, known again by their checksums."""
 
 import zlib
+from array import array
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -19,7 +20,7 @@ class Run:
     """Consecutive frames of a source: the number of the first, a checksum of each, and landmarks from which to look."""
 
     first: int
-    checksums: tuple[int, ...]
+    checksums: "array[int]"
     landmarks: tuple[Landmark, ...]
 
     def part(self, start: int, stop: int) -> "Run":

@@ -23,9 +23,8 @@ def cut(info: VideoInfo, tracks: tuple[SideTrack, ...], numbers: range) -> tuple
     """The video and its tracks for these frames alone, from time 0; all frames keep their times."""
     if len(numbers) == info.frame_count:
         return info, tracks
-    times = (*info.timestamps, info.timestamps[-1] + info.final_duration)
-    start, end = times[numbers.start], times[numbers.stop]
-    kept = tuple(time - start for time in times[numbers.start : numbers.stop])
+    start, end = _ends(info, numbers)
+    kept = [time - start for time in info.timestamps[numbers.start : numbers.stop]]
     part = replace(info, timestamps=kept, final_duration=end - start - kept[-1])
     return part, cut_tracks(tracks, start * info.time_base, end * info.time_base)
 
@@ -34,9 +33,15 @@ def cut_to(extras: Extras, info: VideoInfo, numbers: range) -> Extras:
     """What goes with these frames alone of a video, counted from their start."""
     if len(numbers) == info.frame_count:
         return extras
-    times = (*info.timestamps, info.timestamps[-1] + info.final_duration)
-    start, end = (times[number] * info.time_base for number in (numbers.start, numbers.stop))
+    start, end = (time * info.time_base for time in _ends(info, numbers))
     return cut_extras(extras, start, end, numbers.start, info.rate)
+
+
+def _ends(info: VideoInfo, numbers: range) -> tuple[int, int]:
+    """When the first of these frames is shown, and when the last one is not any more, in units of the time base."""
+    times = info.timestamps
+    whole = numbers.stop == len(times)
+    return times[numbers.start], times[-1] + info.final_duration if whole else times[numbers.stop]
 
 
 def odd_frames(info: VideoInfo) -> VideoInfo:
@@ -65,7 +70,7 @@ def multiplied(info: VideoInfo, factor: int) -> VideoInfo:
         return replace(
             info,
             time_base=info.time_base / factor,
-            timestamps=tuple(times),
+            timestamps=times,
             final_duration=factor * info.final_duration,
             rate=info.rate * factor,
         )

@@ -1,5 +1,6 @@
 """When frames are shown: times as containers give them, made to go forward, exact and complete."""
 
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -30,7 +31,7 @@ class Clock:
 
     video: int  # index of the stream that is watched
     restarting: bool = False  # whether the container's clock may jump ahead too
-    decoding: list[int] = field(default_factory=list)
+    decoding: "array[int]" = field(default_factory=lambda: array("q"))
     presents: bool = True  # whether the container tells when a frame is shown, or only when it is decoded
     joins: int = 0
     _offset: Fraction = Fraction(0)

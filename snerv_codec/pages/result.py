@@ -1,6 +1,6 @@
 """The page of one encode: how close the decoded video is, where it is worst, what the bytes went into."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
@@ -147,7 +147,7 @@ def _pictures(result: Evaluation, originals: OpenFrames, decoder: Decoder) -> It
         yield Figure(f"Frames {span.start} to {span.stop - 1}, around the worst one", moving)
 
 
-def _chosen(psnr: tuple[float, ...]) -> dict[int, str]:
+def _chosen(psnr: Sequence[float]) -> dict[int, str]:
     """Frames to look at and why, the worst one first."""
     order = sorted(range(len(psnr)), key=psnr.__getitem__)
     wishes = ((order[0], "worst"), (order[len(order) // 2], "median"), (order[-1], "best"), (0, "first"))

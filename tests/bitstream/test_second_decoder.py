@@ -72,6 +72,8 @@ def require_same_video(video, found):
             assert (video.color.primaries, video.color.transfer, video.color.matrix) == value
         elif name == "full_range":
             assert video.color.full_range == value
+        elif name == "timestamps":
+            assert tuple(video.timestamps) == value
         else:
             assert getattr(video, name) == value, name
 

@@ -14,7 +14,7 @@ from clips import packets
 
 from snerv_codec.bitstream.container import read_stream, write_stream
 from snerv_codec.cli.main import main
-from snerv_codec.cli.terminal import echo, printable, with_flags
+from snerv_codec.cli.terminal import AT_ONCE, echo, echo_json, printable, with_flags
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\rsegment 9  forged\nfile  forged\x9b31m\u202eback\u2028\x00\udce9"
 SNERV = [sys.executable, "-m", "snerv_codec.cli.main"]
@@ -28,6 +28,15 @@ def test_only_what_is_shown_as_itself_is_shown(capsys):
     assert printable("\x1b[31m\n\x9b\u202e\u2028\udce9") == r"\x1b[31m\n\x9b\u202e\u2028\udce9"
     echo(f"one\ntwo {HOSTILE.splitlines()[0]}")
     assert capsys.readouterr().out.splitlines()[0] == "one"
+
+
+def test_a_long_object_is_one_line_of_json(capsys):
+    values = {HOSTILE: [number / 7 for number in range(3 * AT_ONCE)], "none": None}
+    echo_json(values)
+    line = capsys.readouterr().out
+    assert line.count("\n") == 1
+    assert line.removesuffix("\n").isprintable()
+    assert json.loads(line) == values
 
 
 @pytest.fixture

@@ -128,5 +128,5 @@ def test_a_log_takes_memory_for_its_scores_alone(tmp_path):
     finally:
         tracemalloc.stop()
     assert version == "v3"
-    assert scores == tuple(number % 101 + 0.5 for number in range(frames))
+    assert list(scores) == [number % 101 + 0.5 for number in range(frames)]
     assert most < (tmp_path / "log.xml").stat().st_size / 3
