@@ -70,9 +70,14 @@ def fit(frames: Pixels, options: Namespace, start: Networks | None) -> Fitted:
 
 def as_differences(segment: Segment, before: Segment) -> dict[str, int]:
     """Bytes of the decoder's symbols as they are, and as differences from those of the segment before."""
-    plain = [len(encode_tensor(tensor)[1]) for tensor in segment.tensors]
-    moved = [len(encode_tensor(_moved(*pair))[1]) for pair in zip(segment.tensors, before.tensors, strict=True)]
-    return {"weights": sum(plain), "differences": sum(map(min, plain, moved))}
+    plain = differing = 0
+    for tensor, earlier in zip(segment.tensors, before.tensors, strict=True):
+        size = len(encode_tensor(tensor)[1])
+        plain += size
+        if len(tensor.shape) > 1:  # vectors are few, and their steps may be too fine for differences
+            size = min(size, len(encode_tensor(_moved(tensor, earlier))[1]))
+        differing += size
+    return {"weights": plain, "differences": differing}
 
 
 def _moved(tensor: QuantizedTensor, before: QuantizedTensor) -> QuantizedTensor:
