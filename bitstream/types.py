@@ -91,7 +91,7 @@ class VideoInfo:
     width: int
     height: int
     time_base: Fraction
-    timestamps: Sequence[int]
+    timestamps: Sequence[int] = field(hash=False)  # arrays have none
     final_duration: int
     rate: Fraction
     pixel_aspect: Fraction = Fraction(1)

@@ -63,6 +63,7 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object with one entry a field."""
+        # Arrays are nothing that JSON knows.
         columns = {name: list(figures) for name, figures in self.per_frame.items()}
         return {**asdict(replace(self, per_frame={})), "per_frame": columns}
 
