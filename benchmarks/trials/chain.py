@@ -5,8 +5,8 @@
 Pieces of the clip are fitted by recipe rd, each from random weights and, all but the first, from the networks, encoder
 included, that the piece before ended with in its own way. Figures are those of the coded segment, decoded again. Of a
 piece that began with the networks before, `weights` are the bytes of its decoder's symbols, and `differences` those of
-the symbols left, on the same steps, where a tensor is coded as its difference from the decoded one before wherever that
-is shorter. A run leaves a line in results/trials/chain.jsonl.
+the symbols left, on the same steps, where a tensor other than a vector is coded as its difference from the decoded one
+before wherever that is shorter. A run leaves a line in results/trials/chain.jsonl.
 """
 
 import sys
@@ -93,10 +93,10 @@ def run(frames: Pixels, options: Namespace) -> Iterator[Record]:
     for number in range(options.pieces):
         piece = np.ascontiguousarray(frames[number * options.length : (number + 1) * options.length])
         for way in ("cold", "warm") if number else ("cold",):
-            fitted, saved = fit(piece, options, last.networks if last and way == "warm" else None), {}
-            if last and way == "warm":
-                saved = as_differences(fitted.segment, last.segment)
-            if way == "warm" or not number:
+            before = last if way == "warm" else None
+            fitted = fit(piece, options, before.networks if before else None)
+            saved = as_differences(fitted.segment, before.segment) if before else {}
+            if before or not number:
                 last = fitted
             print(number, way, fitted.taken, saved, flush=True)
             yield {"piece": number, "way": way, **fitted.taken, **saved}

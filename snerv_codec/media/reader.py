@@ -166,7 +166,7 @@ class VideoStream:
 
     def run(self) -> Run:
         """The frames that were read so far, where they are noted, as what they can be found by again."""
-        return Run(self._start, self._checksums, tuple(self._source.landmarks))
+        return Run(self._start, self._checksums[:], tuple(self._source.landmarks))
 
     def skip(self) -> None:
         """Read what is left without converting it."""
