@@ -1,7 +1,7 @@
 """Curves from the records in results/rd: all that tables and plots are made of."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -11,6 +11,7 @@ from benchmarks.record import Record, as_json, read_records
 
 OURS = "snerv"
 OF_A_POINT = ("size",)  # settings that differ from point to point of a curve
+ANY_WEIGHT = "any"  # of a curve whose points have been chosen from several rate weights
 MIN_POINTS = 4  # of a curve that deltas are taken of
 UNNAMED = ("phases", "version", "device")  # what is in no name where anything else differs
 CEILING = "ceiling-420"
@@ -92,20 +93,16 @@ def _curve(clip: str, codec: str, name: str, records: Sequence[Record], settings
 
 
 def _our_curves(clip: str, records: Sequence[Record]) -> list[Curve]:
-    """A curve for each version and set of settings.
+    """A curve for each version and set of settings, and one of the best points of all rate weights together.
 
     Of those that share a name the one with the fewest wishes keeps it; single points do where no curve does.
     """
+    groups = [*_alike(records, OF_A_POINT), *_of_any_weight(records)]
 
-    def shared(values: Record) -> str:
-        rest = {key: value for key, value in values["settings"].items() if key not in OF_A_POINT}
-        return repr(sorted(as_json({**rest, "version": values["version"]}).items()))
-
-    groups = [list(group) for _, group in groupby(sorted(records, key=shared), key=shared)]
-
-    def rank(group: list[Record]) -> tuple[bool, int, int]:
-        wishes = sum(value is not None for value in group[0]["settings"].values())
-        return len(group) < MIN_POINTS, wishes, -len(group)
+    def rank(group: list[Record]) -> tuple[bool, bool, int, int]:
+        settings = group[0]["settings"]
+        wishes = sum(value is not None for value in settings.values())
+        return settings.get("rate_weight") == ANY_WEIGHT, len(group) < MIN_POINTS, wishes, -len(group)
 
     groups.sort(key=rank)
     by_name: dict[str, list[list[Record]]] = {}
@@ -121,6 +118,40 @@ def _our_curves(clip: str, records: Sequence[Record]) -> list[Curve]:
             other = told or [text for text in other if text.startswith("version")] or other
             curves.append(_curve(clip, OURS, ", ".join([name, *other]), group, settings))
     return curves
+
+
+def _alike(records: Sequence[Record], but_for: Sequence[str]) -> list[list[Record]]:
+    """Records in groups of one version and the same settings, but for some."""
+
+    def shared(values: Record) -> str:
+        rest = {key: value for key, value in values["settings"].items() if key not in but_for}
+        return repr(sorted(as_json({**rest, "version": values["version"]}).items()))
+
+    return [list(group) for _, group in groupby(sorted(records, key=shared), key=shared)]
+
+
+def _of_any_weight(records: Sequence[Record]) -> Iterator[list[Record]]:
+    """Groups that differ by size and rate weight, of each the records that no other beats by rate and PSNR.
+
+    That is the curve of somebody who tries both and keeps what is best, as AV1's common test conditions do with sizes
+    of a picture. A group is left out where it would be too short a curve.
+    """
+    done = [values for values in records if values["status"] == "done" and values["settings"].get("rate_weight")]
+    for group in _alike(done, (*OF_A_POINT, "rate_weight")):
+        kept: list[Record] = []
+        for values in sorted(group, key=lambda each: (each["rate"]["bytes"], -each["quality"]["psnr"])):
+            if not kept or values["quality"]["psnr"] > kept[-1]["quality"]["psnr"]:
+                kept.append(values)
+        weights = {values["settings"]["rate_weight"] for values in kept}
+        if len(weights) > 1 and len(kept) >= MIN_POINTS:
+            yield [_with_any_weight(values) for values in kept]
+
+
+def _with_any_weight(values: Record) -> Record:
+    """The record as a point of a curve of all rate weights: its own is in the point's name."""
+    settings = values["settings"]
+    point = f"{values['point']}, rate weight {settings['rate_weight']:g}"
+    return {**values, "point": point, "settings": {**settings, "rate_weight": ANY_WEIGHT}}
 
 
 def _short(settings: Record) -> str:

@@ -67,3 +67,25 @@ def test_another_version_is_another_curve(tmp_path):
     assert len(first.points) == len(second.points) == 1
     assert first.name == "snerv paper 9"
     assert second.name.startswith("snerv paper 9, version snerv revision ")
+
+
+def test_points_of_several_rate_weights_make_a_curve_of_those_that_no_other_beats(tmp_path):
+    phases = [{"name": "fit", "epochs": 9}]
+    made = [("a", 0.01, 100, 30.0), ("b", 0.01, 200, 32.0), ("b", 0.004, 300, 31.5), ("a", 0.004, 300, 33.0)]
+    made += [("b", 0.002, 400, 35.0)]
+    for seed, points in ((0, made), (1, made[:4])):
+        for size, weight, taken, psnr in points:
+            settings = {"model": "b", "recipe": "rd", "seed": seed, "size": size, "rate_weight": weight}
+            values = {"status": "done", "version": "1", "rate": {"bytes": taken}, "quality": {"psnr": psnr}}
+            same = {"point": size, "settings": {**settings, "phases": phases}}
+            record.write_record("rd/clip/snerv", same, values, folder=tmp_path)
+    found = {curve.name: curve for curve in load_curves(tmp_path) if "any" in curve.name}
+    (name, curve) = found.popitem()
+    assert not found, "seed 1 has three such points, too few"
+    assert name == "snerv rd 9, rate_weight any"
+    assert [(point["point"], point["rate"]["bytes"]) for point in curve.points] == [
+        ("a, rate weight 0.01", 100),
+        ("b, rate weight 0.01", 200),
+        ("a, rate weight 0.004", 300),
+        ("b, rate weight 0.002", 400),
+    ]
