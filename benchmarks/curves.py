@@ -133,8 +133,8 @@ def _alike(records: Sequence[Record], but_for: Sequence[str]) -> list[list[Recor
 def _of_any_weight(records: Sequence[Record]) -> Iterator[list[Record]]:
     """Groups that differ by size and rate weight, of each the records that no other beats by rate and PSNR.
 
-    That is the curve of somebody who tries both and keeps what is best, as AV1's common test conditions do with sizes
-    of a picture. A group is left out where it would be too short a curve.
+    That is the curve of somebody who tries both and keeps what is best. A group is left out where it would be too short
+    a curve.
     """
     done = [values for values in records if values["status"] == "done" and values["settings"].get("rate_weight")]
     for group in _alike(done, (*OF_A_POINT, "rate_weight")):

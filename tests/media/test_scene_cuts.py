@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from clips import moving_picture
 
 from snerv_codec.media.scenes import scene_cuts
-from tests.clips import moving_picture
 
 
 @pytest.mark.parametrize(("height", "width"), [(48, 64), (721, 1443), (12, 2000), (2000, 12)])
