@@ -110,9 +110,9 @@ def _our_curves(clip: str, records: Sequence[Record]) -> list[Curve]:
         by_name.setdefault(_short(group[0]["settings"]), []).append(group)
     curves = []
     for name, rivals in by_name.items():
-        first = _settings(rivals[0])
+        first = _settings(rivals[0][0])
         for group in rivals:
-            settings = _settings(group)
+            settings = _settings(group[0])
             other = [f"{key} {settings[key]}" for key in settings if key in first and settings[key] != first[key]]
             told = [text for text in other if not text.startswith(UNNAMED)]
             other = told or [text for text in other if text.startswith("version")] or other
@@ -124,8 +124,7 @@ def _alike(records: Sequence[Record], but_for: Sequence[str]) -> list[list[Recor
     """Records in groups of one version and the same settings, but for some."""
 
     def shared(values: Record) -> str:
-        rest = {key: value for key, value in values["settings"].items() if key not in but_for}
-        return repr(sorted(as_json({**rest, "version": values["version"]}).items()))
+        return repr(sorted(as_json(_settings(values, but_for)).items()))
 
     return [list(group) for _, group in groupby(sorted(records, key=shared), key=shared)]
 
@@ -165,6 +164,7 @@ def epochs(settings: Record) -> int:
     return sum(phase["epochs"] for phase in settings["phases"])
 
 
-def _settings(group: Sequence[Record]) -> dict[str, Any]:
-    shared = {key: value for key, value in group[0]["settings"].items() if key not in OF_A_POINT}
-    return {**shared, "version": group[0]["version"]}
+def _settings(values: Record, but_for: Sequence[str] = OF_A_POINT) -> dict[str, Any]:
+    """Those that a record shares with others of its curve, but for some, and its version."""
+    shared = {key: value for key, value in values["settings"].items() if key not in but_for}
+    return {**shared, "version": values["version"]}
