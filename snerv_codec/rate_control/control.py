@@ -25,10 +25,14 @@ from snerv_codec.training.quantizers import first_steps
 
 # Steps grow or shrink at the start of every epoch: over this share of a phase by so many e-folds at most, and the
 # rate weight with them, by this power.
-SHARE, REACH, POWER = 0.3, 3.0, 2.0
-# Of a phase, from where to where steps are scaled: towards bytes, and towards a quality. Before, a fit does not tell
-# where it will end; later, networks would not learn again to live with how their values are rounded.
-TO_BYTES, TO_QUALITY = (0.0, 0.95), (0.3, 0.85)
+SHARE, REACH = 0.3, 3.0
+POWER_TO_BYTES, POWER_TO_QUALITY = 1.0, 2.0
+# Bytes fall to a budget over this share of a phase, by the root of the time, about as they do by themselves. A budget
+# that holds from the start wipes out what a network has not learned yet.
+FALLING = 0.7
+# Of a phase, until where steps are scaled towards bytes, and from where to where towards a quality. Before, a fit does
+# not tell where it will end; later, networks would not learn again to live with how their values are rounded.
+TO_BYTES, TO_QUALITY = 0.95, (0.3, 0.85)
 # What training goes for: a share of the bytes, so many dB above a quality. The rest is for packing to make up for.
 BYTES_AIM, QUALITY_AIM = 0.995, 0.1
 # What is still to come of a rising PSNR, in what its rise over the last third would bring if it went on.
@@ -38,6 +42,9 @@ MOST_BITS = 8  # bits a value, beyond which finer steps bring no quality
 PROBE = 6.0  # times coarser, to see how VMAF goes with PSNR
 VMAF_A_DB = (1.0, 10.0)  # assumed bounds of that slope
 CLOSE = 0.03  # dB, or of VMAF: this far above a target there is nothing left to search for
+# What is tried in turn where a fit ends above its limit: up to 1 rounding towards zero, in shares of `MAX_DEADZONE`, of
+# which more is not always fewer bytes; then steps so many times larger.
+HARDER = (0.25, 0.5, 0.75, 1, 1.25, 1.5, 2)
 # How far from a segment's own share of a file its drafts may be, and from each other, as shares of its bytes.
 NEAR, APART = 0.1, 0.0025
 
@@ -118,6 +125,7 @@ class ToSize:
     def __init__(self, limit: int, rate_weight: float, pack: Pack, judge: Judge | None = None) -> None:
         self.limit, self.rate_weight, self._pack, self._judge = limit, rate_weight, pack, judge
         self.budget: float | None = None
+        self.first: float | None = None  # bytes of all symbols before the first epoch
 
     def plan(self, values: Values[Tensor]) -> None:
         """Find the budget: tables, directory, side values and checksums take about what they take now."""
@@ -128,39 +136,46 @@ class ToSize:
             self.budget = BYTES_AIM * self.limit - rest
 
     def before_epoch(self, moment: Moment) -> float:
-        """Scale steps towards the budget."""
-        if self.budget is not None and moment.done < TO_BYTES[1]:
-            self.rate_weight *= math.exp(POWER * approach(moment, self.budget))
+        """Scale steps towards the budget, along a way that leads there from what all symbols take at first."""
+        if self.first is None:
+            self.first = moment.quantizer.estimated_bytes(moment.values)
+        if self.budget is not None and moment.done < TO_BYTES:
+            then = (moment.epoch + 1) / moment.phase.epochs
+            still = 1 - math.sqrt(min(then / FALLING, 1))
+            allowed = self.budget * (self.first / self.budget) ** still
+            self.rate_weight *= math.exp(POWER_TO_BYTES * approach(moment, allowed))
         return self.rate_weight
 
     def pack(self, values: Values[Tensor], rounding: Rounding) -> tuple[Packed, ...]:
-        """The segment of at most `limit` bytes with the least rounding towards zero that this takes, and drafts."""
+        """The segment of at most `limit` bytes with the least further rounding that this takes, and drafts."""
         tried: list[Packed] = []
 
-        def at(deadzone: float) -> Packed:
-            packed = _packed(self._pack(values, towards_zero(rounding, deadzone)))
+        def at(hardness: float) -> Packed:
+            packed = _packed(self._pack(values, harder(rounding, hardness)))
             if self._judge is not None:
                 tried.append(packed)
             return packed
 
-        def fits(packed: Packed) -> bool:
-            return packed.file_bytes <= self.limit
-
         best = at(0)
-        if not fits(best):
-            best = self._squeezed(at, fits)
+        if not self._fits(best):
+            best = self._squeezed(at)
         return (best,) if self._judge is None else tuple(map(self._judged, drafts(best, tried)))
 
-    def _squeezed(self, at: Callable[[float], Packed], fits: Callable[[Packed], bool]) -> Packed:
-        """The largest that fits. Raises `SettingsError` where none does."""
-        smallest = at(MAX_DEADZONE)
-        if not fits(smallest):
-            raise SettingsError(
-                f"the target leaves {self.limit:,} bytes for the model of {smallest.segment.frame_count} frames, which "
-                f"after so few epochs still takes {smallest.file_bytes:,}; raise `epochs` or the target, or lower "
-                "`size`"
-            )
-        return bisect(at, MAX_DEADZONE, 0, smallest, holds=fits)
+    def _fits(self, packed: Packed) -> bool:
+        return packed.file_bytes <= self.limit
+
+    def _squeezed(self, at: Callable[[float], Packed]) -> Packed:
+        """The largest that fits, of those around the first way to round that does. Raises `SettingsError`."""
+        failing = 0.0
+        for hardness in HARDER:
+            packed = at(hardness)
+            if self._fits(packed):
+                return bisect(at, hardness, failing, packed, holds=self._fits)
+            failing = hardness
+        raise SettingsError(
+            f"the target leaves {self.limit:,} bytes for the model of {packed.segment.frame_count} frames, which "
+            f"after so few epochs still takes {packed.file_bytes:,}; raise `epochs` or the target, or lower `size`"
+        )
 
     def _judged(self, packed: Packed) -> Packed:
         assert self._judge is not None
@@ -169,12 +184,13 @@ class ToSize:
 
     def state(self) -> list[Any]:
         """What `restore` takes, for JSON."""
-        return [self.rate_weight, self.budget]
+        return [self.rate_weight, self.budget, self.first]
 
     def restore(self, state: list[Any]) -> None:
         """Go on from where `state` was taken."""
-        rate_weight, budget = state
-        self.rate_weight, self.budget = float(rate_weight), None if budget is None else float(budget)
+        rate_weight, *known = state
+        self.rate_weight = float(rate_weight)
+        self.budget, self.first = (None if each is None else float(each) for each in known)
 
 
 class ToQuality:
@@ -213,7 +229,7 @@ class ToQuality:
             exponent = max(fastest(moment) * min(max(surplus / RANGE, -1), 1), least)
             if moment.done < TO_QUALITY[1]:
                 moment.quantizer.scale(moment.values, exponent)
-            self.rate_weight *= math.exp(POWER * exponent)
+            self.rate_weight *= math.exp(POWER_TO_QUALITY * exponent)
         return self.rate_weight
 
     def pack(self, values: Values[Tensor], rounding: Rounding) -> tuple[Packed, ...]:
@@ -304,11 +320,17 @@ def forecast(seen: list[float], epochs: int) -> float:
     return seen[now] + SLOWING * max(rise, 0) * (epochs - now)
 
 
-def towards_zero(rounding: Rounding, deadzone: float) -> Rounding:
+def towards_zero(rounding: Rounding, deadzone: float) -> Learned:
     """The rounding of a training for rate, with another deadzone."""
     if not isinstance(rounding, Learned):
         raise TypeError("only a training for rate can be packed to a target")
     return Learned(rounding.steps, deadzone)
+
+
+def harder(rounding: Rounding, hardness: float) -> Rounding:
+    """The rounding of a training for rate further towards zero, or on larger steps: see `HARDER`."""
+    plain = towards_zero(rounding, 0)
+    return plain.coarser(hardness) if hardness > 1 else towards_zero(rounding, MAX_DEADZONE * hardness)
 
 
 def drafts(best: Packed, tried: Sequence[Packed]) -> tuple[Packed, ...]:

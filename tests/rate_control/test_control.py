@@ -1,6 +1,7 @@
 """Rate control: what it does before an epoch, that its state is all that it needs, and how it packs."""
 
 import json
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
@@ -13,13 +14,14 @@ from snerv_codec.compression.rounding import Learned, Plain
 from snerv_codec.compression.values import Values, values_of
 from snerv_codec.errors import SettingsError
 from snerv_codec.model.architectures import build_decoder, paper_config
-from snerv_codec.rate_control.control import CLOSE, QUALITY_AIM, ToQuality, ToSize, forecast
+from snerv_codec.rate_control.control import CLOSE, FALLING, HARDER, QUALITY_AIM, ToQuality, ToSize, forecast
 from snerv_codec.rate_control.targets import Target
 from snerv_codec.training.loop import Moment
 from snerv_codec.training.quantizers import RateQuantizer, first_steps
 from snerv_codec.training.settings import FitSettings
 
 PHASE = FitSettings.preset("paper", recipe="rd", epochs=40).phases()[-1]
+SHORT, SHORTEST = replace(PHASE, epochs=10), replace(PHASE, epochs=1)
 CONFIG = paper_config((16, 2, 3), (2, 2, 1, 1, 1), 20, 1)
 
 
@@ -138,15 +140,47 @@ def sized(limit):
     return ToSize(limit, 0.01, pack)
 
 
-@pytest.mark.parametrize("budget", [14_000, 20_000])
-def test_steps_are_scaled_to_a_budget_in_bytes(budget):
-    values, control = model(), sized(0)
+def on_grids(values):
     quantizer = RateQuantizer(values)
     quantizer.prepare(values)
+    return quantizer
+
+
+def steered_to(budget, control, values, phase):
+    """Bytes that values which no epoch changes are taken to come to at each of the phase."""
+    quantizer, taken = on_grids(values), []
     control.budget = budget
-    for epoch in range(10):
-        control.before_epoch(Moment(PHASE, epoch, quantizer, values, pytest.fail))
-    assert quantizer.estimated_bytes(values) == pytest.approx(budget, rel=0.01)
+    for epoch in range(phase.epochs):
+        control.before_epoch(Moment(phase, epoch, quantizer, values, pytest.fail))
+        taken.append(quantizer.estimated_bytes(values))
+    return taken
+
+
+@pytest.mark.parametrize("budget", [14_000, 45_000])
+def test_bytes_come_to_a_budget_by_and_by_and_stay_there(budget):
+    values = model()
+    first = on_grids(values).estimated_bytes(values)
+    taken = steered_to(budget, sized(0), values, SHORT)
+    way = sorted([first, *taken], reverse=budget < first)
+    assert [first, *taken] == pytest.approx(way, rel=0.03)
+    early, late = taken[SHORT.epochs // 4], taken[round(SHORT.epochs * FALLING) :]
+    assert abs(early - first) > 0.2 * abs(budget - first)
+    assert abs(early - budget) > 0.1 * abs(budget - first)
+    assert late == pytest.approx([budget] * len(late), rel=0.03)
+
+
+def test_a_single_epoch_goes_all_the_way():
+    assert steered_to(14_000, sized(0), model(), SHORTEST) == pytest.approx([14_000], rel=0.1)
+
+
+def test_the_way_to_a_budget_goes_on_from_its_state():
+    values, whole, again = model(), sized(0), sized(0)
+    steered_to(14_000, whole, values, replace(SHORT, epochs=3))
+    again.restore(json.loads(json.dumps(whole.state())))
+    weights = [
+        control.before_epoch(Moment(SHORT, 5, on_grids(values), values, pytest.fail)) for control in (whole, again)
+    ]
+    assert weights[0] == weights[1]
 
 
 def test_a_budget_leaves_room_for_what_is_not_symbols():
@@ -170,6 +204,14 @@ def test_a_segment_is_packed_into_its_limit_with_the_least_rounding():
         sized(1).pack(values, steps)
     with pytest.raises(TypeError, match="only a training for rate"):
         sized(limit).pack(values, Plain())
+
+
+def test_a_fit_far_above_its_limit_is_packed_on_larger_steps():
+    values = model()
+    steps = Learned(first_steps(values))
+    (limit,) = sized(10**6).pack(values, Learned(steps.coarser(HARDER[-1]).steps))
+    (packed,) = sized(limit.file_bytes + 50).pack(values, steps)
+    assert 0.97 * limit.file_bytes < packed.file_bytes <= limit.file_bytes + 50
 
 
 def test_a_limit_that_leaves_no_room_is_told_before_the_fit():
