@@ -23,7 +23,7 @@ TARGETS: dict[str, TargetKind] = {f"target_{kind}": kind for kind in get_args(Ta
 
 # Raise this where the same video and settings come to another file than before: what was measured then is of another
 # codec. Benchmarks keep it with each record.
-CODEC_REVISION = 3
+CODEC_REVISION = 4
 
 DEFAULT_FIT = FitSettings()
 AUTO = "auto"  # of a model: what suits the recipe

@@ -23,16 +23,17 @@ from snerv_codec.rate_control.targets import Target, TargetKind
 from snerv_codec.training.loop import ConstantRate, Controller, Moment
 from snerv_codec.training.quantizers import first_steps
 
-# Steps grow or shrink at the start of every epoch: over this share of a phase by so many e-folds at most, and the
-# rate weight with them, by this power.
-SHARE, REACH = 0.3, 3.0
-POWER_TO_BYTES, POWER_TO_QUALITY = 1.0, 2.0
-# Bytes fall to a budget over this share of a phase, by the root of the time, about as they do by themselves. A budget
-# that holds from the start wipes out what a network has not learned yet.
+# Steps and the rate weight grow or shrink at the start of every epoch: over this share of a phase by so many e-folds at
+# most. Towards a quality it is the weight by this power of the steps.
+SHARE, REACH, POWER = 0.3, 3.0, 2.0
+# Bytes fall to a budget over this share of a phase, by the root of the time, about as they do by themselves: a budget
+# that holds from the start wipes out what a network has not learned yet. On the way only the weight says so, as other
+# steps round all values anew.
 FALLING = 0.7
 # Of a phase, until where steps are scaled towards bytes, and from where to where towards a quality. Before, a fit does
 # not tell where it will end; later, networks would not learn again to live with how their values are rounded.
 TO_BYTES, TO_QUALITY = 0.95, (0.3, 0.85)
+LEAST_SAVING = 0.2  # of its bytes that steps larger by a factor of e save, whatever is measured around rounded values
 # What training goes for: a share of the bytes, so many dB above a quality. The rest is for packing to make up for.
 BYTES_AIM, QUALITY_AIM = 0.995, 0.1
 # What is still to come of a rising PSNR, in what its rise over the last third would bring if it went on.
@@ -134,17 +135,20 @@ class ToSize:
             packed = _packed(self._pack(values, Learned(first_steps(values))))
             rest = packed.file_bytes - packed.coded.symbol_bytes
             require_room(self.limit - rest, packed.coded.value_count)
-            self.budget = BYTES_AIM * self.limit - rest
+            self.budget = max(BYTES_AIM * self.limit - rest, 1)
 
     def before_epoch(self, moment: Moment) -> float:
-        """Scale steps towards the budget, along a way that leads there from what all symbols take at first."""
-        if self.first is None:
-            self.first = moment.quantizer.estimated_bytes(moment.values)
+        """Let a bit weigh more where symbols take more than on the way to the budget; at its end scale steps."""
+        taken = moment.quantizer.estimated_bytes(moment.values)
+        self.first = taken if self.first is None else self.first
         if self.budget is not None and moment.done < TO_BYTES:
-            then = (moment.epoch + 1) / moment.phase.epochs
-            still = 1 - math.sqrt(min(then / FALLING, 1))
-            allowed = self.budget * (self.first / self.budget) ** still
-            self.rate_weight *= math.exp(POWER_TO_BYTES * approach(moment, allowed))
+            way = min((moment.epoch + 1) / moment.phase.epochs / FALLING, 1)
+            if way < 1:
+                allowed = self.budget * (self.first / self.budget) ** (1 - math.sqrt(way))
+                exponent = within(math.log(max(taken, 1) / allowed), fastest(moment))
+            else:
+                exponent = approach(moment, self.budget)
+            self.rate_weight *= math.exp(exponent)
         return self.rate_weight
 
     def pack(self, values: Values[Tensor], rounding: Rounding) -> tuple[Packed, ...]:
@@ -227,10 +231,10 @@ class ToQuality:
             bits = 8 * moment.quantizer.estimated_bytes(moment.values) / moment.quantizer.count
             least = min((bits - MOST_BITS) * math.log(2), 0)
             surplus = forecast(self.seen, moment.phase.epochs) - self.goal
-            exponent = max(fastest(moment) * min(max(surplus / RANGE, -1), 1), least)
+            exponent = max(fastest(moment) * within(surplus / RANGE, 1), least)
             if moment.done < TO_QUALITY[1]:
                 moment.quantizer.scale(moment.values, exponent)
-            self.rate_weight *= math.exp(POWER_TO_QUALITY * exponent)
+            self.rate_weight *= math.exp(POWER * exponent)
         return self.rate_weight
 
     def pack(self, values: Values[Tensor], rounding: Rounding) -> tuple[Packed, ...]:
@@ -301,11 +305,15 @@ class ToQuality:
 
 def approach(moment: Moment, budget: float) -> float:
     """Scale all steps so that the symbols of all values take about `budget` bytes; the exponent of their growth."""
-    quantizer, limit = moment.quantizer, fastest(moment)
-    wanted = (quantizer.estimated_bytes(moment.values) - budget) / max(quantizer.saving, 1e-9)
-    exponent = min(max(wanted, -limit), limit)
+    quantizer, taken = moment.quantizer, moment.quantizer.estimated_bytes(moment.values)
+    exponent = within((taken - budget) / max(quantizer.saving, LEAST_SAVING * taken, 1), fastest(moment))
     quantizer.scale(moment.values, exponent)
     return exponent
+
+
+def within(value: float, limit: float) -> float:
+    """The value, or the limit of its sign where it is beyond."""
+    return min(max(value, -limit), limit)
 
 
 def fastest(moment: Moment) -> float:

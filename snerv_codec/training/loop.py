@@ -228,6 +228,7 @@ class Trainer:
         if quantizer is not None:
             values = self._prepare(quantizer, self._epoch_seed(phase))
             if isinstance(quantizer, RateQuantizer):
+                quantizer.settle(state.epoch / phase.epochs)
                 moment = Moment(phase, state.epoch, quantizer, values, self.psnr)
                 state.rate_weight.fill_(self.controller.before_epoch(moment))
         state.sums = torch.zeros(len(step.names), device=self.frames.device)

@@ -24,6 +24,9 @@ CHANNELS = 1  # the axis of embeddings along which steps differ
 LARGEST_STEP = torch.finfo(torch.float16).max
 NOISE_SHARE = 0.9  # of values on the grid in a step of HiNeRV's recipe
 STRETCH = 1.1  # of steps, to measure what coarser and finer ones cost
+# Bits that a value costs by the square of its distance from its symbol, in steps, at the end of a phase; they rise from
+# none at this share of it.
+PULL, PULL_FROM = 10.0, 0.6
 
 
 class Quantizer(nn.Module):
@@ -128,12 +131,17 @@ class RateQuantizer(Quantizer):
     curves that are fitted at the start of every epoch. A fixed curve cannot show what coarser steps save, so that is
     measured at the same time: on steps a little finer and a little coarser.
 
+    Rate pushes a value down to where it is rounded up, and distortion pushes it up from there: many would come to rest
+    on that threshold and change their symbols at random to the end. So towards the end values are pulled to the symbols
+    that they have (dampening: Nagel et al., "Overcoming Oscillations in Quantization-Aware Training", 2022).
+
     Weights are concatenated, because calls for each tensor cost more than their arithmetic.
     """
 
     counts: Tensor  # values of each tensor of weights
     least: Tensor  # steps at which symbols just fit the format
     savings: Tensor  # bits that a growth of each step by a factor of e saves
+    pull: Tensor  # bits by the square of the distance of a value from its symbol
 
     def __init__(self, values: Values[Tensor]) -> None:
         super().__init__()
@@ -144,6 +152,7 @@ class RateQuantizer(Quantizer):
         self.register_buffer("counts", torch.tensor(self.sizes, dtype=torch.int64, device=device), persistent=False)
         self.register_buffer("least", self._least_steps(values))
         self.register_buffer("savings", torch.zeros_like(self.least))
+        self.register_buffer("pull", torch.zeros((), device=device))
         self.line = LineRate(self.sizes, device) if self.sizes else None
         self.rows = nn.ModuleDict({name: RowRate(each.shape, device) for name, each in values.embeddings.items()})
 
@@ -182,13 +191,21 @@ class RateQuantizer(Quantizer):
         return Values(weights, embeddings)
 
     def bits(self, values: Values[Tensor], rows: Tensor) -> Tensor:
-        """Mean bits a value of the whole file; of the embeddings, those of the frames at `rows` stand for all."""
+        """Mean bits a value of the whole file; of the embeddings, those of the frames at `rows` stand for all.
+
+        The gradient is also that of the distances of values from their symbols.
+        """
         growth = self._steps().log()
         saved = (self.savings * (growth - growth.detach())).sum()
         line, embeddings = self._scaled(values)
         parts = [] if self.line is None or line is None else [self.line.bits(line)]
         parts += (self._row_rate(name).bits(scaled, rows) for name, scaled in embeddings.items())
-        return (torch.stack(parts).sum() - saved) / self.count
+        pulled = self.pull * self._distance(line, embeddings)
+        return (torch.stack(parts).sum() - saved + pulled - pulled.detach()) / self.count
+
+    def settle(self, done: float) -> None:
+        """Pull values to their symbols as hard as is due once the share `done` of a phase is over."""
+        self.pull.fill_(PULL * max(0.0, done - PULL_FROM) / (1 - PULL_FROM))
 
     @property
     def count(self) -> int:
@@ -212,6 +229,14 @@ class RateQuantizer(Quantizer):
         line, rows = self._scaled(values)
         bits = 0.0 if self.line is None or line is None else self.line.total(line.round())
         return (bits + sum(self._row_rate(name).total(scaled.round()) for name, scaled in rows.items())) / 8
+
+    def _distance(self, line: Tensor | None, embeddings: dict[str, Tensor]) -> Tensor:
+        """Of all values, in steps, the sum of the squares of how far they are from their symbols."""
+        parts = [(scaled - scaled.detach().round()).square() for scaled in embeddings.values()]
+        sums = [part.mean() * self._row_rate(name).count for name, part in zip(embeddings, parts, strict=True)]
+        if line is not None:
+            sums.append((line - line.detach().round()).square().sum())
+        return torch.stack(sums).sum()
 
     def _row_rate(self, name: str) -> RowRate:
         rate = self.rows[name]

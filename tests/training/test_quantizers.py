@@ -14,9 +14,10 @@ from snerv_codec.compression.rate import CodeLengths
 from snerv_codec.compression.rounding import Learned
 from snerv_codec.compression.values import Values, values_of
 from snerv_codec.model.architectures import build_decoder, paper_config
-from snerv_codec.training.quantizers import NoisyQuantizer, RateQuantizer
+from snerv_codec.training.quantizers import PULL, PULL_FROM, NoisyQuantizer, RateQuantizer
 
 CONFIG = paper_config((16, 2, 3), (2, 2, 1, 1, 1), 20, 1)
+WEIGHT = "fuse.0.merge.weight"
 
 
 def model():
@@ -69,7 +70,7 @@ def test_noise_leaves_a_tenth_of_the_values_and_passes_gradients():
     values = model()
     quantizer = NoisyQuantizer(values, 3, 3, 0.9)
     quantizer.prepare(values)
-    name = "fuse.0.merge.weight"
+    name = WEIGHT
     weight = values[name]
     seen = quantizer(values)[name]
     assert 0.05 < float((seen == weight).float().mean()) < 0.15
@@ -134,11 +135,36 @@ def test_the_rate_pulls_values_inwards_and_steps_up():
         share = values[name].numel() / quantizer.count
         if values[name].numel() > 1000:  # an e-fold of the step saves 1 / ln 2 bits, at high rates
             assert slope.sum().item() == pytest.approx(-share / np.log(2), rel=0.2), name
-    weight = values["fuse.0.merge.weight"]
+    weight = values[WEIGHT]
     far = weight.abs() > weight.std()
     assert float((weight.grad * weight.detach().sign())[far].mean()) > 0
     some = quantizer.bits(replace(values, embeddings={"embeddings": values["embeddings"][:1]}), torch.tensor([0]))
     assert some.item() == pytest.approx(bits.item(), rel=0.05)  # a batch stands for all frames
+
+
+def test_towards_the_end_values_are_pulled_to_the_symbols_that_they_have():
+    values = model()
+    quantizer = RateQuantizer(values)
+    quantizer.prepare(values)
+
+    def slopes(done):
+        quantizer.settle(done)
+        bits = quantizer.bits(values, torch.arange(5))
+        weights = [values[name] for name in (WEIGHT, "embeddings")]
+        return bits.item(), [grad * quantizer.count for grad in torch.autograd.grad(bits, weights)]
+
+    told, before = slopes(PULL_FROM)
+    told_after, after = slopes(1.0)
+    assert told_after == told  # what it takes stays what it is
+    for name, early, late in zip((WEIGHT, "embeddings"), before, after, strict=True):
+        step = quantizer.steps(values)[name].detach()
+        scaled = values[name].detach() / step
+        torch.testing.assert_close((late - early) * step, 2 * PULL * (scaled - scaled.round()), rtol=1e-3, atol=1e-3)
+    assert all(torch.equal(*each) for each in zip(before, slopes(0.1)[1], strict=True))
+    again = RateQuantizer(values)
+    quantizer.settle(0.8)
+    again.load_state_dict(quantizer.state_dict())
+    assert again.pull == quantizer.pull > 0
 
 
 def test_the_estimated_bytes_are_the_written_ones():
