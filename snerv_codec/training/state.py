@@ -18,7 +18,7 @@ from snerv_codec.training.settings import Phase
 Saved = Mapping[str, Tensor | str | int]
 MakeOptimizer = Callable[[Networks], torch.optim.Optimizer]
 
-STATE_LAYOUT = 6  # of what `FitState.save` and a job that is done keep, raised with every change
+STATE_LAYOUT = 7  # of what `FitState.save` and a job that is done keep, raised with every change
 
 
 class FitState:
