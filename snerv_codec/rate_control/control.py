@@ -44,8 +44,8 @@ PROBE = 6.0  # times coarser, to see how VMAF goes with PSNR
 VMAF_A_DB = (1.0, 10.0)  # assumed bounds of that slope
 CLOSE = 0.03  # dB, or of VMAF: this far above a target there is nothing left to search for
 # What is tried in turn where a fit ends above its limit: up to 1 rounding towards zero, in shares of `MAX_DEADZONE`, of
-# which more is not always fewer bytes; then steps so many times larger. The first is small, as many
-# values end just where they are rounded up: the rate pushes them down from there, the distortion up from below.
+# which more is not always fewer bytes; then steps so many times larger. The first is small, as many values end just
+# where they are rounded up: the rate pushes them down from there, the distortion up from below.
 HARDER = (1 / 256, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 2)
 # How far from a segment's own share of a file its drafts may be, and from each other, as shares of its bytes.
 NEAR, APART = 0.1, 0.0025

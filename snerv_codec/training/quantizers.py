@@ -201,7 +201,7 @@ class RateQuantizer(Quantizer):
         parts = [] if self.line is None or line is None else [self.line.bits(line)]
         parts += (self._row_rate(name).bits(scaled, rows) for name, scaled in embeddings.items())
         pulled = self.pull * self._distance(line, embeddings)
-        return (torch.stack(parts).sum() - saved + pulled - pulled.detach()) / self.count
+        return (torch.stack(parts).sum() - saved + (pulled - pulled.detach())) / self.count
 
     def settle(self, done: float) -> None:
         """Pull values to their symbols as hard as is due once the share `done` of a phase is over."""
