@@ -147,7 +147,7 @@ class ToSize:
                 allowed = self.budget * (self.first / self.budget) ** (1 - math.sqrt(way))
                 exponent = within(math.log(max(taken, 1) / allowed), fastest(moment))
             else:
-                exponent = approach(moment, self.budget)
+                exponent = approach(moment, taken, self.budget)
             self.rate_weight *= math.exp(exponent)
         return self.rate_weight
 
@@ -303,9 +303,9 @@ class ToQuality:
         self.rate_weight, self.goal, self.seen = state
 
 
-def approach(moment: Moment, budget: float) -> float:
-    """Scale all steps so that the symbols of all values take about `budget` bytes; the exponent of their growth."""
-    quantizer, taken = moment.quantizer, moment.quantizer.estimated_bytes(moment.values)
+def approach(moment: Moment, taken: float, budget: float) -> float:
+    """Scale all steps so that symbols which take `taken` bytes take about `budget`; the exponent of their growth."""
+    quantizer = moment.quantizer
     exponent = within((taken - budget) / max(quantizer.saving, LEAST_SAVING * taken, 1), fastest(moment))
     quantizer.scale(moment.values, exponent)
     return exponent
@@ -338,8 +338,9 @@ def towards_zero(rounding: Rounding, deadzone: float) -> Learned:
 
 def harder(rounding: Rounding, hardness: float) -> Rounding:
     """The rounding of a training for rate further towards zero, or on larger steps: see `HARDER`."""
-    plain = towards_zero(rounding, 0)
-    return plain.coarser(hardness) if hardness > 1 else towards_zero(rounding, MAX_DEADZONE * hardness)
+    if hardness > 1:
+        return towards_zero(rounding, 0).coarser(hardness)
+    return towards_zero(rounding, MAX_DEADZONE * hardness)
 
 
 def drafts(best: Packed, tried: Sequence[Packed]) -> tuple[Packed, ...]:

@@ -184,9 +184,9 @@ def test_the_way_to_a_budget_goes_on_from_its_state():
     values, whole, again = model(), sized(0), sized(0)
     steered_to(14_000, whole, values, replace(SHORT, epochs=3))
     again.restore(json.loads(json.dumps(whole.state())))
-    weights = [
-        control.before_epoch(Moment(SHORT, 5, on_grids(values), values, pytest.fail)) for control in (whole, again)
-    ]
+    quantizer = on_grids(values)
+    quantizer.scale(values, 0.5)  # so that what is taken now is not what was taken at first
+    weights = [control.before_epoch(Moment(SHORT, 5, quantizer, values, pytest.fail)) for control in (whole, again)]
     assert weights[0] == weights[1]
 
 
